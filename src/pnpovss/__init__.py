@@ -1,0 +1,1 @@
+"""Segment images by words with off-the-shelf vision-language models."""

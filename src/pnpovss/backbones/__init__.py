@@ -1,0 +1,1 @@
+"""Backbones: models whose text-to-image cross-attention can be read."""

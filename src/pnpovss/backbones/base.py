@@ -1,0 +1,288 @@
+"""What a vision-language model must answer to be a backbone, and the registry of those that do.
+
+A backbone owns its tokenizer and its model. It answers two calls: encode images (no gradient, batched), and, given
+those features and some prompts, the match logits together with the cross-attention probabilities of the layers asked
+for and the gradient of the match logit with respect to them. Nothing else in the method needs a gradient.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from pnpovss.errors import UnknownModelError
+
+__all__ = [
+    "Backbone",
+    "BackboneSpec",
+    "CrossAttention",
+    "ImageFeatures",
+    "LoadOptions",
+    "Match",
+    "Recommended",
+    "TextTokens",
+    "known_backbones",
+    "load_backbone",
+    "register",
+]
+
+ENTRY_POINT_GROUP = "pnpovss.backbones"
+
+
+@dataclass(frozen=True)
+class TextTokens:
+    """One text as the text encoder reads it, special tokens included.
+
+    Attributes:
+        ids: token ids; ids[0] is what the match head reads ([ENC] in BLIP).
+        pieces: the token strings, for display.
+        offsets: [start, end) characters of the text that each token covers; (0, 0) for special tokens.
+    """
+
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """Images as the text side sees them.
+
+    Attributes:
+        tokens: Float "b n d"; `prefix` global tokens (CLS), then gh * gw patches in row-major order.
+        grid: (gh, gw), patches down and across.
+        prefix: how many leading tokens are no patches.
+    """
+
+    tokens: Float[Tensor, "b n d"]
+    grid: tuple[int, int]
+    prefix: int = 1
+
+
+@dataclass(frozen=True)
+class CrossAttention:
+    """Text-to-image attention of the layers asked for, patches only (prefix tokens dropped).
+
+    Attributes:
+        probs: Float "p layer head token gh gw" in [0, 1]; the softmax ran over prefix and patches together.
+        grads: the same shape, d(match logit) / d(probs); None where no gradient was asked for.
+        layers: the 0-based layer indices along the second axis.
+
+    Tokens past the end of a shorter prompt of the batch are padding; `TextTokens` tells how many count.
+    """
+
+    probs: Float[Tensor, "p layer head token gh gw"]
+    grads: Float[Tensor, "p layer head token gh gw"] | None
+    layers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """What the text side says of p (image, prompt) pairs.
+
+    Attributes:
+        logits: Float "p 2", raw (no match, match); softmax gives the match probability.
+        attention: of the layers asked for; None when no layer was.
+    """
+
+    logits: Float[Tensor, "p 2"]
+    attention: CrossAttention | None
+
+    @property
+    def probability(self) -> Float[Tensor, " p"]:
+        """Probability of a match, in [0, 1]."""
+        return self.logits.float().softmax(-1)[:, 1]
+
+
+@dataclass(frozen=True)
+class Recommended:
+    """Settings a checkpoint was tuned to; presets leave these to the model unless they name their own.
+
+    Attributes:
+        layer: 0-based text layer whose cross-attention is read.
+        head: 0-based head of that layer.
+        image_size: side of the square input in pixels.
+        settings: other config fields (dotted names) that the `default` preset takes from this checkpoint.
+        source: where the values come from, for the provenance of a result.
+    """
+
+    layer: int
+    head: int
+    image_size: int
+    settings: dict[str, Any] = field(default_factory=dict)
+    source: str = "untuned"
+
+
+@runtime_checkable
+
+class Backbone(Protocol):
+    """An image-text-matching model whose text-to-image cross-attention can be read."""
+
+    @property
+    def name(self) -> str:
+        """The name, hub id or folder it was loaded by."""
+        ...
+
+    @property
+    def revision(self) -> str | None:
+        """Commit or content hash of the weights, where known."""
+        ...
+
+    @property
+    def device(self) -> torch.device: ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Compute dtype of the image side's linear layers."""
+        ...
+
+    @property
+    def patch(self) -> int:
+        """Pixels along one side of a patch token; image sizes must be multiples of it."""
+        ...
+
+    @property
+    def mean(self) -> tuple[float, float, float]:
+        """RGB mean, of values in [0, 1], that pixels are normalised with."""
+        ...
+
+    @property
+    def std(self) -> tuple[float, float, float]:
+        """RGB standard deviation, of values in [0, 1]."""
+        ...
+
+    @property
+    def attention_shape(self) -> dict[int, int]:
+        """Heads of each text layer that has cross-attention, by 0-based layer index."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest text, special tokens included."""
+        ...
+
+    @property
+    def recommended(self) -> Recommended: ...
+
+    def tokenize(self, text: str) -> TextTokens:
+        """Tokenise a text as the text encoder wants it. Never truncates."""
+        ...
+
+    def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImageFeatures:
+        """Encode normalised pixels (RGB, (value / 255 - mean) / std), without a gradient.
+
+        H and W are multiples of `patch`. The result depends on each image alone, not on its batch.
+        """
+        ...
+
+    def match(
+        self,
+        features: ImageFeatures,
+        prompts: Sequence[TextTokens],
+        *,
+        image_index: Sequence[int] | Int[Tensor, " p"] | None = None,
+        layers: Sequence[int] = (),
+        gradient: bool = True,
+    ) -> Match:
+        """Match prompts with images.
+
+        Args:
+            features: of b images.
+            prompts: p prompts, of any lengths up to `max_tokens`.
+            image_index: for each prompt, its image in `features`; None pairs them one to one (p = b).
+            layers: 0-based layers whose attention is returned; none by default.
+            gradient: also differentiate the match logit of each pair with respect to those probabilities.
+        """
+        ...
+
+    def similarity(self, features: ImageFeatures, texts: Sequence[TextTokens]) -> Float[Tensor, "b t"] | None:
+        """Cosine similarity of the contrastive (ITC) heads, in [-1, 1]; None when the checkpoint has none."""
+        ...
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load: all fields are obeyed or refused, never replaced silently.
+
+    Attributes:
+        device: where it computes.
+        dtype: torch.float32 (exact) or torch.bfloat16.
+        local_files_only: never ask a hub.
+        revision: of a hub id.
+    """
+
+    device: torch.device = torch.device("cpu")
+    dtype: torch.dtype = torch.float32
+    local_files_only: bool = False
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """An entry of the registry.
+
+    Attributes:
+        key: short name of the architecture, unique ("blip").
+        summary: one line for `pnpovss models`.
+        models: names it can load, each with one line on what it is; hub ids or bundled names.
+        claims: whether this backbone loads the given name or folder.
+        load: loads it, or raises a `ModelError`.
+        available: for a name of `models`: whether its weights are on this machine.
+    """
+
+    key: str
+    summary: str
+    models: dict[str, str]
+    claims: Callable[[str], bool]
+    load: Callable[[str, LoadOptions], Backbone]
+    available: Callable[[str], bool]
+
+
+_registry: dict[str, BackboneSpec] = {}
+
+
+def register(spec: BackboneSpec) -> BackboneSpec:
+    """Add a backbone to the registry; a package may also name its spec under the entry point `pnpovss.backbones`.
+
+    Raises:
+        ValueError: the key is taken by another spec.
+    """
+    if _registry.get(spec.key, spec) is not spec:
+        raise ValueError(f"a backbone with key {spec.key!r} is registered already: {_registry[spec.key].summary}")
+    _registry[spec.key] = spec
+    return spec
+
+
+def known_backbones() -> dict[str, BackboneSpec]:
+    """All backbones by key: those of this package, installed entry points, and what `register` was given."""
+    for point in entry_points(group=ENTRY_POINT_GROUP):
+        if point.name not in _registry:
+            register(point.load())
+    return dict(_registry)
+
+
+def load_backbone(name: str | Path, options: LoadOptions | None = None) -> Backbone:
+    """Load a model by bundled name, hub id or folder.
+
+    Raises:
+        UnknownModelError: no backbone claims the name; the message lists the known ones.
+        CheckpointError: its files are missing, incomplete or of another architecture.
+    """
+    name = str(name)
+    specs = known_backbones()
+    for spec in specs.values():
+        if spec.claims(name):
+            return spec.load(name, options or LoadOptions())
+    known = ", ".join(model for spec in specs.values() for model in spec.models)
+    raise UnknownModelError(
+        f"no backbone knows the model {name!r}. Known: {known}; or give a folder that holds such a checkpoint. "
+        f"`pnpovss models` tells what each needs."
+    )

@@ -1,0 +1,82 @@
+"""Every exception that pnpovss raises on purpose.
+
+    PnpOvssError
+    ├── InvalidInputError (ValueError)      what the caller gave cannot be used
+    │   ├── ImageError                      a photo that cannot be read or is refused
+    │   ├── NamesError                      no names, empty, duplicate, or too long for the text encoder
+    │   └── ConfigError                     an unknown preset or setting, or a value out of range
+    ├── ModelError                          a model that cannot be had as asked
+    │   ├── UnknownModelError (ValueError)  no backbone answers to this name or folder
+    │   └── CheckpointError                 files missing, incomplete, or of another architecture
+    ├── MissingExtraError (ImportError)     an optional package is needed; the message names the extra
+    ├── ResourceError (RuntimeError)        it would not fit in memory; refused before trying
+    └── OutputError (OSError)               a result cannot be written where it was asked for
+
+Messages say what came, what was expected and what to do.
+"""
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "ImageError",
+    "InvalidInputError",
+    "MissingExtraError",
+    "ModelError",
+    "NamesError",
+    "OutputError",
+    "PnpOvssError",
+    "ResourceError",
+    "UnknownModelError",
+]
+
+
+class PnpOvssError(Exception):
+    """Base of all errors of this package."""
+
+
+class InvalidInputError(PnpOvssError, ValueError):
+    """What the caller gave cannot be used."""
+
+
+class ImageError(InvalidInputError):
+    """A photo that cannot be read, or is refused."""
+
+
+class NamesError(InvalidInputError):
+    """Names that cannot be asked for: none, empty, duplicate, or too long."""
+
+
+class ConfigError(InvalidInputError):
+    """An unknown preset or setting, or a value out of its range."""
+
+
+class ModelError(PnpOvssError):
+    """A model that cannot be had as asked."""
+
+
+class UnknownModelError(ModelError, ValueError):
+    """No backbone answers to this name, hub id or folder."""
+
+
+class CheckpointError(ModelError):
+    """A checkpoint with missing, incomplete or foreign files."""
+
+
+class MissingExtraError(PnpOvssError, ImportError):
+    """An optional package is needed.
+
+    Attributes:
+        extra: the extra of this package that brings it.
+    """
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs an optional package: pip install 'pnpovss[{extra}]'")
+        self.extra = extra
+
+
+class ResourceError(PnpOvssError, RuntimeError):
+    """It would not fit in memory; refused before trying."""
+
+
+class OutputError(PnpOvssError, OSError):
+    """A result cannot be written where it was asked for."""

@@ -1,0 +1,1 @@
+"""From patch maps to a label map: threshold and background, blur, Dense CRF."""
