@@ -7,9 +7,8 @@ tokenizer cuts into many pieces are all alike.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pnpovss.backbones.base import TextTokens
 from pnpovss.errors import NamesError
-from pnpovss.structures import Name
+from pnpovss.structures import Name, TextTokens
 
 __all__ = ["PREFIX", "Prompt", "build_prompts", "parse_names"]
 

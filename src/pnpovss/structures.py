@@ -1,4 +1,4 @@
-"""What goes in and what comes out: names, and the segmentation of one image with its provenance."""
+"""What goes in and what comes out: names, texts as tokens, and the segmentation of one image with its provenance."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from jaxtyping import Float, Integer
 
 from pnpovss.config import Config
 
-__all__ = ["BACKGROUND", "HeatMaps", "Name", "Provenance", "Segmentation"]
+__all__ = ["BACKGROUND", "HeatMaps", "Name", "Provenance", "Segmentation", "TextTokens"]
 
 BACKGROUND = 0  # the label of pixels that are none of the names
 
@@ -34,6 +34,24 @@ class Name:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True)
+class TextTokens:
+    """One text as the text encoder reads it, special tokens included.
+
+    Attributes:
+        ids: token ids; ids[0] is what the match head reads ([ENC] in BLIP).
+        pieces: the token strings, for display.
+        offsets: [start, end) characters of the text that each token covers; (0, 0) for special tokens.
+    """
+
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)

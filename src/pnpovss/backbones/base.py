@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pnpovss.errors import UnknownModelError
+from pnpovss.structures import TextTokens
 
 __all__ = [
     "Backbone",
@@ -32,24 +33,6 @@ __all__ = [
 ]
 
 ENTRY_POINT_GROUP = "pnpovss.backbones"
-
-
-@dataclass(frozen=True)
-class TextTokens:
-    """One text as the text encoder reads it, special tokens included.
-
-    Attributes:
-        ids: token ids; ids[0] is what the match head reads ([ENC] in BLIP).
-        pieces: the token strings, for display.
-        offsets: [start, end) characters of the text that each token covers; (0, 0) for special tokens.
-    """
-
-    ids: tuple[int, ...]
-    pieces: tuple[str, ...]
-    offsets: tuple[tuple[int, int], ...]
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -122,7 +105,6 @@ class Recommended:
 
 
 @runtime_checkable
-
 class Backbone(Protocol):
     """An image-text-matching model whose text-to-image cross-attention can be read."""
 
