@@ -1,0 +1,299 @@
+"""The text side of a BLIP-shaped matching model: match logits, cross-attention and its gradient, nothing else.
+
+It fits every encoder whose layers are laid out as transformers' `BlipTextLayer` (BERT with cross-attention), whatever
+the widths; self- and cross-attention may have different numbers of heads, and a layer may have no cross-attention
+(`crossattention` missing or None). A backbone builds one `TextSide` and answers with it:
+
+    text = TextSide(embed=model.embeddings, layers=model.encoder.layer, head=model.itm_head, pad_id=0, max_tokens=512)
+    text.attention_shape                                             # {layer: heads}
+    match_prompts(text, features, prompts, image_index=..., layers=(7,), gradient=True)    # a `Match`
+    encode_text(text, prompts)                                        # "p d", without an image, for a contrastive head
+
+Why it is fast and small: only the derivative of the match logit with respect to the attention probabilities of the
+layers that are read is wanted. Layers below the lowest of them run without a graph, its probabilities become a leaf,
+and no parameter and no image token is ever differentiated. With few text tokens to an image, keys and values are not
+formed at all: the key projection is folded into the queries and the value projection follows the weighted sum.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from pnpovss.backbones.base import CrossAttention, ImageFeatures, Match, TextTokens
+from pnpovss.errors import ConfigError, InvalidInputError, NamesError
+
+__all__ = ["TextSide", "encode_text", "match_prompts"]
+
+
+@dataclass(frozen=True)
+class TextSide:
+    """The modules of a BLIP-shaped text encoder with an image-text-matching head, in evaluation mode.
+
+    Attributes:
+        embed: token ids (Int "p t") to Float "p t d": word and position embeddings, normalised.
+        layers: each has `attention.self` (`query`, `key`, `value`, `num_attention_heads`), `attention.output`,
+            `intermediate`, `output` and, where it looks at the image, `crossattention` built as `attention`.
+        head: last hidden state of the first token (Float "p d") to raw logits (Float "p 2": no match, match).
+        pad_id: id that shorter prompts of a batch are filled up with; masked everywhere.
+        max_tokens: longest text, special tokens included.
+    """
+
+    embed: Callable[[Tensor], Tensor]
+    layers: Sequence[Any]
+    head: Callable[[Tensor], Tensor]
+    pad_id: int
+    max_tokens: int
+
+    @property
+    def attention_shape(self) -> dict[int, int]:
+        """Heads of each layer that has cross-attention, by 0-based layer index."""
+        cross = {index: getattr(layer, "crossattention", None) for index, layer in enumerate(self.layers)}
+        return {index: int(module.self.num_attention_heads) for index, module in cross.items() if module is not None}
+
+
+@dataclass(frozen=True)
+class _Image:
+    """Image tokens, each followed by the same number of consecutive prompts."""
+
+    tokens: Float[Tensor, "g n d"]
+    prompts: int
+
+
+def match_prompts(
+    text: TextSide,
+    features: ImageFeatures,
+    prompts: Sequence[TextTokens],
+    *,
+    image_index: Sequence[int] | Int[Tensor, " p"] | None = None,
+    layers: Sequence[int] = (),
+    gradient: bool = True,
+) -> Match:
+    """Match prompts with images; see `Backbone.match`.
+
+    With several layers each gradient is the total derivative: what a lower layer's probabilities do to a higher
+    layer's is part of it.
+
+    Raises:
+        NamesError: a prompt is longer than the encoder reads.
+        ConfigError: a layer that has no cross-attention, or layers with different numbers of heads.
+        InvalidInputError: no prompts, or an image index that fits neither the prompts nor the features.
+    """
+    layers = tuple(int(layer) for layer in layers)
+    _check_layers(text, layers)
+    # Features made under inference_mode cannot enter a graph; a caller's no_grad must not switch ours off.
+    with torch.inference_mode(False):
+        tokens = features.tokens.clone() if features.tokens.is_inference() else features.tokens
+        ids, mask = _pad(text, prompts, tokens.device)
+        image = _pair(tokens, _check_index(image_index, len(prompts), len(tokens)))
+        logits, probs, grads = _forward(text, ids, mask, image, layers, gradient)
+    if not layers:
+        return Match(logits, None)
+    return Match(
+        logits,
+        CrossAttention(
+            probs=_patches(probs, features),
+            grads=_patches(grads, features) if gradient else None,
+            layers=layers,
+        ),
+    )
+
+
+@torch.no_grad()
+def encode_text(text: TextSide, prompts: Sequence[TextTokens], device: torch.device | None = None) -> Tensor:
+    """Last hidden state of the first token of each prompt, Float "p d", no image involved and no gradient.
+
+    Raises:
+        NamesError: a prompt is longer than the encoder reads.
+        InvalidInputError: no prompts.
+    """
+    ids, mask = _pad(text, prompts, device)
+    hidden = text.embed(ids)
+    for layer in text.layers:
+        hidden = _feed_forward(layer, _self_attention(layer.attention, hidden, mask))
+    return hidden[:, 0]
+
+
+def _forward(
+    text: TextSide,
+    ids: Int[Tensor, "p t"],
+    mask: Bool[Tensor, "p 1 1 t"] | None,
+    image: _Image,
+    layers: tuple[int, ...],
+    gradient: bool,
+) -> tuple[Tensor, list[Tensor], list[Tensor]]:
+    """Logits "p 2", and for each layer asked for the probabilities and gradients, "p head t n"."""
+    differentiate = gradient and bool(layers)
+    lowest = min(layers) if differentiate else len(text.layers)
+    read: dict[int, Tensor] = {}
+    with torch.no_grad():
+        hidden = text.embed(ids)
+        for index in range(lowest):
+            hidden = _layer(text.layers[index], hidden, mask, image, read, index)
+    with torch.set_grad_enabled(differentiate):
+        for index in range(lowest, len(text.layers)):
+            hidden = _layer(text.layers[index], hidden, mask, image, read, index, leaf=index == lowest)
+        logits = text.head(hidden[:, 0])
+        wanted = [read[index] for index in layers]
+        # Pairs do not see each other, so the gradient of the sum is each pair's own.
+        grads = list(torch.autograd.grad(logits[:, 1].sum(), wanted)) if differentiate else []
+    prompts = len(ids)
+    return (
+        logits.detach(),
+        [_prompt_major(probs.detach(), prompts) for probs in wanted],
+        [_prompt_major(grad, prompts) for grad in grads],
+    )
+
+
+def _layer(
+    layer: Any,
+    hidden: Float[Tensor, "p t d"],
+    mask: Bool[Tensor, "p 1 1 t"] | None,
+    image: _Image,
+    read: dict[int, Tensor],
+    index: int,
+    leaf: bool = False,
+) -> Float[Tensor, "p t d"]:
+    hidden = _self_attention(layer.attention, hidden, mask)
+    cross = getattr(layer, "crossattention", None)
+    if cross is not None:
+        hidden, read[index] = _cross_attention(cross, hidden, image, leaf)
+    return _feed_forward(layer, hidden)
+
+
+def _self_attention(
+    module: Any, hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "p 1 1 t"] | None
+) -> Float[Tensor, "p t d"]:
+    attention = module.self
+    heads = (attention.num_attention_heads, -1)
+    query, key, value = (
+        linear(hidden).unflatten(-1, heads).transpose(1, 2)
+        for linear in (attention.query, attention.key, attention.value)
+    )
+    context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return module.output(context.transpose(1, 2).flatten(2), hidden)
+
+
+def _feed_forward(layer: Any, hidden: Float[Tensor, "p t d"]) -> Float[Tensor, "p t d"]:
+    return layer.output(layer.intermediate(hidden), hidden)
+
+
+def _cross_attention(
+    module: Any, hidden: Float[Tensor, "p t d"], image: _Image, leaf: bool
+) -> tuple[Float[Tensor, "p t d"], Float[Tensor, "g head kt n"]]:
+    """Attend to the image; `leaf` cuts the graph at the probabilities, which then require a gradient."""
+    attention = module.self
+    heads, groups = attention.num_attention_heads, len(image.tokens)
+    query = attention.query(hidden)
+    query = query.reshape(groups, -1, heads, query.shape[-1] // heads).transpose(1, 2)
+    query = query * query.shape[-1] ** -0.5
+    # Folding costs d products for each text token, head and patch; keys and values cost d * head_dim for each head and
+    # patch once and head_dim for each token after that. The two meet at about head_dim text tokens to an image.
+    attend = _folded if query.shape[2] <= query.shape[3] else _formed
+    scores, weigh = attend(attention, query, image.tokens)
+    probs = scores.softmax(-1)
+    if leaf:
+        probs = probs.detach().requires_grad_()
+    context = weigh(probs).transpose(1, 2).reshape(*hidden.shape[:2], -1)
+    return module.output(context, hidden), probs
+
+
+def _folded(
+    attention: Any, query: Float[Tensor, "g head kt e"], tokens: Float[Tensor, "g n d"]
+) -> tuple[Float[Tensor, "g head kt n"], Callable[[Tensor], Tensor]]:
+    """Scores and weighted sum without keys and values.
+
+    The key's bias adds the same to the scores of all patches, which the softmax ignores. The value's bias does not
+    vanish: the probabilities sum to one, yet each of them carries it in its gradient.
+    """
+    heads = query.shape[1]
+    key, value = (linear.weight.unflatten(0, (heads, -1)) for linear in (attention.key, attention.value))
+    scores = torch.einsum("ghqd,gnd->ghqn", torch.einsum("ghqe,hed->ghqd", query, key), tokens)
+
+    def weigh(probs: Tensor) -> Tensor:
+        context = torch.einsum("ghqd,hed->ghqe", torch.einsum("ghqn,gnd->ghqd", probs, tokens), value)
+        return context + probs.sum(-1, keepdim=True) * attention.value.bias.view(heads, 1, -1)
+
+    return scores, weigh
+
+
+def _formed(
+    attention: Any, query: Float[Tensor, "g head kt e"], tokens: Float[Tensor, "g n d"]
+) -> tuple[Float[Tensor, "g head kt n"], Callable[[Tensor], Tensor]]:
+    """Scores and weighted sum through keys and values, shared by all prompts of an image."""
+    heads = (query.shape[1], -1)
+    key, value = (linear(tokens).unflatten(-1, heads) for linear in (attention.key, attention.value))
+    scores = torch.einsum("ghqe,gnhe->ghqn", query, key)
+    return scores, lambda probs: torch.einsum("ghqn,gnhe->ghqe", probs, value)
+
+
+def _prompt_major(maps: Float[Tensor, "g head kt n"], prompts: int) -> Float[Tensor, "p head t n"]:
+    """Maps of grouped prompts as one map a prompt."""
+    groups, heads, _, patches = maps.shape
+    return maps.reshape(groups, heads, prompts // groups, -1, patches).transpose(1, 2).flatten(0, 1)
+
+
+def _patches(maps: list[Tensor], features: ImageFeatures) -> Float[Tensor, "p layer head token gh gw"]:
+    """Stack the layers' maps, drop the prefix tokens, unfold the grid."""
+    return torch.stack(maps, 1)[..., features.prefix :].unflatten(-1, features.grid)
+
+
+def _pad(
+    text: TextSide, prompts: Sequence[TextTokens], device: torch.device | None
+) -> tuple[Int[Tensor, "p t"], Bool[Tensor, "p 1 1 t"] | None]:
+    """Ids filled up to the longest prompt, and which of them are real (None where all are)."""
+    if not prompts:
+        raise InvalidInputError("no prompts were given: matching needs at least one")
+    lengths = [len(prompt) for prompt in prompts]
+    longest = max(lengths)
+    if longest > text.max_tokens:
+        raise NamesError(
+            f"a prompt of {longest} tokens is longer than the {text.max_tokens} that this text encoder reads: "
+            "give fewer or shorter names"
+        )
+    ids = torch.tensor([[*prompt.ids, *[text.pad_id] * (longest - len(prompt))] for prompt in prompts], device=device)
+    if min(lengths) == longest:
+        return ids, None
+    mask = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+    return ids, mask[:, None, None, :]
+
+
+def _pair(tokens: Float[Tensor, "b n d"], index: Int[Tensor, " p"]) -> _Image:
+    """Lay images out along the prompts, without copying where each image in turn has equally many of them."""
+    images, counts = torch.unique_consecutive(index, return_counts=True)
+    prompts = int(counts[0]) if bool((counts == counts[0]).all()) else 1
+    order = images if prompts > 1 else index
+    if torch.equal(order, torch.arange(len(tokens))):
+        return _Image(tokens, prompts)
+    return _Image(tokens.index_select(0, order.to(tokens.device)), prompts)
+
+
+def _check_index(index: Sequence[int] | Tensor | None, prompts: int, images: int) -> Int[Tensor, " p"]:
+    if index is None:
+        index = range(prompts)
+        if prompts != images:
+            raise InvalidInputError(
+                f"{prompts} prompts and {images} images do not pair one to one: give image_index, "
+                "the image of each prompt"
+            )
+    index = torch.as_tensor(list(index) if isinstance(index, Sequence) else index, dtype=torch.long).cpu()
+    if index.shape != (prompts,):
+        raise InvalidInputError(f"image_index has shape {tuple(index.shape)}; expected one image for each of {prompts}")
+    if prompts and not 0 <= int(index.min()) <= int(index.max()) < images:
+        raise InvalidInputError(f"image_index {index.tolist()} points outside of the {images} images given")
+    return index
+
+
+def _check_layers(text: TextSide, layers: tuple[int, ...]) -> None:
+    shape = text.attention_shape
+    if unknown := [layer for layer in layers if layer not in shape]:
+        raise ConfigError(f"layer {unknown[0]} has no cross-attention; 0-based layers that have: {sorted(shape)}")
+    if len(set(layers)) < len(layers):
+        raise ConfigError(f"layers {list(layers)} name one twice")
+    if len({shape[layer] for layer in layers}) > 1:
+        heads = {layer: shape[layer] for layer in layers}
+        raise ConfigError(f"these layers have different numbers of heads, read them one by one: {heads}")
