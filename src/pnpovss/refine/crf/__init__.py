@@ -1,0 +1,6 @@
+"""Dense CRF."""
+
+from pnpovss.refine.crf.model import CRFResult, DenseCRF
+from pnpovss.refine.crf.terms import Bilateral, Gaussian
+
+__all__ = ["Bilateral", "CRFResult", "DenseCRF", "Gaussian"]
