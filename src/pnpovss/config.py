@@ -39,7 +39,7 @@ class DropoutSettings(_Frozen):
     )
     ranking: Literal["names", "tokens"] = Field(
         "names",
-        description="what is summed to rank patches: the names' maps, or every token's ([SEP] and prompt words included)",
+        description="what is summed to rank patches: names, or their tokens (long words then count more)",
     )
     weights: tuple[float, ...] | None = Field(None, description="weight of each pass in the sum; all 1 when not given")
 
@@ -163,7 +163,7 @@ PRESETS: dict[str, Config] = {
     "default": Config(),
     # As the paper describes it: half of the remaining patches a pass (section 3.3), T = 0.15.
     "paper": Config(dropout=DropoutSettings(passes=4, drop=0.5)),
-    # As the released code computes it: 10 patches a pass, ranked by all tokens, pass 0 counted twice, squashed names.
+    # As the released code computes it: 10 patches a pass, ranked by tokens, pass 0 counted twice, squashed names.
     "authors": Config(
         dropout=DropoutSettings(passes=4, drop=10, ranking="tokens", weights=(2.0, 1.0, 1.0, 1.0)), squash_names=True
     ),

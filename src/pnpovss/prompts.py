@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pnpovss.errors import NamesError
 from pnpovss.structures import Name, TextTokens
 
-__all__ = ["PREFIX", "Prompt", "build_prompts", "parse_names"]
+__all__ = ["PREFIX", "NameLike", "Prompt", "build_prompts", "parse_names"]
 
 PREFIX = "A picture of"  # the paper's prompt
+UNKNOWN = "[UNK]"  # the piece that BERT vocabularies have for what they cannot write
 
 NameLike = str | Sequence[str] | Name
 
@@ -70,7 +71,6 @@ def build_prompts(
     max_tokens: int,
     *,
     squash: bool = False,
-    unknown_id: int | None = None,
 ) -> tuple[Prompt, ...]:
     """Write the names into as few prompts as the text encoder's length allows; usually one.
 
@@ -79,7 +79,6 @@ def build_prompts(
         tokenize: the backbone's tokenizer.
         max_tokens: longest prompt, special tokens included.
         squash: write each name as one word ("pottedplant"), as the authors do.
-        unknown_id: id of the token for what the vocabulary lacks.
 
     Raises:
         NamesError: a name that does not fit into a prompt even alone, or that the vocabulary cannot write at all.
@@ -87,7 +86,7 @@ def build_prompts(
     groups: list[list[int]] = [[]]
     for index, name in enumerate(names):
         alone = _prompt([name], [index], tokenize, squash)
-        _refuse_unreadable(name, alone, max_tokens, unknown_id)
+        _refuse_unreadable(name, alone, max_tokens)
         together = [*groups[-1], index]
         if len(_prompt([names[i] for i in together], together, tokenize, squash).tokens) <= max_tokens:
             groups[-1].append(index)
@@ -143,13 +142,12 @@ def _tokens_within(tokens: TextTokens, span: tuple[int, int]) -> tuple[int, ...]
     return tuple(i for i, (s, e) in enumerate(tokens.offsets) if s < e and s < end and e > start)
 
 
-def _refuse_unreadable(name: Name, alone: Prompt, max_tokens: int, unknown_id: int | None) -> None:
+def _refuse_unreadable(name: Name, alone: Prompt, max_tokens: int) -> None:
     shown = name.text if len(name.text) <= 60 else f"{name.text[:57]}..."
     if len(alone.tokens) > max_tokens:
         raise NamesError(
             f"name {shown!r} is too long: {len(alone.tokens)} tokens with the prompt around it, "
             f"the text encoder takes {max_tokens}; shorten it"
         )
-    known = [i for i in alone.name_tokens[0] if alone.tokens.ids[i] != unknown_id]
-    if not known:
+    if all(alone.tokens.pieces[i] == UNKNOWN for i in alone.name_tokens[0]):
         raise NamesError(f"the model's vocabulary cannot write the name {shown!r}; say it in English words")

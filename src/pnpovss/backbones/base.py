@@ -119,7 +119,9 @@ class Backbone(Protocol):
         ...
 
     @property
-    def device(self) -> torch.device: ...
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
 
     @property
     def dtype(self) -> torch.dtype:
@@ -152,7 +154,9 @@ class Backbone(Protocol):
         ...
 
     @property
-    def recommended(self) -> Recommended: ...
+    def recommended(self) -> Recommended:
+        """What this checkpoint was tuned to."""
+        ...
 
     def tokenize(self, text: str) -> TextTokens:
         """Tokenise a text as the text encoder wants it. Never truncates."""
@@ -201,7 +205,7 @@ class LoadOptions:
         revision: of a hub id.
     """
 
-    device: torch.device = torch.device("cpu")
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     dtype: torch.dtype = torch.float32
     local_files_only: bool = False
     revision: str | None = None
