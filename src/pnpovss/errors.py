@@ -4,6 +4,8 @@
     ├── InvalidInputError (ValueError)      what the caller gave cannot be used
     │   ├── ImageError                      a photo that cannot be read or is refused
     │   ├── NamesError                      no names, empty, duplicate, or too long for the text encoder
+    │   ├── DatasetError                    a data set with missing files, or masks that do not fit
+    │   ├── PresenceError                   a presence filter that lacks what it needs, or could not be asked
     │   └── ConfigError                     an unknown preset or setting, or a value out of range
     ├── ModelError                          a model that cannot be had as asked
     │   ├── UnknownModelError (ValueError)  no backbone answers to this name or folder
@@ -18,6 +20,7 @@ Messages say what came, what was expected and what to do.
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "DatasetError",
     "ImageError",
     "InvalidInputError",
     "MissingExtraError",
@@ -25,6 +28,7 @@ __all__ = [
     "NamesError",
     "OutputError",
     "PnpOvssError",
+    "PresenceError",
     "ResourceError",
     "UnknownModelError",
 ]
@@ -44,6 +48,14 @@ class ImageError(InvalidInputError):
 
 class NamesError(InvalidInputError):
     """Names that cannot be asked for: none, empty, duplicate, or too long."""
+
+
+class DatasetError(InvalidInputError):
+    """A data set with missing files, or masks that do not fit their photos or classes."""
+
+
+class PresenceError(InvalidInputError):
+    """A presence filter that lacks what it needs, or could not be asked."""
 
 
 class ConfigError(InvalidInputError):
