@@ -51,9 +51,7 @@ def complete_config(config: Config, backbone: Backbone) -> Config:
     head = own.head if config.head is None else config.head
     size = config.image_size or own.image_size
     if layer not in heads:
-        raise ConfigError(
-            f"layer {layer} of {backbone.name!r} has no cross-attention; layers that have: {sorted(heads)}"
-        )
+        raise ConfigError(f"layer {layer} of {backbone.name!r} has no cross-attention; these have: {sorted(heads)}")
     if head >= heads[layer]:
         raise ConfigError(f"layer {layer} of {backbone.name!r} has heads 0 to {heads[layer] - 1}, no head {head}")
     if size % backbone.patch:

@@ -98,8 +98,8 @@ def build_prompts(
 def _parse_name(name: NameLike) -> Name:
     if isinstance(name, Name):
         return name
-    words = [name] if isinstance(name, str) else list(name)
-    if not words or not all(isinstance(word, str) for word in words):
+    words = [name] if isinstance(name, str) else name
+    if not isinstance(words, Sequence) or not words or not all(isinstance(word, str) for word in words):
         raise NamesError(f"a name is a string or a list of synonyms, got {name!r}")
     cleaned = [" ".join(word.split()) for word in words]
     if not all(cleaned):

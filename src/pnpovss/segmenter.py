@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,6 +11,7 @@ import transformers
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from pnpovss._version import __version__
 from pnpovss.backbones.base import Backbone, ImageFeatures, LoadOptions, load_backbone
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.errors import NamesError
@@ -219,7 +219,7 @@ class Segmenter:
                 device=str(self.backbone.device),
                 dtype=str(self.backbone.dtype).removeprefix("torch."),
                 versions={
-                    "pnpovss": version("pnpovss"),
+                    "pnpovss": __version__,
                     "torch": str(torch.__version__),
                     "transformers": transformers.__version__,
                 },

@@ -7,6 +7,7 @@ for and the gradient of the match logit with respect to them. Nothing else in th
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -32,6 +33,8 @@ __all__ = [
     "register",
 ]
 
+# This package's own backbones, asked in this order; others are installed entry points of the group below.
+OWN = {"mini": "pnpovss.backbones.mini", "blip": "pnpovss.backbones.blip"}
 ENTRY_POINT_GROUP = "pnpovss.backbones"
 
 
@@ -249,6 +252,9 @@ def register(spec: BackboneSpec) -> BackboneSpec:
 
 def known_backbones() -> dict[str, BackboneSpec]:
     """All backbones by key: those of this package, installed entry points, and what `register` was given."""
+    for key, module in OWN.items():
+        if key not in _registry:
+            register(import_module(module).SPEC)
     for point in entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in _registry:
             register(point.load())

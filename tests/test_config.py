@@ -1,0 +1,86 @@
+import pytest
+
+from pnpovss.config import PRESETS, STEPS, Config, setting_names
+from pnpovss.errors import ConfigError
+
+
+def test_the_authors_preset_is_the_released_codes_protocol() -> None:
+    authors = Config.preset("authors")
+    assert authors.dropout is not None
+    assert (authors.dropout.passes, authors.dropout.drop, authors.dropout.ranking) == (4, 10, "tokens")
+    assert authors.dropout.pass_weights == (2, 1, 1, 1)
+    assert authors.squash_names
+
+
+def test_the_paper_preset_drops_half_a_pass() -> None:
+    paper = Config.preset("paper")
+    assert paper.dropout is not None
+    assert (paper.dropout.passes, paper.dropout.drop, paper.dropout.ranking) == (4, 0.5, "names")
+    assert not paper.squash_names
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_papers_numbers_are_in_every_preset(name: str) -> None:
+    config = Config.preset(name)
+    assert config.threshold == 0.15
+    assert config.blur is not None
+    assert config.blur.sigma == 0.05
+    assert config.crf is not None
+    assert config.crf.model_dump() == {
+        "gaussian_sxy": 3,
+        "gaussian_compat": 7,
+        "bilateral_sxy": 50,
+        "bilateral_srgb": 5,
+        "bilateral_compat": 10,
+        "iterations": 10,
+    }
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_step_is_off_with_a_word_and_on_again_with_a_setting(step: str) -> None:
+    off = Config().without(step)
+    assert off != Config()
+    assert getattr(off, step) == getattr(Config().replace({step: STEPS[step]}), step)
+    assert off.without(step) == off
+
+
+def test_a_part_of_a_step_that_is_off_turns_it_on() -> None:
+    config = Config().without("crf").replace({"crf.iterations": 3})
+    assert config.crf is not None
+    assert config.crf.iterations == 3
+
+
+def test_a_config_is_frozen_and_hashable_by_value() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        Config().head = 3  # type: ignore[misc]
+    assert Config.model_validate(Config().model_dump()) == Config()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"crf.itreations": 3}, "unknown setting 'crf.itreations'; known: .*crf.iterations"),
+        ({"threshhold": 3}, "unknown setting 'threshhold'"),
+        ({"head.width": 3}, "'head' has no parts"),
+        ({"threshold": 2}, "threshold.*less than 1, got 2"),
+        ({"dropout.drop": 0}, "dropout.drop"),
+        ({"dropout.drop": 1.5}, "dropout.drop"),
+        ({"dropout.weights": (1.0,)}, "weights names 1 passes, but there are 4"),
+        ({"background.policy": "sometimes"}, "background.policy"),
+    ],
+)
+def test_a_wrong_setting_is_named(overrides: dict[str, object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Config.preset("default", overrides)
+
+
+def test_unknown_presets_and_steps_list_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="'best'; known: default, paper, authors"):
+        Config.preset("best")
+    with pytest.raises(ConfigError, match="'crff'; steps that can be turned off: gradcam"):
+        Config().without("crff")
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(setting_names().values())
+    assert "dropout.passes" in setting_names()

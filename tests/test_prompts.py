@@ -1,0 +1,86 @@
+import pytest
+from fakes import FakeBackbone
+
+from pnpovss.errors import NamesError
+from pnpovss.prompts import build_prompts, parse_names
+from pnpovss.structures import Name, TextTokens
+
+tokenize = FakeBackbone().tokenize
+
+
+def pieces(tokens: TextTokens, indices: tuple[int, ...]) -> list[str]:
+    return [tokens.pieces[i] for i in indices]
+
+
+def test_the_prompt_is_the_papers() -> None:
+    [prompt] = build_prompts(parse_names(["cat", "potted plant"]), tokenize, 35)
+    assert prompt.text == "A picture of cat potted plant"
+    assert pieces(prompt.tokens, prompt.name_tokens[0]) == ["cat"]
+    assert pieces(prompt.tokens, prompt.name_tokens[1]) == ["potted", "plant"]
+    assert prompt.words == ("A", "picture", "of", "cat", "potted", "plant")
+    assert pieces(prompt.tokens, prompt.word_tokens[5]) == ["plant"]
+
+
+def test_names_are_found_by_where_they_stand_not_by_how_their_pieces_look() -> None:
+    [prompt] = build_prompts(parse_names(["t-shirt", "shirt"]), tokenize, 35)
+    assert pieces(prompt.tokens, prompt.name_tokens[0]) == ["t", "-", "shirt"]
+    assert prompt.name_tokens[1] == (prompt.name_tokens[0][-1] + 1,)
+
+
+def test_squashing_writes_a_name_as_one_word() -> None:
+    [prompt] = build_prompts(parse_names(["potted plant", "tv monitor"]), tokenize, 35, squash=True)
+    assert prompt.text == "A picture of pottedplant tvmonitor"
+
+
+def test_synonyms_share_a_name() -> None:
+    [prompt] = build_prompts(parse_names([["sofa", "couch"], "cat"]), tokenize, 35)
+    assert prompt.text == "A picture of sofa couch cat"
+    assert pieces(prompt.tokens, prompt.name_tokens[0]) == ["sofa", "couch"]
+
+
+def test_names_that_do_not_fit_go_into_further_prompts() -> None:
+    names = parse_names([f"thing{i}" for i in range(10)])
+    prompts = build_prompts(names, tokenize, 9)  # [ENC] A picture of ... [SEP]: four names fit
+    assert [prompt.names for prompt in prompts] == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9)]
+    assert all(len(prompt.tokens) <= 9 for prompt in prompts)
+
+
+def test_names_are_cleaned_of_stray_spaces() -> None:
+    assert parse_names(["  potted \n plant "]) == (Name("potted plant"),)
+
+
+def test_a_name_may_be_given_ready_made() -> None:
+    assert parse_names([Name("sofa", ("couch",))])[0].all == ("sofa", "couch")
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ([], "no names were given"),
+        ("cat", r"got one string 'cat'; write \['cat'\]"),
+        (["cat", ""], "empty name"),
+        (["cat", "  "], "empty name"),
+        ([[]], "a string or a list of synonyms"),
+        ([3], "a string or a list of synonyms"),
+        (["cat", "Cat"], "'Cat' is the same word as in 'cat'"),
+        (["cat", "cat"], "'cat' is named twice"),
+        ([["sofa", "couch"], ["armchair", "couch"]], "'couch' is the same word as in 'sofa'"),
+    ],
+)
+def test_unusable_names_are_refused(names: object, said: str) -> None:
+    with pytest.raises(NamesError, match=said):
+        parse_names(names)  # type: ignore[arg-type]
+
+
+def test_a_name_longer_than_the_text_encoder_is_refused() -> None:
+    with pytest.raises(NamesError, match=r"'word word .*\.\.\.' is too long: 45 tokens .* takes 35"):
+        build_prompts(parse_names(["cat", "word " * 40]), tokenize, 35)
+
+
+def test_a_name_that_the_vocabulary_cannot_write_is_refused() -> None:
+    def without_emoji(text: str) -> TextTokens:
+        tokens = tokenize(text)
+        return TextTokens(tokens.ids, tuple(p if p.isascii() else "[UNK]" for p in tokens.pieces), tokens.offsets)
+
+    with pytest.raises(NamesError, match="vocabulary cannot write the name '🐱'; say it in English"):
+        build_prompts(parse_names(["cat", "🐱"]), without_emoji, 35)

@@ -1,0 +1,179 @@
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fakes import FakeBackbone, colour_backbone, fake_spec
+from PIL import Image
+
+from pnpovss.backbones import base
+from pnpovss.config import Config
+from pnpovss.errors import ConfigError, ImageError, NamesError, UnknownModelError
+from pnpovss.inputs import blank_patches, input_size
+from pnpovss.segmenter import Segmenter
+
+CAT_AND_DOG = {"cat": [[9, 4], [0, 0]], "dog": [[0, 0], [0, 8]]}
+GREY = np.full((2, 2, 3), 200, np.uint8)
+
+
+def by_hand(passes: int = 1, **settings: Any) -> Config:
+    """Threshold 0.5, the strongest patch dropped each round, rounds summed, nothing after that."""
+    chosen = {"dropout.passes": passes, "dropout.drop": 1, "threshold": 0.5, **settings}
+    return Config.preset("default", chosen).without("blur", "crf")
+
+
+@pytest.mark.parametrize(("passes", "labels"), [(1, [[1, 0], [0, 2]]), (2, [[1, 1], [0, 2]])])
+def test_salience_dropout_finds_the_rest_of_the_cat(passes: int, labels: list[list[int]]) -> None:
+    segmentation = Segmenter(FakeBackbone(CAT_AND_DOG), by_hand(passes))(GREY, ["cat", "dog"])
+    assert segmentation.labels.tolist() == labels
+    assert segmentation.labels.dtype == np.uint8
+
+
+def test_gradcam_keeps_only_what_speaks_for_a_match() -> None:
+    backbone = FakeBackbone(CAT_AND_DOG, gradients={"cat": [[-1, 2], [1, 1]]})
+    on = Segmenter(backbone, by_hand())(GREY, ["cat", "dog"])
+    off = Segmenter(backbone, by_hand(gradcam=False))(GREY, ["cat", "dog"])
+    assert on.heatmaps.names[0].tolist() == [[0, 8], [0, 0]]
+    assert off.heatmaps.names[0].tolist() == [[9, 4], [0, 0]]
+
+
+def test_the_layer_and_head_that_were_asked_for_are_read() -> None:
+    backbone = FakeBackbone(CAT_AND_DOG, heads={2: 3, 5: 4})
+    first = Segmenter(backbone, by_hand(layer=2, head=0))(GREY, ["cat"]).heatmaps.names[0, 0, 0]
+    other = Segmenter(backbone, by_hand(layer=5, head=3))(GREY, ["cat"]).heatmaps.names[0, 0, 0]
+    assert (first, other) == (9, 9 * 14)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"layer": 1}, r"layer 1 of 'fake' has no cross-attention; these have: \[0\]"),
+        ({"head": 1}, "has heads 0 to 0, no head 1"),
+        ({"image_size": 21}, "no multiple of the patch of 'fake', 8 px; try 24"),
+    ],
+)
+def test_what_the_model_does_not_have_is_refused(settings: dict[str, int], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        Segmenter(FakeBackbone(CAT_AND_DOG), Config.preset("default", settings))
+
+
+def test_a_batch_gives_what_single_images_give() -> None:
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(0, 255, (30 + 7 * i, 40, 3), dtype=np.uint8) for i in range(5)]
+    names = [["red"], ["green", "blue"], ["blue", "red", "green"], ["red", "a very green blue"], ["blue"]]
+    segmenter = Segmenter(colour_backbone(), Config.preset("default").without("crf"))
+    together = segmenter(photos, names, batch_size=2, name_match=True)
+    for photo, its, batched in zip(photos, names, together, strict=True):
+        alone = segmenter(photo, its, name_match=True)
+        assert np.array_equal(alone.labels, batched.labels)
+        assert np.allclose(alone.scores, batched.scores, atol=1e-6)
+        assert alone.match == pytest.approx(batched.match)
+        assert alone.name_match == pytest.approx(batched.name_match)
+
+
+def test_images_of_different_input_sizes_are_kept_apart_and_in_order() -> None:
+    photos = [np.zeros(shape, np.uint8) for shape in [(40, 80, 3), (80, 40, 3), (40, 80, 3)]]
+    segmenter = Segmenter(colour_backbone(), Config.preset("default", {"keep_aspect": True}).without("crf"))
+    sizes = [segmentation.size for segmentation in segmenter(photos, [["red"]] * 3)]
+    assert sizes == [(40, 80), (80, 40), (40, 80)]
+
+
+def test_names_in_several_prompts_give_what_one_prompt_gives() -> None:
+    long, short = FakeBackbone(CAT_AND_DOG), FakeBackbone(CAT_AND_DOG, max_tokens=6)  # one name a prompt
+    one = Segmenter(long, by_hand(2))(GREY, ["cat", "dog"])
+    two = Segmenter(short, by_hand(2))(GREY, ["cat", "dog"])
+    assert two.provenance.prompts == ("A picture of cat", "A picture of dog")
+    assert np.array_equal(one.heatmaps.names, two.heatmaps.names)
+
+
+def test_every_pass_reads_the_image_once_without_the_dropped_patches() -> None:
+    backbone = FakeBackbone(CAT_AND_DOG)
+    Segmenter(backbone, by_hand(3))(GREY, ["cat", "dog"])
+    blank = [int((pixels == 0).all(1).sum()) // 64 for pixels in backbone.encoded]
+    assert blank == [0, 1, 2]
+
+
+def test_heat_maps_of_words_and_names_at_the_images_size() -> None:
+    image = np.full((20, 30, 3), 9, np.uint8)
+    segmentation = Segmenter(FakeBackbone(CAT_AND_DOG), by_hand())(image, [["dog", "hound"], "cat"])
+    assert segmentation.heatmap("cat").shape == (20, 30)
+    assert segmentation.heatmap("hound").max() == 4  # the mean over the name's tokens
+    assert segmentation.heatmap("picture").max() == 0
+    with pytest.raises(KeyError, match="'horse' is not in the prompt; its words: A, picture, of, dog, hound, cat"):
+        segmentation.heatmap("horse")
+
+
+def test_masks_and_shares() -> None:
+    segmentation = Segmenter(FakeBackbone(CAT_AND_DOG), by_hand(2))(GREY, ["cat", "dog"])
+    assert segmentation.shares == (0.5, 0.25)
+    assert segmentation.mask("dog").tolist() == [[False, False], [False, True]]
+    with pytest.raises(KeyError, match="'horse' was not asked for; names: cat, dog"):
+        segmentation.mask("horse")
+
+
+def test_provenance_tells_all_that_is_needed_to_repeat_it() -> None:
+    segmentation = Segmenter(FakeBackbone(CAT_AND_DOG), by_hand())(GREY, ["cat"])
+    provenance = segmentation.provenance
+    assert (provenance.model, provenance.revision, provenance.preset) == ("fake", "by-hand", "default")
+    assert (provenance.config.layer, provenance.config.head, provenance.config.image_size) == (0, 0, 16)
+    assert set(provenance.versions) == {"pnpovss", "torch", "transformers"}
+    assert Config.model_validate(provenance.as_dict()["config"]) == provenance.config
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
+def test_images_of_a_pixel_or_a_line_work(size: tuple[int, int]) -> None:
+    segmentation = Segmenter(FakeBackbone(CAT_AND_DOG))(np.zeros((*size, 3), np.uint8), ["cat", "dog"])
+    assert segmentation.labels.shape == size
+    assert np.isfinite(segmentation.scores).all()
+
+
+def test_from_pretrained_passes_settings_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone = FakeBackbone(CAT_AND_DOG, settings={"threshold": 0.4, "dropout.passes": 2})
+    monkeypatch.setattr(base, "_registry", {})
+    base.register(fake_spec(backbone))
+    default = Segmenter.from_pretrained("fake", settings={"dropout.passes": 3}, without=["crf"]).config
+    assert (default.threshold, default.dropout and default.dropout.passes, default.crf) == (0.4, 3, None)
+    assert Segmenter.from_pretrained("fake", preset="paper").config.threshold == 0.15  # the paper's, not the model's
+
+
+def test_unknown_models_presets_devices_and_dtypes_are_refused() -> None:
+    with pytest.raises(UnknownModelError, match="no backbone knows the model './nowhere'. Known: .*mini"):
+        Segmenter.from_pretrained("./nowhere")
+    with pytest.raises(ConfigError, match="unknown preset 'best'"):
+        Segmenter.from_pretrained("mini", preset="best")
+    with pytest.raises(ConfigError, match="unknown device 'gpu'; expected auto, cpu"):
+        Segmenter.from_pretrained("mini", device="gpu")
+    with pytest.raises(ConfigError, match="unknown dtype 'float16'; expected one of float32, bfloat16"):
+        Segmenter.from_pretrained("mini", dtype="float16")
+    if not torch.cuda.is_available():
+        with pytest.raises(ConfigError, match="'cuda' is not on this machine; it has: cpu"):
+            Segmenter.from_pretrained("mini", device="cuda")
+
+
+def test_photos_and_names_must_pair_up() -> None:
+    segmenter = Segmenter(FakeBackbone(CAT_AND_DOG))
+    with pytest.raises(NamesError, match="2 images need 2 lists of names"):
+        segmenter([GREY, GREY], ["cat", "dog"])
+    with pytest.raises(ImageError):
+        segmenter("no-such-photo.jpg", ["cat"])
+    assert segmenter([], []) == []
+
+
+def test_input_size_keeps_the_aspect_at_about_the_area() -> None:
+    photo = Image.new("RGB", (500, 375))
+    assert input_size(photo, 384, 16, keep_aspect=False) == (384, 384)
+    height, width = input_size(photo, 384, 16, keep_aspect=True)
+    assert (height % 16, width % 16) == (0, 0)
+    assert width / height == pytest.approx(500 / 375, rel=0.05)
+    assert width * height == pytest.approx(384 * 384, rel=0.05)
+    assert input_size(Image.new("RGB", (10_000, 10)), 384, 16, keep_aspect=True) == (192, 768)
+
+
+def test_blanked_patches_are_the_mean_colour_and_the_rest_is_untouched() -> None:
+    pixels = torch.rand(2, 3, 4, 6) + 1
+    kept = torch.ones(2, 2, 3, dtype=torch.bool)
+    kept[1, 0, 2] = False
+    blanked = blank_patches(pixels, kept)
+    assert blanked[0].equal(pixels[0])
+    assert blanked[1, :, :2, 4:].eq(0).all()
+    assert blanked[1].ne(0).sum() == 3 * 20
