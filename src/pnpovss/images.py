@@ -155,7 +155,7 @@ def _from_deep_gray(values: np.ndarray) -> Image.Image:
     low, high = int(values.min()), int(values.max())
     if low < 0 or high > 65535 or high < 256:
         raise ImageError(
-            f"a 32-bit gray image with values from {low} to {high} does not say which value is white; save it with 8 bits"
+            f"a 32-bit gray image with values from {low} to {high} does not say which value is white; save it in 8 bits"
         )
     return Image.fromarray((values >> 8).astype(np.uint8))
 

@@ -2,13 +2,22 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Integer
 
 from pnpovss.config import Config
+
+if TYPE_CHECKING:
+    import supervision
+    from PIL import Image
+
+    from pnpovss.exports import CocoRegion, PipelineRegion
+    from pnpovss.images import ImageSource
 
 __all__ = ["BACKGROUND", "HeatMaps", "Name", "Provenance", "Segmentation", "TextTokens"]
 
@@ -173,3 +182,48 @@ class Segmentation:
             if name in asked.all:
                 return i
         raise KeyError(f"{name!r} was not asked for; names: {', '.join(map(str, self.names))}")
+
+    # Exports. `pnpovss.exports` holds them; it is imported on use, because it builds on this module.
+
+    def to_png(self) -> "Image.Image":
+        """The label map as a picture with a palette; see `exports.to_png`."""
+        return _exports().to_png(self)
+
+    def overlay(self, photo: "ImageSource") -> "Image.Image":
+        """The photo with the regions tinted and outlined, over a legend; see `exports.overlay`."""
+        return _exports().overlay(self, photo)
+
+    def heat_picture(self, photo: "ImageSource", name: str) -> "Image.Image":
+        """The photo under the heat map of a name or word; see `exports.heat_picture`."""
+        return _exports().heat_picture(self, photo, name)
+
+    def to_coco_rle(self, *, compressed: bool = True) -> "list[CocoRegion]":
+        """A run-length encoded region for each name that has pixels; see `exports.to_coco_rle`."""
+        return _exports().to_coco_rle(self, compressed=compressed)
+
+    def to_pipeline(self) -> "list[PipelineRegion]":
+        """A list like transformers' image-segmentation pipeline gives; see `exports.to_pipeline`."""
+        return _exports().to_pipeline(self)
+
+    def to_supervision(self) -> "supervision.Detections":
+        """Detections with one mask for each name that has pixels; see `exports.to_supervision`."""
+        return _exports().to_supervision(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the score and heat maps as JSON-ready values; see `exports.to_dict`."""
+        return _exports().to_dict(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write everything into one .npz file; see `exports.save`."""
+        _exports().save(self, path)
+
+    @staticmethod
+    def load(path: str | Path) -> "Segmentation":
+        """Read what `save` wrote; see `exports.load`."""
+        return _exports().load(path)
+
+
+def _exports() -> ModuleType:
+    from pnpovss import exports
+
+    return exports
