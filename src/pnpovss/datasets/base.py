@@ -55,6 +55,8 @@ class LabelSpace:
     merged: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.names:
+            raise DatasetError(f"{self.key} has no class beside the background; name at least one")
         if len(self.names) != len(self.ids):
             raise DatasetError(f"{self.key}: {len(self.names)} names, but {len(self.ids)} mask values")
         own = [*self.ids, *(() if self.background_id is None else (self.background_id,))]
@@ -107,7 +109,7 @@ class LabelSpace:
             DatasetError: a value that the label space does not have.
         """
         table = self._rows
-        rows = table[np.minimum(mask_values, len(table) - 1)]
+        rows = table[np.minimum(mask_values.astype(np.int32), len(table) - 1)]
         if rows.min(initial=0) == _UNKNOWN:
             values, counts = np.unique(mask_values[rows == _UNKNOWN], return_counts=True)
             shown = ", ".join(f"{v} ({n} px)" for v, n in zip(values[:5], counts[:5], strict=True))
@@ -166,12 +168,19 @@ class Dataset:
         space: what the masks mean.
         root: the folder as given.
         samples: all of them.
+        full: photos in the benchmark's whole split; None for a data set that is no benchmark.
     """
 
-    def __init__(self, space: LabelSpace, root: Path, samples: Iterable[Sample]) -> None:
+    def __init__(self, space: LabelSpace, root: Path, samples: Iterable[Sample], full: int | None = None) -> None:
         self.space = space
         self.root = root
         self.samples = tuple(samples)
+        self.full = full
+
+    @property
+    def is_subset(self) -> bool:
+        """Whether there are fewer photos than the benchmark's split has; numbers must then say so."""
+        return self.full is not None and len(self.samples) < self.full
 
     def __len__(self) -> int:
         return len(self.samples)
