@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pnpovss.backbones.base import CrossAttention, ImageFeatures, Match, TextTokens
@@ -44,7 +44,7 @@ class TextSide:
     """
 
     embed: Callable[[Tensor], Tensor]
-    layers: Sequence[Any]
+    layers: Sequence[Any] | nn.ModuleList
     head: Callable[[Tensor], Tensor]
     pad_id: int
     max_tokens: int
