@@ -62,7 +62,7 @@ def _object_space(protocol: Protocol) -> LabelSpace:
         background_id=UNLABELED,
         ignored=frozenset(),
         merged=tuple((value, UNLABELED) for value in STUFF),
-        background=Background(policy="always"),
+        background=Background(),
         protocol=protocol,
     )
 

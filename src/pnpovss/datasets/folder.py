@@ -12,6 +12,7 @@ from pnpovss.structures import Name
 __all__ = ["SUMMARY", "open_folder"]
 
 SUMMARY = "your own: images/, masks/ (PNG of class ids, 255 left out) and names.txt, one class a line from id 0"
+NEVER = Background(policy="never", count=1)
 UNSURE = 255
 BACKGROUND_LINE = "background"
 
@@ -41,6 +42,6 @@ def _space(lines: tuple[Name, ...], protocol: Protocol) -> LabelSpace:
         ids=tuple(value + (value >= UNSURE) for value in ids),  # 255 has its own meaning
         background_id=0 if background else None,
         ignored=frozenset({UNSURE}),
-        background=Background(policy="always" if background else "never"),
+        background=Background() if background else NEVER,
         protocol=protocol,
     )

@@ -23,7 +23,7 @@ def _voc_space(protocol: Protocol) -> LabelSpace:
         background_id=0,
         ignored=frozenset() if authors else frozenset({VOID}),
         merged=((VOID, 0),) if authors else (),
-        background=Background(policy="always"),
+        background=Background(),
         protocol=protocol,
     )
 

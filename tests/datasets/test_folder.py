@@ -1,0 +1,65 @@
+import pytest
+import trees
+
+from pnpovss.datasets import IGNORE, open_dataset
+from pnpovss.errors import DatasetError
+
+
+def test_with_a_background_line(tmp_path):
+    data = open_dataset("folder", trees.folder(tmp_path, "background", "cat, kitten", "dog"))
+    assert data.space.classes == ("background", "cat", "dog")
+    assert data.space.names[0].synonyms == ("kitten",)
+    assert data.truth(data.samples[0]).ravel()[:4].tolist() == [0, 1, IGNORE, IGNORE]
+    assert [data.present(sample) for sample in data] == [(0,), (1,)]
+    assert data.space.background.applies(9)
+    assert not data.is_subset
+
+
+def test_without_a_background_line(tmp_path):
+    data = open_dataset("folder", trees.folder(tmp_path, "sky", "cat", "dog"))
+    assert data.space.classes == ("sky", "cat", "dog")
+    assert [data.present(sample) for sample in data] == [(0, 1), (2,)]
+    assert not data.space.background.applies(1)
+
+
+def test_more_classes_than_an_8_bit_mask_holds(tmp_path):
+    root = trees.folder(tmp_path, *(f"class {i}" for i in range(300)))
+    trees.mask(root / "masks/b.png", trees.grid(254, 255, 256, 300), mode="I;16")
+    data = open_dataset("folder", root)
+    assert data.truth(data.samples[1]).ravel()[:4].tolist() == [254, IGNORE, 255, 299]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["cat", "cat"], "names.txt: name 'cat' is named twice"),
+        (["cat", "dog, cat"], "names.txt: name 'cat' is the same word as in 'cat'"),
+        (["cat", "", "dog"], "names.txt, line 2 is empty"),
+        (["cat,"], "an empty name"),
+        ([], "no names"),
+        (["background"], "no class beside the background"),
+    ],
+)
+def test_bad_names_files(tmp_path, lines, message):
+    with pytest.raises(DatasetError, match=message):
+        open_dataset("folder", trees.folder(tmp_path, *lines))
+
+
+def test_what_lacks_is_named(tmp_path):
+    root = trees.folder(tmp_path, "background", "cat", "dog")
+    (root / "masks/b.png").rename(root / "masks/c.png")
+    with pytest.raises(DatasetError, match=r"masks/b.png is missing \(1 of 2"):
+        open_dataset("folder", root)
+    (root / "names.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match="UTF-8"):
+        open_dataset("folder", root)
+    (root / "names.txt").unlink()
+    with pytest.raises(DatasetError, match=r"names.txt is missing"):
+        open_dataset("folder", root)
+
+
+def test_two_photos_of_one_name(tmp_path):
+    root = trees.folder(tmp_path, "background", "cat", "dog")
+    trees.photo(root / "images/a.jpg")
+    with pytest.raises(DatasetError, match=r"a.jpg and a.png would share one mask"):
+        open_dataset("folder", root)
