@@ -192,7 +192,7 @@ def _recommend(vision: Any, attention_shape: dict[int, int]) -> Recommended:
 
 
 def _warn_of_heads(name: str, text: Any) -> None:
-    """Early revisions of the published configs say 8 heads where the weights were trained with 12; nothing else shows."""
+    """Early revisions of the published configs say 8 heads, the weights were trained with 12; nothing else tells."""
     if text.hidden_size == 768 and text.num_attention_heads != 12:
         _logger.warning(
             "%s: its config says %d text heads, BLIP was trained with 12; if this is a copy of a published checkpoint, "
