@@ -13,7 +13,7 @@ from pnpovss import exports, rle
 from pnpovss.drawing import colour, palette
 from pnpovss.errors import ImageError, InvalidInputError, MissingExtraError, OutputError
 from pnpovss.structures import Name, Segmentation
-from tests.results import CAT_AND_SOFA, hand_made
+from results import CAT_AND_SOFA, hand_made
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from pnpovss.backbones.base import Backbone
-from tests.fakes import PADDING, FakeBackbone, colour_backbone
+from fakes import PADDING, FakeBackbone, colour_backbone
 
 
 def test_it_is_a_backbone():

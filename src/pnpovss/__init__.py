@@ -1,1 +1,82 @@
-"""Segment images by words with off-the-shelf vision-language models."""
+"""Segment images by words with off-the-shelf vision-language models.
+
+    from pnpovss import Segmenter
+
+    result = Segmenter.from_pretrained("mini")("photo.jpg", ["cat", "sofa"])
+
+The names below are the public interface. They are imported on first use, so that `import pnpovss` is quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from pnpovss._version import __version__
+
+if TYPE_CHECKING:
+    from pnpovss.backbones.base import Backbone, BackboneSpec, register
+    from pnpovss.config import Config
+    from pnpovss.errors import (
+        CheckpointError,
+        ConfigError,
+        DatasetError,
+        ImageError,
+        InvalidInputError,
+        MissingExtraError,
+        ModelError,
+        NamesError,
+        OutputError,
+        PnpOvssError,
+        PresenceError,
+        ResourceError,
+        UnknownModelError,
+    )
+    from pnpovss.images import load_image
+    from pnpovss.segmenter import Segmenter
+    from pnpovss.structures import HeatMaps, Name, Provenance, Segmentation
+
+__all__ = [
+    "Backbone",
+    "BackboneSpec",
+    "CheckpointError",
+    "Config",
+    "ConfigError",
+    "DatasetError",
+    "HeatMaps",
+    "ImageError",
+    "InvalidInputError",
+    "MissingExtraError",
+    "ModelError",
+    "Name",
+    "NamesError",
+    "OutputError",
+    "PnpOvssError",
+    "PresenceError",
+    "Provenance",
+    "ResourceError",
+    "Segmentation",
+    "Segmenter",
+    "UnknownModelError",
+    "__version__",
+    "load_image",
+    "register",
+]
+
+_HOMES = {
+    **dict.fromkeys(("Backbone", "BackboneSpec", "register"), "backbones.base"),
+    **dict.fromkeys(("HeatMaps", "Name", "Provenance", "Segmentation"), "structures"),
+    "Config": "config",
+    "Segmenter": "segmenter",
+    "load_image": "images",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES.get(name, 'errors')}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -61,7 +61,7 @@ def region_picture(
     pixels = np.asarray(photo, np.float32)
     tinted = np.where((labels > 0)[..., None], 0.5 * pixels + 0.5 * colours[labels], pixels)
     outline = _outline(labels, max(1, round(min(labels.shape) / 250)))
-    tinted[outline] = 0.35 * 255 + 0.65 * colours[labels[outline]]  # a lighter shade of the region's own colour
+    tinted[outline] = 0.5 * 255 + 0.5 * colours[labels[outline]]  # a lighter shade of the region's own colour
     entries = [(colour(i), name, share) for i, (name, share) in enumerate(zip(names, shares, strict=True))]
     return _stack(Image.fromarray(tinted.round().astype(np.uint8)), _legend(photo.size, entries))
 

@@ -24,6 +24,7 @@ __all__ = [
     "PipelineRegion",
     "heat_picture",
     "load",
+    "npz_bytes",
     "overlay",
     "png_bytes",
     "save",
@@ -179,12 +180,8 @@ def to_dict(result: Segmentation) -> dict[str, Any]:
     }
 
 
-def save(result: Segmentation, path: str | Path) -> None:
-    """Write everything into one .npz file that `load` reads: label, score and heat maps, names and provenance.
-
-    Raises:
-        OutputError: it cannot be written there; what was there before stays.
-    """
+def npz_bytes(result: Segmentation) -> bytes:
+    """Everything as an .npz file: label, score and heat maps, names and provenance."""
     meta = {
         "format": FORMAT,
         "names": [list(name.all) for name in result.names],
@@ -204,7 +201,16 @@ def save(result: Segmentation, path: str | Path) -> None:
         arrays["background_score"] = result.background_score
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)
-    write_all({Path(path): file.getvalue()})
+    return file.getvalue()
+
+
+def save(result: Segmentation, path: str | Path) -> None:
+    """Write `npz_bytes` to a file that `load` reads.
+
+    Raises:
+        OutputError: it cannot be written there; what was there before stays.
+    """
+    write_all({Path(path): npz_bytes(result)})
 
 
 def load(path: str | Path) -> Segmentation:

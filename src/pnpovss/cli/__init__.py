@@ -1,0 +1,1 @@
+"""The command line: parse, call `Segmenter`, render. One file a subcommand."""

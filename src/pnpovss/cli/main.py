@@ -1,0 +1,50 @@
+"""`pnpovss`, the program. Exit codes: 0 all is well, 1 some photos failed, 2 it could not be done as asked."""
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from pnpovss._version import __version__
+from pnpovss.cli import models, segment
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="pnpovss",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("segment")(segment.segment)
+app.command("models")(models.models)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pnpovss {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pnpovss(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Segment photos by words, with no training and no pixel labels."""
+
+
+def run() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _stop)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names may hold any bytes
+    app()
+
+
+def _stop(number: int, frame: object) -> None:
+    """End through `finally` clauses, so that no temporary file stays behind."""
+    raise SystemExit(128 + number)

@@ -1,0 +1,57 @@
+"""`pnpovss models`: which backbones there are, what each needs, and what is on this machine."""
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pnpovss.cli.terminal import consoles, readable_errors
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["models"]
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error came from.")] = False,
+) -> None:
+    """List the models, what each needs, and whether it is on this machine."""
+    results, notes = consoles(machine_readable=as_json)
+    with readable_errors(notes, debug=debug):
+        with notes.status("Looking for models"):
+            rows = _rows()
+        if as_json:
+            typer.echo(json.dumps(rows, indent=2))
+        else:
+            results.print(_table(rows))
+
+
+def _rows() -> list[dict[str, Any]]:
+    from pnpovss.backbones.base import known_backbones  # torch: seconds
+
+    return [
+        {
+            "model": model,
+            "backbone": key,
+            "what": what,
+            "needs": spec.summary,
+            "on_this_machine": spec.available(model),
+        }
+        for key, spec in known_backbones().items()
+        for model, what in spec.models.items()
+    ]
+
+
+def _table(rows: list[dict[str, Any]]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(caption="Folders with a checkpoint of one of these kinds can be given as well.")
+    for column in ("model", "backbone", "what it is", "what it needs", "here"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        here = Text("yes", "green") if row["on_this_machine"] else Text("no", "yellow")
+        table.add_row(*(Text(row[key]) for key in ("model", "backbone", "what", "needs")), here)
+    return table

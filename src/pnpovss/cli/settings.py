@@ -1,0 +1,66 @@
+"""Settings of the method on the command line, generated from `pnpovss.config`."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from pnpovss.config import PRESETS, STEPS, Config, setting_names
+from pnpovss.errors import ConfigError
+
+__all__ = ["parse_settings", "parse_steps", "settings_table"]
+
+
+def parse_settings(given: Sequence[str]) -> dict[str, Any]:
+    """{"dropout.passes": 2} from "dropout.passes=2"; values as in JSON, "none" turns a step off, else plain words.
+
+    Raises:
+        ConfigError: no "=", or a setting given twice.
+    """
+    settings: dict[str, Any] = {}
+    for text in given:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name:
+            raise ConfigError(f"a setting is given as NAME=VALUE, such as dropout.passes=2, got {text!r}")
+        if name in settings:
+            raise ConfigError(f"setting {name!r} was given twice")
+        settings[name] = _value(value)
+    return settings
+
+
+def _value(text: str) -> Any:
+    if text.lower() in ("none", "off"):
+        return None
+    try:
+        return json.loads(text.lower() if text.lower() in ("true", "false", "null") else text)
+    except json.JSONDecodeError:
+        return text
+
+
+def parse_steps(given: Sequence[str]) -> list[str]:
+    """Steps to turn off, from words that may each hold several, separated by commas."""
+    return [step.strip() for text in given for step in text.split(",") if step.strip()]
+
+
+def settings_table() -> Table:
+    """Every setting, what it is, and its value in each preset."""
+    table = Table(title="Settings, for --set NAME=VALUE", title_justify="left", expand=False)
+    for column in ("setting", "what it is", *PRESETS):
+        table.add_column(column, overflow="fold")
+    for name, description in setting_names().items():
+        table.add_row(*map(Text, (name, description, *(_shown(config, name) for config in PRESETS.values()))))
+    table.caption = f"Steps that can be turned off with --without: {', '.join(STEPS)}"
+    return table
+
+
+def _shown(config: Config, dotted: str) -> str:
+    value: Any = config
+    for part in dotted.split("."):
+        value = getattr(value, part)
+        if value is None:
+            return "-"
+    if hasattr(value, "model_dump"):
+        return "on"
+    return ", ".join(f"{item:g}" for item in value) if isinstance(value, tuple) else str(value)
