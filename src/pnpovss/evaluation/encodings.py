@@ -1,0 +1,72 @@
+"""Encode each picture once, however many settings look at it.
+
+Salience Dropout starts from the whole photo, and so does every arm of an ablation, every sweep of a threshold and the
+presence filter of the same model. An encoding depends on the pixels alone, so equal pixels may share one: exact, not
+an approximation.
+"""
+
+from collections import OrderedDict
+from hashlib import blake2b
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnpovss.backbones.base import Backbone, ImageFeatures
+
+__all__ = ["SharedEncodings", "share_encodings"]
+
+KEEP = 32  # encodings held at once; those of one photo under all arms fit
+
+
+class SharedEncodings:
+    """Stands in for a backbone and answers `encode_images` from memory where it has seen the same pixels.
+
+    Attributes:
+        inner: the backbone that computes.
+        asked: images whose encoding was asked for.
+        computed: images that had to be encoded.
+    """
+
+    def __init__(self, inner: Backbone, keep: int = KEEP) -> None:
+        self.inner = inner
+        self.keep = keep
+        self.asked = 0
+        self.computed = 0
+        self._known: OrderedDict[bytes, ImageFeatures] = OrderedDict()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImageFeatures:
+        """As the backbone's own; equal pixels are encoded once."""
+        keys = [_digest(image) for image in pixels]
+        found = {key: self._known[key] for key in keys if key in self._known}
+        new = [i for i, key in enumerate(keys) if key not in found and keys.index(key) == i]
+        if new:
+            features = self.inner.encode_images(pixels if len(new) == len(pixels) else pixels[new])
+            for row, i in enumerate(new):
+                one = ImageFeatures(features.tokens[row : row + 1], features.grid, features.prefix)
+                found[keys[i]] = self._known[keys[i]] = one
+        self.asked += len(keys)
+        self.computed += len(new)
+        for key in keys:
+            self._known.move_to_end(key)
+        while len(self._known) > self.keep:
+            self._known.popitem(last=False)
+        first = found[keys[0]]
+        return ImageFeatures(torch.cat([found[key].tokens for key in keys]), first.grid, first.prefix)
+
+
+def share_encodings(backbone: Backbone, keep: int = KEEP) -> Backbone:
+    """The backbone, with a memory of the last encodings; one that has a memory already is returned as it is."""
+    if isinstance(backbone, SharedEncodings):
+        return cast(Backbone, backbone)
+    return cast(Backbone, SharedEncodings(backbone, keep))
+
+
+def _digest(image: Float[Tensor, "3 H W"]) -> bytes:
+    """Of the pixels and their layout."""
+    data = image.detach().cpu().contiguous()
+    return blake2b(data.numpy().tobytes() + repr(tuple(data.shape)).encode(), digest_size=16).digest()
