@@ -1,5 +1,6 @@
 """Compiled pieces of filtering and of a mean-field step, for a number of labels that one SIMD register holds."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -7,11 +8,28 @@ from typing import Any
 import numpy as np
 
 from pnpovss.refine.crf.jit import jit
-from pnpovss.refine.crf.lanes import add_scaled, blur3, exp, load, maximum, scale, store, subtract, total, zero
+from pnpovss.refine.crf.lanes import (
+    add,
+    add_scaled,
+    blur3,
+    divide,
+    exp,
+    group_maximum,
+    group_total,
+    larger,
+    load,
+    multiply,
+    scale,
+    store,
+    subtract,
+    zero,
+)
 
-__all__ = ["LANES", "PADDING", "Kernels", "kernels_for", "lanes_for", "rows_to_maps"]
+__all__ = ["LANES", "PADDING", "WIDE", "Kernels", "blocks_to_maps", "kernels_for", "lanes_for"]
 
 LANES = (4, 8, 16)
+# Labels that softmax takes at once, of as many pixels as that makes; pixels are padded to a multiple of WIDE / 4.
+WIDE = 16
 # Log-probability of the labels that fill up the last register: exp of it is 0.
 PADDING = np.float32(-1e30)
 
@@ -22,16 +40,18 @@ class Kernels:
 
     Attributes:
         lanes: labels per register.
-        splat: spreads pixels' values to lattice points.
+        splat: given the number of corners: adds pixels' values to lattice points.
+        merge: sums what several threads have splatted.
         blur: one axis of the blur.
-        slice: collects lattice points' values for pixels, added to log-probabilities.
+        slice: given the number of corners: collects lattice points' values for pixels.
         softmax: log-probabilities to probabilities.
     """
 
     lanes: int
-    splat: Any
+    splat: Callable[[int], Any]
+    merge: Any
     blur: Any
-    slice: Any
+    slice: Callable[[int], Any]
     softmax: Any
 
 
@@ -44,67 +64,87 @@ def lanes_for(labels: int) -> int:
 def kernels_for(lanes: int) -> Kernels:
     """The kernels for registers of `lanes` labels, compiled when first called."""
 
-    def splat(lattice, values, width, block, starts, pixels, weights, first, last):
-        """lattice (point, lanes) from `values` (pixel, width), labels block * lanes and on."""
-        for v in range(first, last):
-            sum_ = zero(lanes)
-            for e in range(starts[v], starts[v + 1]):
-                sum_ = add_scaled(sum_, weights[e], load(values, pixels[e] * width + block * lanes, lanes))
-            store(lattice, v * lanes, sum_)
+    # Given the number of corners at compile time, the loops over them are unrolled: 3 times as fast.
+    @cache
+    def splat_kernel(corners):
+        def splat(values, points, weights, lattice, first, last):
+            """Add pixels `first` to `last` of values (pixel, lane) to lattice (point, lane)."""
+            for i in range(first, last):
+                value = load(values, i * lanes, lanes)
+                for r in range(corners):
+                    at = np.int64(points[i, r]) * lanes
+                    store(lattice, at, add_scaled(load(lattice, at, lanes), weights[i, r], value))
+
+        return jit(splat, f"{lanes}_{corners}")
+
+    def merge(lattice, parts, gain, first, last):
+        """Set lattice (point, lane) to gain * the sum of parts (part, point * lane), which are left 0."""
+        none = zero(lanes)
+        for v in range(first * lanes, last * lanes, lanes):
+            sum_ = load(parts[0], v, lanes)
+            store(parts[0], v, none)
+            for part in range(1, parts.shape[0]):
+                sum_ = add(sum_, load(parts[part], v, lanes))
+                store(parts[part], v, none)
+            store(lattice, v, scale(sum_, gain))
 
     def blur(blurred, lattice, before, after, first, last):
-        """One axis: blurred (point, lanes) from lattice; the last row is 0 and stands for points that do not exist."""
+        """One axis: blurred (point, lane) from lattice; the last row is 0 and stands for points that do not exist."""
         for v in range(first, last):
             left = load(lattice, np.int64(before[v]) * lanes, lanes)
             right = load(lattice, np.int64(after[v]) * lanes, lanes)
             store(blurred, v * lanes, blur3(load(lattice, v * lanes, lanes), left, right))
 
-    def slice_(rows, start, width, lattice, block_size, points, weights, first, last):
-        """rows (pixel, width) = start + slice of lattice (block, point, lanes); weights (pixel, corner)."""
-        corners = points.shape[1]
-        for i in range(first, last):
-            for block in range(width // lanes):
-                at = i * width + block * lanes
-                sum_ = load(start, at, lanes)
-                for r in range(corners):
-                    sum_ = add_scaled(
-                        sum_, weights[i, r], load(lattice, block * block_size + np.int64(points[i, r]) * lanes, lanes)
-                    )
-                store(rows, at, sum_)
+    def softmax(values, stride, first, last):
+        """Over the labels of values (block, pixel, lane), in place; blocks are `stride` apart, rows are of WIDE."""
+        for row in range(first, last):
+            at = row * WIDE
+            top = load(values, at, WIDE)
+            for start in range(at + stride, values.size, stride):
+                top = larger(top, load(values, start, WIDE))
+            top = group_maximum(top, lanes)
+            sum_ = zero(WIDE)
+            for start in range(at, values.size, stride):
+                powers = exp(subtract(load(values, start, WIDE), top))
+                store(values, start, powers)
+                sum_ = add(sum_, powers)
+            inverse = divide(load(_ONES, 0, WIDE), group_total(sum_, lanes))
+            for start in range(at, values.size, stride):
+                store(values, start, multiply(load(values, start, WIDE), inverse))
 
-    def softmax(rows, width, first, last):
-        """In place, over each row of (pixel, width)."""
-        for i in range(first, last):
-            largest = np.float32(-np.inf)
-            for at in range(i * width, (i + 1) * width, lanes):
-                largest = max(largest, maximum(load(rows, at, lanes)))
-            sum_ = np.float32(0.0)
-            for at in range(i * width, (i + 1) * width, lanes):
-                powers = exp(subtract(load(rows, at, lanes), largest))
-                sum_ += total(powers)
-                store(rows, at, powers)
-            inverse = np.float32(1.0) / sum_
-            for at in range(i * width, (i + 1) * width, lanes):
-                store(rows, at, scale(load(rows, at, lanes), inverse))
+    @cache
+    def slice_kernel(corners):
+        def slice_(values, start, lattice, points, weights, first, last):
+            """Set values (pixel, lane) to start + the weighted sum of lattice (point, lane) at its corners."""
+            for i in range(first, last):
+                sum_ = load(start, i * lanes, lanes)
+                for r in range(corners):
+                    sum_ = add_scaled(sum_, weights[i, r], load(lattice, np.int64(points[i, r]) * lanes, lanes))
+                store(values, i * lanes, sum_)
+
+        return jit(slice_, f"{lanes}_{corners}")
 
     variant = f"{lanes}"
-    return Kernels(lanes, jit(splat, variant), jit(blur, variant), jit(slice_, variant), jit(softmax, variant))
+    return Kernels(lanes, splat_kernel, jit(merge, variant), jit(blur, variant), slice_kernel, jit(softmax, variant))
 
 
-def rows_to_maps(rows, maps, labels, first, last):
-    """Pixels `first` to `last` of rows (pixel, width) to maps (label, pixel), and the index of the largest."""
-    count = maps.shape[0]
+_ONES = np.ones(WIDE, dtype=np.float32)
+
+
+def blocks_to_maps(blocks, maps, labels, first, last):
+    """Pixels `first` to `last` of blocks (block, pixel, lane) to maps (label, pixel), and the index of the largest."""
+    lanes = blocks.shape[2]
     for tile in range(first, last, 64):
         end = min(tile + 64, last)
-        for c in range(count):
+        for c in range(maps.shape[0]):
             for i in range(tile, end):
-                maps[c, i] = rows[i, c]
+                maps[c, i] = blocks[c // lanes, i, c % lanes]
         for i in range(tile, end):
-            best = 0
-            for c in range(1, count):
-                if rows[i, c] > rows[i, best]:
-                    best = c
-            labels[i] = best
+            best = np.float32(-1.0)
+            for c in range(maps.shape[0]):
+                if maps[c, i] > best:
+                    best = maps[c, i]
+                    labels[i] = c
 
 
-rows_to_maps = jit(rows_to_maps)
+blocks_to_maps = jit(blocks_to_maps)

@@ -11,7 +11,24 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-__all__ = ["add_scaled", "blur3", "exp", "load", "maximum", "scale", "store", "subtract", "total", "zero"]
+__all__ = [
+    "add",
+    "add_scaled",
+    "blur3",
+    "divide",
+    "exp",
+    "group_maximum",
+    "group_total",
+    "larger",
+    "less",
+    "load",
+    "multiply",
+    "nearest_integer",
+    "scale",
+    "store",
+    "subtract",
+    "zero",
+]
 
 _FLOAT = ir.FloatType()
 _INT = ir.IntType(32)
@@ -33,10 +50,9 @@ class _LanesModel(models.PrimitiveModel):
 
 def _splat(builder, value, count):
     """The scalar `value` in every lane."""
-    vector = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
-    for lane in range(count):
-        vector = builder.insert_element(vector, value, _INT(lane))
-    return vector
+    undefined = ir.Constant(ir.VectorType(value.type, count), ir.Undefined)
+    first = builder.insert_element(undefined, value, _INT(0))
+    return builder.shuffle_vector(first, undefined, _constant(0, count, _INT))
 
 
 def _constant(value, count, kind=_FLOAT):
@@ -110,7 +126,7 @@ def blur3(typingctx, centre, left, right):
 
 @intrinsic
 def scale(typingctx, lanes, factor):
-    """`lanes * factor`."""
+    """`lanes * factor`, factor a number."""
 
     def codegen(context, builder, signature, args):
         factors = _splat(builder, context.cast(builder, args[1], signature.args[1], types.float32), lanes.count)
@@ -119,52 +135,75 @@ def scale(typingctx, lanes, factor):
     return lanes(lanes, factor), codegen
 
 
+def _lanewise(emit, description):
+    """An intrinsic of two registers, lane by lane."""
+
+    @intrinsic
+    def operation(typingctx, left, right):
+        def codegen(context, builder, signature, args):
+            return emit(builder, args[0], args[1])
+
+        return left(left, right), codegen
+
+    operation.__doc__ = description
+    return operation
+
+
+def _larger(builder, left, right):
+    return builder.select(builder.fcmp_ordered(">", left, right), left, right)
+
+
+def _is_less(builder, left, right):
+    count = left.type.count
+    return builder.select(builder.fcmp_ordered("<", left, right), _constant(1.0, count), _constant(0.0, count))
+
+
+add = _lanewise(lambda builder, left, right: builder.fadd(left, right), "`left + right`.")
+subtract = _lanewise(lambda builder, left, right: builder.fsub(left, right), "`left - right`.")
+multiply = _lanewise(lambda builder, left, right: builder.fmul(left, right), "`left * right`.")
+divide = _lanewise(lambda builder, left, right: builder.fdiv(left, right), "`left / right`.")
+larger = _lanewise(_larger, "The larger of the two.")
+less = _lanewise(_is_less, "1 where `left < right`, else 0.")
+
+
+def _fold(emit, description):
+    """An intrinsic that combines the lanes of each group; every lane of a group receives its group's result."""
+
+    @intrinsic(prefer_literal=True)
+    def operation(typingctx, lanes, group):
+        count, size = lanes.count, group.literal_value
+
+        def codegen(context, builder, signature, args):
+            vector, distance = args[0], 1
+            while distance < size:
+                partners = ir.Constant(ir.VectorType(_INT, count), [lane ^ distance for lane in range(count)])
+                swapped = builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), partners)
+                vector = emit(builder, vector, swapped)
+                distance *= 2
+            return vector
+
+        return lanes(lanes, group), codegen
+
+    operation.__doc__ = description
+    return operation
+
+
+group_maximum = _fold(_larger, "The largest lane of each group of `group` neighbouring lanes (a power of 2).")
+group_total = _fold(lambda builder, a, b: builder.fadd(a, b), "The sum of each group of `group` neighbouring lanes.")
+
+# Adding and taking away 1.5 * 2**23 rounds a float32 below 2**22 to the nearest integer, halves to even.
+_ROUNDER = 12582912.0
+
+
 @intrinsic
-def subtract(typingctx, lanes, value):
-    """`lanes - value`."""
+def nearest_integer(typingctx, lanes):
+    """Every lane rounded, halves to even; for magnitudes below 2**22."""
 
     def codegen(context, builder, signature, args):
-        values = _splat(builder, context.cast(builder, args[1], signature.args[1], types.float32), lanes.count)
-        return builder.fsub(args[0], values)
+        rounder = _constant(_ROUNDER, lanes.count)
+        return builder.fsub(builder.fadd(args[0], rounder), rounder)
 
-    return lanes(lanes, value), codegen
-
-
-def _halves(builder, vector, combine):
-    """Fold the lanes pairwise to one scalar, in a fixed order."""
-    count = vector.type.count
-    while count > 1:
-        count //= 2
-        undefined = ir.Constant(vector.type, ir.Undefined)
-        low = builder.shuffle_vector(vector, undefined, ir.Constant(ir.VectorType(_INT, count), list(range(count))))
-        high = builder.shuffle_vector(
-            vector, undefined, ir.Constant(ir.VectorType(_INT, count), list(range(count, 2 * count)))
-        )
-        vector = combine(low, high)
-    return builder.extract_element(vector, _INT(0))
-
-
-@intrinsic
-def maximum(typingctx, lanes):
-    """The largest lane."""
-
-    def codegen(context, builder, signature, args):
-        def larger(low, high):
-            return builder.select(builder.fcmp_ordered(">", low, high), low, high)
-
-        return _halves(builder, args[0], larger)
-
-    return types.float32(lanes), codegen
-
-
-@intrinsic
-def total(typingctx, lanes):
-    """The sum of the lanes, added pairwise in a fixed order."""
-
-    def codegen(context, builder, signature, args):
-        return _halves(builder, args[0], builder.fadd)
-
-    return types.float32(lanes), codegen
+    return lanes(lanes), codegen
 
 
 # exp(x) = 2**n * exp(r), r = x - n ln 2 in [-ln 2 / 2, ln 2 / 2]; ln 2 in two parts (Cody and Waite), and the Taylor
@@ -175,13 +214,11 @@ _LN2_LOW = float(np.float32(-2.12194440e-4))
 _TAYLOR = [float(np.float32(1 / f)) for f in (5040, 720, 120, 24, 6, 2, 1, 1)]
 # Below this exp is smaller than float32's smallest normal number and becomes an exact 0.
 _LOWEST = -87.0
-# Adding and taking away 1.5 * 2**23 rounds a small float32 to an integer.
-_ROUNDER = 12582912.0
 
 
 @intrinsic
 def exp(typingctx, lanes):
-    """exp of every lane, for lanes <= 0; exactly 0 below -87."""
+    """Exponential of every lane, for lanes <= 0; exactly 0 below -87."""
     count = lanes.count
 
     def codegen(context, builder, signature, args):

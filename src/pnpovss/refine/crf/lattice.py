@@ -3,14 +3,16 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64, Shaped
+from jaxtyping import Float32, Int32, Shaped
 
+from pnpovss.errors import ResourceError
 from pnpovss.refine.crf import build
 from pnpovss.refine.crf.jit import Workers
 from pnpovss.refine.crf.kernels import Kernels, kernels_for
+from pnpovss.refine.crf.memory import available_memory, require
 from pnpovss.refine.crf.packing import make_packing
 
-__all__ = ["Lattice", "blur_and_splat", "build_lattice"]
+__all__ = ["Lattice", "build_lattice", "feature_range", "splat_and_blur"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,29 +21,47 @@ class Lattice:
 
     Attributes:
         points: int32 (pixel, corner), the lattice points around each pixel; corner = dimensions + 1.
-        slice_weights: float32 (pixel, corner), weight of each in the filtered pixel.
-        starts: int64 (point + 1,), where each point's entries begin in the next two.
-        pixels: int32 (entry,), the pixels a point collects, in order.
-        splat_weights: float32 (entry,), the weight of each.
+        weights: float32 (pixel, corner), weight of each, in splatting as in slicing.
         before, after: int32 (axis, point), neighbours along each axis; the number of points where there is none.
+        gain: factor of the filtered values.
     """
 
     points: Int32[np.ndarray, "pixel corner"]
-    slice_weights: Float32[np.ndarray, "pixel corner"]
-    starts: Int64[np.ndarray, " point1"]
-    pixels: Int32[np.ndarray, " entry"]
-    splat_weights: Float32[np.ndarray, " entry"]
-    before: Int32[np.ndarray, "axis point"]
-    after: Int32[np.ndarray, "axis point"]
+    weights: Float32[np.ndarray, "pixel corner"]
+    before: Int32[np.ndarray, "corner point"]
+    after: Int32[np.ndarray, "corner point"]
+    gain: float
+
+    @property
+    def corners(self) -> int:
+        """Lattice points around a pixel, and axes of the blur: dimensions + 1."""
+        return self.points.shape[1]
 
     @property
     def size(self) -> int:
         """Number of lattice points."""
-        return len(self.starts) - 1
+        return self.before.shape[1]
+
+    @property
+    def bands(self) -> int:
+        """Parts of the image that are splatted apart and then summed.
+
+        A matter of the image's size alone, so that sums do not depend on the number of threads.
+        """
+        return bands_for(len(self.points))
+
+
+def bands_for(pixels: int) -> int:
+    """How many parts an image is splatted in; see `Lattice.bands`."""
+    return 1 if pixels < 1 << 14 else 2 if pixels < 1 << 20 else 4
 
 
 def build_lattice(
-    image: Shaped[np.ndarray, "h w channel"], widths: Float32[np.ndarray, " dim"], gain: float, workers: Workers
+    image: Shaped[np.ndarray, "h w channel"],
+    widths: Float32[np.ndarray, " dim"],
+    gain: float,
+    memory_limit: int | None,
+    workers: Workers,
 ) -> Lattice:
     """The lattice of x / widths[0], y / widths[1], channel / widths[2:] over the pixels of `image`.
 
@@ -49,123 +69,101 @@ def build_lattice(
         image: (h, w, channel), uint8 or float32, C-contiguous; no channel at all for a spatial term.
         widths: float32 (2 + channel,), standard deviations.
         gain: factor of the filtered values (the Potts weight).
+        memory_limit: bytes, or None for what the machine has.
         workers: threads.
+
+    Raises:
+        InvalidInputError: the image spans too many standard deviations.
+        ResourceError: it would take more memory than there is.
     """
     height, width, _ = image.shape
     dims, count = len(widths), height * width
-    packing = make_packing(*_feature_range(image, widths))
-    points = np.empty((count, dims + 1), dtype=np.int32)
-    weights = np.empty((count, dims + 1), dtype=np.float32)
+    packing = make_packing(*feature_range(image, widths))
+    budget = available_memory() if memory_limit is None else memory_limit
+    tables_size = count * (dims + 1) * 8
+    require(tables_size + _PER_KEY * 1024, budget, f"the filter of a {width} x {height} image")
+    most = np.iinfo(np.int64).max if budget is None else (budget - tables_size) // _PER_KEY // workers.threads
+    points, weights = np.empty((count, dims + 1), dtype=np.int32), np.empty((count, dims + 1), dtype=np.float32)
     bounds = workers.even(height)
-    found = workers.run(
-        build.embed(dims), bounds, image, widths, packing.scales, packing.low, packing.strides, points, weights
-    )
-    numbers, keys, table, shift = build.merge_points(np.concatenate(found))
-    seen = 0
-    for y0, y1, part in zip(bounds[:-1], bounds[1:], found, strict=True):
-        if seen:  # The first part's numbers are the final ones.
-            local = numbers[seen : seen + len(part)]
-            workers.run(build.renumber, [width * y for y in _cuts(y0, y1, workers.threads)], points, local)
-        seen += len(part)
-    before = np.full((dims + 1, len(keys)), len(keys), dtype=np.int32)
-    after = np.full((dims + 1, len(keys)), len(keys), dtype=np.int32)
-    workers.run(build.link_neighbours, workers.even(len(keys)), keys, table, shift, packing.steps, before, after)
-    del table, keys
-    starts, pixels, splat_weights = _sort_by_point(points, weights, before.shape[1], workers)
-    raw = Lattice(points, weights, starts, pixels, splat_weights, before, after)
-    _normalise(raw, gain, workers)
-    return raw
+    geometry = (widths, packing.scales, packing.low, packing.strides, most)
+    found = workers.run(build.embed(dims), bounds, image, *geometry, points.reshape(-1), weights)
+    if any(part[1] < 0 for part in found):
+        raise ResourceError(
+            f"the filter of a {width} x {height} image has more than {most * workers.threads} points, too many for the "
+            f"{budget} bytes of memory available: use a smaller image or larger widths, or free memory"
+        )
+    keys, size, table = found[0]
+    for y0, y1, part in zip(bounds[1:-1], bounds[2:], found[1:], strict=True):
+        numbers, keys, size, table = build.merge_points(keys, size, table, part[0][: part[1]])
+        pixels = [width * (y0 + (y1 - y0) * t // workers.threads) for t in range(workers.threads + 1)]
+        workers.run(build.renumber, pixels, points, numbers)
+    del found
+    before, after = (np.full((dims + 1, size), size, dtype=np.int32) for _ in range(2))
+    workers.run(build.link_neighbours, workers.even(size), keys, table, packing.steps, before, after)
+    # Adams et al.'s constant for what splatting, blurring and slicing add up to.
+    alpha = 1.0 / (1.0 + 2.0**-dims)
+    norm = _inverse_root_of_sums(Lattice(points, weights, before, after, alpha), workers)
+    workers.run(build.normalise, workers.even(count), weights, norm)
+    return Lattice(points, weights, before, after, alpha * gain)
 
 
-def _cuts(first: int, last: int, pieces: int) -> list[int]:
-    return [first + (last - first) * t // pieces for t in range(pieces + 1)]
+# Bytes a lattice point takes while it is being numbered: keys and hash table of up to 4 slots a key, twice while they
+# grow; more than its neighbours take later.
+_PER_KEY = 64
 
 
-def _feature_range(image: np.ndarray, widths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest feature in each dimension."""
+def feature_range(
+    image: Shaped[np.ndarray, "h w channel"], widths: Float32[np.ndarray, " dim"]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest feature (x, y, channels) in standard deviations, each (dim,)."""
     height, width, channels = image.shape
     lowest, highest = np.zeros(len(widths)), np.zeros(len(widths))
     highest[:2] = width - 1, height - 1
-    for c in range(channels):
-        lowest[2 + c], highest[2 + c] = image[..., c].min(), image[..., c].max()
+    if channels:
+        pixels = image.reshape(-1, channels)
+        lowest[2:], highest[2:] = pixels.min(axis=0), pixels.max(axis=0)
     return lowest / widths, highest / widths
 
 
-def _sort_by_point(
-    points: np.ndarray, weights: np.ndarray, size: int, workers: Workers
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The transpose of (points, weights): starts, pixels, weights of each point, pixels in order."""
-    bounds = workers.even(len(points))
-    counts = np.zeros((len(bounds) - 1, size + 1), dtype=np.int64)
-    workers.run(build.count_pixels, bounds, points, own=counts)
-    starts = np.cumsum(counts.sum(axis=0))
-    place = np.empty_like(counts)
-    place[0, :size] = starts[:-1]
-    for t in range(1, len(counts)):
-        place[t, :size] = place[t - 1, :size] + counts[t - 1, 1:]
-    pixels = np.empty(points.size, dtype=np.int32)
-    sorted_weights = np.empty(points.size, dtype=np.float32)
-    workers.run(build.fill_splat, bounds, points, weights, pixels, sorted_weights, own=place)
-    return starts, pixels, sorted_weights
-
-
-def _normalise(lattice: Lattice, gain: float, workers: Workers) -> None:
-    """Scale the weights in place so that the filter is D^-1/2 K D^-1/2, D being the row sums of K, times `gain`."""
+def _inverse_root_of_sums(lattice: Lattice, workers: Workers) -> Float32[np.ndarray, " pixel"]:
+    """1 / sqrt(K 1): scaling a filter K with it on both sides is symmetric normalisation."""
     kernels = kernels_for(1)
     count = len(lattice.points)
-    ones = np.ones(count, dtype=np.float32)
-    filtered, scratch = np.zeros(lattice.size + 1, dtype=np.float32), np.zeros(lattice.size + 1, dtype=np.float32)
-    blur_and_splat(lattice, kernels, ones, 1, 0, filtered, scratch, workers)
-    norm = np.zeros(count, dtype=np.float32)
-    workers.run(
-        kernels.slice,
-        workers.even(count),
-        norm,
-        norm,
-        1,
-        filtered,
-        len(filtered),
-        lattice.points,
-        lattice.slice_weights,
-    )
-    # Adams et al.'s constant for what the blur adds up to.
-    alpha = np.float32(1.0 / (1.0 + 2.0 ** (1 - lattice.points.shape[1])))
-    norm *= alpha
-    norm += np.float32(1e-20)
-    np.sqrt(norm, out=norm)
-    np.divide(np.float32(1.0), norm, out=norm)
-    lattice.splat_weights[:] *= norm[lattice.pixels]
-    norm *= alpha * np.float32(gain)
-    lattice.slice_weights[:] *= norm[:, None]
+    filtered, scratch = (np.zeros(lattice.size + 1, dtype=np.float32) for _ in range(2))
+    parts = np.zeros((lattice.bands, lattice.size + 1), dtype=np.float32)
+    splat_and_blur(lattice, kernels, np.ones(count, dtype=np.float32), filtered, scratch, parts, workers)
+    sums = np.zeros(count, dtype=np.float32)
+    tables = (lattice.points, lattice.weights)
+    workers.run(kernels.slice(lattice.corners), workers.even(count), sums, sums, filtered, *tables)
+    return np.float32(1.0) / np.sqrt(sums + np.float32(1e-20))
 
 
-def blur_and_splat(
+def splat_and_blur(
     lattice: Lattice,
     kernels: Kernels,
-    values: Float32[np.ndarray, " pixel_label"],
-    width: int,
-    block: int,
+    values: Float32[np.ndarray, " pixel_lane"],
     filtered: Float32[np.ndarray, " point_lane"],
     scratch: Float32[np.ndarray, " point_lane"],
+    parts: Float32[np.ndarray, "band point_lane"],
     workers: Workers,
 ) -> None:
-    """Splat labels `block * lanes` and on of values (pixel, width) and blur them; the result is in `filtered`.
+    """Splat one register of labels and blur it; the result is in `filtered`.
 
     Args:
         lattice: the lattice.
-        kernels: for the number of labels in a block.
-        values: flat float32 (pixel, width).
-        width: labels of a pixel, a multiple of lanes.
-        block: which lanes.
-        filtered: flat float32 (point + 1, lanes) that receives the result; its last row stays 0.
-        scratch: the same, overwritten.
+        kernels: for this many lanes.
+        values: flat float32 (pixel, lane).
+        filtered: flat float32 (point + 1, lane) that receives the result; its last row stays 0.
+        scratch: the same, overwritten except for its last row, which must be 0.
+        parts: float32 (band, (point + 1) * lane), all 0 and left so.
         workers: threads.
     """
-    axes = len(lattice.before)
-    source, target = (filtered, scratch) if axes % 2 == 0 else (scratch, filtered)
-    entries = (lattice.starts, lattice.pixels, lattice.splat_weights)
-    workers.run(kernels.splat, workers.balanced(lattice.starts), source, values, width, block, *entries)
+    axes, count = lattice.corners, len(lattice.points)
+    bands = [count * t // lattice.bands for t in range(lattice.bands + 1)]
+    workers.run(kernels.splat(axes), bands, values, lattice.points, lattice.weights, own=parts)
     bounds = workers.even(lattice.size)
+    source, target = (filtered, scratch) if axes % 2 == 0 else (scratch, filtered)
+    workers.run(kernels.merge, bounds, source, parts, np.float32(lattice.gain))
     for axis in range(axes):
         workers.run(kernels.blur, bounds, target, source, lattice.before[axis], lattice.after[axis])
         source, target = target, source

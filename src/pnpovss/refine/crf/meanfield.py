@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32
+from jaxtyping import Float32, Float64, Int32, Shaped
 
+from pnpovss.errors import InvalidInputError
 from pnpovss.refine.crf.jit import Workers
-from pnpovss.refine.crf.kernels import PADDING, Kernels, kernels_for, lanes_for, rows_to_maps
-from pnpovss.refine.crf.lattice import Lattice, blur_and_splat
+from pnpovss.refine.crf.kernels import LANES, PADDING, WIDE, Kernels, blocks_to_maps, kernels_for, lanes_for
+from pnpovss.refine.crf.lattice import Lattice, splat_and_blur
+from pnpovss.refine.crf.memory import require
 
-__all__ = ["Outcome", "infer", "log_rows"]
+__all__ = ["CLIP", "Outcome", "infer", "inference_bytes"]
 
 # Pixels that are converted at a time.
 _TILE = 1 << 15
@@ -28,126 +30,162 @@ class Outcome:
     energy: Float64[np.ndarray, " iteration1"] | None
 
 
-def log_rows(maps: np.ndarray, probabilities: bool, workers: Workers) -> Float32[np.ndarray, "pixel width"]:
-    """Log-probabilities (pixel, label padded to whole registers) of probabilities or energies (label, pixel)."""
+def log_blocks(maps: np.ndarray, probabilities: bool, workers: Workers) -> Float32[np.ndarray, "block pixel lane"]:
+    """Log-probabilities (block, pixel, lane) of probabilities or energies (label, pixel).
+
+    Labels are cut into registers (blocks of lanes), and both labels and pixels padded to whole registers.
+    """
     labels, count = maps.shape
     lanes = lanes_for(labels)
-    rows = np.empty((count, -(-labels // lanes) * lanes), dtype=np.float32)
-    rows[:, labels:] = PADDING
+    multiple = WIDE // LANES[0]
+    blocks = np.empty((-(-labels // lanes), -(-count // multiple) * multiple, lanes), dtype=np.float32)
+    blocks[-1, :, (labels - 1) % lanes + 1 :] = PADDING
+    blocks[:, count:] = 0
 
     def convert(first: int, last: int) -> None:
         for start in range(first, last, _TILE):
             stop = min(start + _TILE, last)
-            if probabilities:
-                part = np.clip(maps[:, start:stop], CLIP, 1.0).astype(np.float32, copy=False)
-                np.log(part, out=part)
-            else:
-                part = np.maximum(-maps[:, start:stop].astype(np.float32, copy=False), PADDING)
-            rows[start:stop, :labels] = part.T
+            for block, c in enumerate(range(0, labels, lanes)):
+                part = maps[c : c + lanes, start:stop]
+                blocks[block, start:stop, : len(part)] = _log(part, probabilities).T
 
     workers.run(convert, workers.even(count))
-    return rows
+    return blocks
+
+
+def _log(part: np.ndarray, probabilities: bool) -> np.ndarray:
+    lowest, highest = part.min(), part.max()
+    if probabilities:
+        # NaN fails both comparisons. Rounding may carry a softmax a little over 1.
+        if not (lowest >= 0 and highest <= 1 + 1e-3):
+            raise InvalidInputError(f"probabilities must be in [0, 1], got values from {lowest} to {highest}")
+        clipped = np.clip(part, CLIP, 1.0).astype(np.float32, copy=False)
+        return np.log(clipped, out=clipped)
+    if not lowest > -np.inf:
+        raise InvalidInputError(f"energies must be numbers above -inf, got values from {lowest} to {highest}")
+    return np.maximum(-part.astype(np.float32, copy=False), PADDING)
 
 
 def infer(
-    logs: Float32[np.ndarray, "pixel width"],
-    labels: int,
+    maps: Shaped[np.ndarray, "label pixel"],
+    probabilities: bool,
     lattices: Sequence[Lattice],
     rewards: Sequence[np.ndarray | None],
     iterations: int,
     diagnose: bool,
+    memory_limit: int | None,
     workers: Workers,
 ) -> Outcome:
     """Mean-field inference.
 
     Args:
-        logs: log-probabilities (minus energies), padded; see `log_rows`.
-        labels: how many there are, without padding.
+        maps: probabilities or energies.
+        probabilities: which of the two.
         lattices: one a pairwise term.
         rewards: per term, None for Potts (already in the lattice's weights) or the reward matrix (label, label).
         iterations: number of updates.
         diagnose: whether to compute kl and energy after each iteration; one more filtering, and slower.
+        memory_limit: bytes, or None for what the machine has.
         workers: threads.
+
+    Raises:
+        InvalidInputError: values out of range.
+        ResourceError: it would take more memory than there is.
     """
-    count, width = logs.shape
-    kernels = kernels_for(lanes_for(labels))
-    bounds = workers.even(count)
-    flat, rows = logs.reshape(-1), logs.reshape(-1).copy()
-    workers.run(kernels.softmax, bounds, rows, width)
-    buffers = [_buffer(kernels, lattice, width) for lattice in lattices]
-    scratch = np.zeros(max((lattice.size + 1 for lattice in lattices), default=0) * kernels.lanes, dtype=np.float32)
-    paddeds = [None if reward is None else _padded(reward, width) for reward in rewards]
+    labels, count = maps.shape
+    lanes = lanes_for(labels)
+    needed = inference_bytes(labels, count, [(lattice.size, lattice.bands) for lattice in lattices], diagnose)
+    require(needed, memory_limit, f"inference of {labels} labels at {count} pixels")
+    logs = log_blocks(maps, probabilities, workers)
+    kernels = kernels_for(lanes)
+    values, start = _planes(logs.copy()), _planes(logs)
+    _softmax(kernels, values, workers)
+    buffers = [np.zeros((len(logs), (lattice.size + 1) * kernels.lanes), dtype=np.float32) for lattice in lattices]
+    scratches = [np.zeros_like(buffer[0]) for buffer in buffers]
+    parts = [np.zeros((lattice.bands, b.shape[1]), np.float32) for lattice, b in zip(lattices, buffers, strict=True)]
     measures = []
     for step in range(iterations + diagnose):
-        for lattice, buffer, padded in zip(lattices, buffers, paddeds, strict=True):
-            part = scratch[: (lattice.size + 1) * kernels.lanes]
-            part[-kernels.lanes :] = 0
-            for block in range(width // kernels.lanes):
-                blur_and_splat(lattice, kernels, rows, width, block, buffer[block], part, workers)
-            if padded is not None:
-                _mix_labels(buffer, padded, kernels.lanes)
-        before = rows.copy() if diagnose else rows
-        start = flat
-        if not lattices:
-            rows[:] = flat
-        for lattice, buffer in zip(lattices, buffers, strict=True):
-            workers.run(
-                kernels.slice,
-                bounds,
-                rows,
-                start,
-                width,
-                buffer.reshape(-1),
-                buffer.shape[1],
-                lattice.points,
-                lattice.slice_weights,
-            )
-            start = rows
+        for lattice, buffer, scratch, part, reward in zip(lattices, buffers, scratches, parts, rewards, strict=True):
+            for block, target in enumerate(buffer):
+                splat_and_blur(lattice, kernels, values[block], target, scratch, part, workers)
+            if reward is not None:
+                _mix_labels(buffer.reshape(len(logs), -1, kernels.lanes), reward)
+        q = values.copy() if diagnose else values
+        _collect(kernels, lattices, buffers, values, start, count, workers)
         if diagnose:
-            measures.append(_diagnose(before.reshape(logs.shape), logs, rows.reshape(logs.shape), labels))
-            if step == iterations:
-                rows = before
-                break
-        workers.run(kernels.softmax, bounds, rows, width)
-    q = np.empty((labels, count), dtype=np.float32)
-    best = np.empty(count, dtype=np.int32)
-    workers.run(rows_to_maps, bounds, rows.reshape(logs.shape), q, best)
+            measures.append(_diagnose(q.reshape(logs.shape), logs, values.reshape(logs.shape), labels, count))
+        if step == iterations:
+            values = q
+        else:
+            _softmax(kernels, values, workers)
+    shape = logs.shape
+    del logs, start, buffers, scratches, parts  # Before the result is allocated: the peak is the iterations'.
+    q, best = np.empty((labels, count), dtype=np.float32), np.empty(count, dtype=np.int32)
+    workers.run(blocks_to_maps, workers.even(count), values.reshape(shape), q, best)
     kl, energy = np.array(measures).T if diagnose else (None, None)
     return Outcome(q, best, kl, energy)
 
 
-def _buffer(kernels: Kernels, lattice: Lattice, width: int) -> np.ndarray:
-    """Values of all lattice points and one more that stays 0: (block, (point + 1) * lanes)."""
-    return np.zeros((width // kernels.lanes, (lattice.size + 1) * kernels.lanes), dtype=np.float32)
+def inference_bytes(labels: int, pixels: int, lattices: Sequence[tuple[int, int]], diagnose: bool) -> int:
+    """Memory that inference takes beyond the image, the scores and the lattices (points, bands of each)."""
+    lanes = lanes_for(labels)
+    blocks = -(-labels // lanes)
+    states = 4 * blocks * lanes * pixels * (3 if diagnose else 2)
+    return states + sum(4 * lanes * (points + 1) * (blocks + 1 + bands) for points, bands in lattices)
 
 
-def _padded(reward: np.ndarray, width: int) -> np.ndarray:
-    padded = np.zeros((width, width), dtype=np.float32)
+def _planes(blocks: np.ndarray) -> np.ndarray:
+    return blocks.reshape(len(blocks), -1)
+
+
+def _softmax(kernels: Kernels, values: np.ndarray, workers: Workers) -> None:
+    workers.run(kernels.softmax, workers.even(values.shape[1] // WIDE), values.reshape(-1), values.shape[1])
+
+
+def _collect(
+    kernels: Kernels,
+    lattices: Sequence[Lattice],
+    buffers: Sequence[np.ndarray],
+    values: np.ndarray,
+    start: np.ndarray,
+    count: int,
+    workers: Workers,
+) -> None:
+    """Set values (block, pixel * lane) to start + the messages of all terms."""
+    source = start
+    for lattice, buffer in zip(lattices, buffers, strict=True):
+        for block, plane in enumerate(values):
+            tables = (buffer[block], lattice.points, lattice.weights)
+            workers.run(kernels.slice(lattice.corners), workers.even(count), plane, source[block], *tables)
+        source = values
+    if not lattices:
+        values[:] = start
+
+
+def _mix_labels(values: np.ndarray, reward: np.ndarray) -> None:
+    """Multiply lattice values (block, point, lane) by the reward matrix, in place, some points at a time."""
+    blocks, points, lanes = values.shape
+    padded = np.zeros((blocks * lanes, blocks * lanes), dtype=np.float32)
     padded[: len(reward), : len(reward)] = reward
-    return padded
-
-
-def _mix_labels(buffer: np.ndarray, reward: np.ndarray, lanes: int) -> None:
-    """Multiply lattice values (block, point * lanes) by the reward matrix, in place, some points at a time."""
-    blocks = len(buffer)
-    values = buffer.reshape(blocks, -1, lanes)
-    for start in range(0, values.shape[1], _TILE):
+    for start in range(0, points, _TILE):
         part = values[:, start : start + _TILE]
-        mixed = part.transpose(1, 0, 2).reshape(part.shape[1], -1) @ reward
+        mixed = part.transpose(1, 0, 2).reshape(part.shape[1], -1) @ padded
         part[:] = mixed.reshape(part.shape[1], blocks, lanes).transpose(1, 0, 2)
 
 
-def _diagnose(q: np.ndarray, logs: np.ndarray, sums: np.ndarray, labels: int) -> tuple[float, float]:
-    """KL as the original defines it, and the expected energy, of `q`.
+def _diagnose(q: np.ndarray, logs: np.ndarray, sums: np.ndarray, labels: int, count: int) -> tuple[float, float]:
+    """KL as the original defines it, and the expected energy, of `q`; all (block, pixel, lane).
 
     `sums` is log-probabilities plus the messages that q sends. With U = -logs and P = -messages:
     kl = sum q log q + sum q U + sum q P; the original counts each pair twice here. energy = sum q U + sum q P / 2.
     """
     entropy = unary = pairwise = 0.0
-    for start in range(0, len(q), _TILE):
-        part = q[start : start + _TILE, :labels].astype(np.float64)
-        log = logs[start : start + _TILE, :labels].astype(np.float64)
-        entropy += float((part * np.log(np.maximum(part, 1e-20))).sum())
-        unary -= float((part * log).sum())
-        pairwise -= float((part * (sums[start : start + _TILE, :labels] - log)).sum())
+    lanes = q.shape[2]
+    for c in range(labels):
+        for start in range(0, count, _TILE):
+            cut = (c // lanes, slice(start, min(start + _TILE, count)), c % lanes)
+            part, log, message = (array[cut].astype(np.float64) for array in (q, logs, sums))
+            entropy += float(part @ np.log(np.maximum(part, 1e-20)))
+            unary -= float(part @ log)
+            pairwise -= float(part @ (message - log))
     return entropy + unary + pairwise, unary + pairwise / 2

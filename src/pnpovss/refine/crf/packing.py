@@ -46,7 +46,7 @@ def make_packing(lowest: Float32[np.ndarray, " dim"], highest: Float32[np.ndarra
         InvalidInputError: the range is so wide that keys would not fit 64 bits.
     """
     dims = len(lowest)
-    # The blur has standard deviation sqrt(2 / 3) * (d + 1) in lattice units (Adams et al., page 6); E's diagonal, page 5.
+    # The blur has standard deviation sqrt(2 / 3) * (d + 1) in lattice units (Adams et al., page 6); diagonal: page 5.
     deviation = np.float32(np.sqrt(2.0 / 3.0) * (dims + 1))
     scales = np.array([1.0 / np.sqrt((i + 2) * (i + 1)) * float(deviation) for i in range(dims)], dtype=np.float32)
     bottom, top = _elevated_range(lowest * scales.astype(np.float64), highest * scales.astype(np.float64))
@@ -64,7 +64,7 @@ def make_packing(lowest: Float32[np.ndarray, " dim"], highest: Float32[np.ndarra
 
 
 def _elevated_range(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the first d elevated coordinates: y_0 = sum of all, y_j = sum of those after j, minus j times j's own."""
+    """Bounds of the first d elevated coordinates: y_0 = sum of all, y_j = sum from j on, minus j times the one before."""
     dims = len(low)
     bottom, top = np.empty(dims), np.empty(dims)
     for j in range(dims):

@@ -1,0 +1,66 @@
+"""Checks of what a caller gives, with messages that say what came and what was expected."""
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Shaped
+
+from pnpovss.errors import InvalidInputError
+
+__all__ = ["as_image", "check_iterations", "check_maps", "is_tensor", "only_one"]
+
+
+def is_tensor(array: Any) -> bool:
+    """Whether `array` is a torch tensor; does not import torch."""
+    return type(array).__module__.partition(".")[0] == "torch" and hasattr(array, "device")
+
+
+def as_image(image: Any) -> Shaped[np.ndarray, "h w channel"]:
+    """A NumPy image as a writable C-contiguous (h, w, channel) array of uint8 or float32.
+
+    Raises:
+        InvalidInputError: another shape or type, no pixels, or values that are not finite.
+    """
+    array = np.asarray(image)
+    check_image_shape(array.shape)
+    if array.dtype == np.float64:
+        array = array.astype(np.float32)
+    if array.dtype not in (np.uint8, np.float32):
+        raise InvalidInputError(f"the image must be uint8 or float32, got {array.dtype}")
+    if array.dtype == np.float32 and not np.isfinite(array).all():
+        raise InvalidInputError("the image holds NaN or infinite values")
+    array = np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
+    # numba compiles anew for read-only arrays.
+    return array if array.flags.writeable else array.copy()
+
+
+def check_image_shape(shape: tuple[int, ...]) -> None:
+    """Raise InvalidInputError unless `shape` is (h, w) or (h, w, channel), none of them 0."""
+    if len(shape) not in {2, 3} or 0 in shape:
+        raise InvalidInputError(f"the image must be (h, w, 3) or (h, w) and not empty, got shape {tuple(shape)}")
+
+
+def check_maps(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    """Raise InvalidInputError unless `shape` is (label, h, w) with at least one label and the image's size."""
+    if len(shape) != 3 or shape[0] == 0 or tuple(shape[1:]) != size:
+        raise InvalidInputError(
+            f"{name} must be (C, h, w) = (C, {size[0]}, {size[1]}) like the image, got shape {tuple(shape)}"
+        )
+
+
+def check_iterations(iterations: int) -> None:
+    """Raise InvalidInputError unless `iterations` is a whole number from 0 on."""
+    if not isinstance(iterations, int | np.integer) or isinstance(iterations, bool) or iterations < 0:
+        raise InvalidInputError(f"iterations must be a whole number, 0 or more, got {iterations!r}")
+
+
+def only_one(probabilities: Any, energies: Any) -> tuple[str, Any]:
+    """The one that was given, with its name.
+
+    Raises:
+        InvalidInputError: both or none.
+    """
+    if (probabilities is None) == (energies is None):
+        both = "none" if probabilities is None else "both"
+        raise InvalidInputError(f"give either probabilities or energies, got {both}")
+    return ("energies", energies) if probabilities is None else ("probabilities", probabilities)
