@@ -56,9 +56,9 @@ def json_bytes(document: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
-def table(result: Segmentation, title: str) -> Table:
+def table(result: Segmentation) -> Table:
     """Names, share of pixels and match score."""
-    shown = Table(title=Text(title), title_justify="left", title_style="bold")
+    shown = Table()
     shown.add_column("name")
     shown.add_column("share of pixels", justify="right")
     shown.add_column("match score", justify="right")

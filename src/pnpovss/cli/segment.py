@@ -92,7 +92,7 @@ def segment(
         if json_ is not None:
             write_records({"results": records, "failures": failures}, json_)
         if failures:
-            say(notes, f"{len(records)} photos done, {len(failures)} failed:", "red")
+            say(notes, f"{len(records)} photos done, {len(failures)} not:", "red")
             for failure in failures:
                 say(notes, f"  {failure['error']}", "red")
             raise typer.Exit(FAILED)

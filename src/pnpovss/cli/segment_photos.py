@@ -74,8 +74,9 @@ def segment_photos(
                 failures.append({"photo": str(photo), "error": text if str(photo) in text else f"{photo}: {text}"})
             else:
                 records.append(record)
-                results.print(writing.table(result, str(photo)))
-                say(results, f"  {job.out / record['files']['overlay']}", "dim")
+                say(results, str(photo), "bold")
+                results.print(writing.table(result))
+                say(results, str(job.out / record["files"]["overlay"]), "dim")
             progress.advance(bar)
     return records, failures
 
