@@ -1,5 +1,15 @@
 """Which of many names are in a photo."""
 
 from pnpovss.presence.base import Presence, PresenceFilter, Rule, parse_rule
+from pnpovss.presence.catalog import known_filters, make_presence
+from pnpovss.presence.quality import PresenceQuality
 
-__all__ = ["Presence", "PresenceFilter", "Rule", "parse_rule"]
+__all__ = [
+    "Presence",
+    "PresenceFilter",
+    "PresenceQuality",
+    "Rule",
+    "known_filters",
+    "make_presence",
+    "parse_rule",
+]
