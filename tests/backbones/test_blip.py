@@ -168,9 +168,7 @@ def test_untuned_checkpoints_say_so(folder: Path, caplog: pytest.LogCaptureFixtu
 def test_the_papers_settings_are_for_blip_large() -> None:
     heads = dict.fromkeys(range(12), 12)
     large, base = (
-        blip._recommend(
-            random_vision(hidden_size=width, num_hidden_layers=depth, num_attention_heads=width // 64), heads
-        )
+        blip._recommend(BlipVisionConfig(hidden_size=width, num_hidden_layers=depth), heads)
         for width, depth in ((1024, 24), (768, 12))
     )
     assert (large.layer, large.head, large.image_size) == (base.layer, base.head, base.image_size) == (7, 9, 336)
