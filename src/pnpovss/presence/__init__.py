@@ -2,9 +2,11 @@
 
 from pnpovss.presence.base import Presence, PresenceFilter, Rule, parse_rule
 from pnpovss.presence.catalog import known_filters, make_presence
+from pnpovss.presence.llm import LlmSettings
 from pnpovss.presence.quality import PresenceQuality
 
 __all__ = [
+    "LlmSettings",
     "Presence",
     "PresenceFilter",
     "PresenceQuality",

@@ -9,6 +9,7 @@ from pnpovss.presence.base import PresenceFilter, Rule, parse_rule
 from pnpovss.presence.clip import load_clip
 from pnpovss.presence.file import FILE_RULE, FromFile
 from pnpovss.presence.known import AllNames, Oracle
+from pnpovss.presence.llm import LLM_RULE, Llm, LlmSettings
 from pnpovss.presence.vision_language import ITC_RULE, ITM_RULE, Itc, Itm
 
 __all__ = ["known_filters", "make_presence"]
@@ -20,7 +21,7 @@ _FILTERS = {
     "itc": "the model's contrastive heads; itc:within0.05 keeps what comes that near to the best",
     "file": "file:PATH, a JSON object with names for each photo, also the paper's GPT-4o answers",
     "clip": "clip:MODEL, a CLIP or SigLIP checkpoint of transformers: hub id or folder",
-    "llm": "llm:MODEL, any endpoint that speaks OpenAI's chat completions",
+    "llm": "llm:MODEL, a server that speaks OpenAI's chat completions (OPENAI_BASE_URL, OPENAI_API_KEY)",
 }
 
 
@@ -36,6 +37,7 @@ def make_presence(
     config: Config | None = None,
     rule: Rule | None = None,
     load: LoadOptions | None = None,
+    llm: LlmSettings | None = None,
 ) -> PresenceFilter:
     """A presence filter from how it is written on the command line.
 
@@ -45,6 +47,7 @@ def make_presence(
         config: the segmenter's, whose image size and proportions itm and itc follow.
         rule: turns scores into a decision, instead of the filter's own.
         load: how `clip` loads its checkpoint.
+        llm: which server `llm` asks, and where it keeps answers.
 
     Raises:
         PresenceError: an unknown filter, or one that lacks what it needs.
@@ -60,10 +63,12 @@ def make_presence(
             raise PresenceError(f"{word} asks the segmenting model; give make_presence its backbone")
         chosen = rule or (parse_rule(rest) if rest else None)
         return Itm(backbone, chosen or ITM_RULE, config) if word == "itm" else Itc(backbone, chosen or ITC_RULE, config)
-    if word in _FILTERS and word != "llm" and not rest:
+    if word in _FILTERS and not rest:
         raise PresenceError(f"{word!r} needs more: {_FILTERS[word]}")
     if word == "file":
         return FromFile(Path(rest), rule or FILE_RULE)
     if word == "clip":
         return load_clip(rest, load, rule)
+    if word == "llm":
+        return Llm(rest, llm, rule or LLM_RULE)
     raise PresenceError(f"unknown presence filter {spec!r}; known: {', '.join(_FILTERS)}")

@@ -14,13 +14,15 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pnpovss.errors import PresenceError
 
 __all__ = ["ChatClient", "ChatReply", "ChatSettings", "RefusedError", "TryAgain"]
+
+Accepted = TypeVar("Accepted")
 
 logger = logging.getLogger(__name__)
 
@@ -105,5 +107,133 @@ class ChatClient:
         # Redirects are not followed: they would carry the key to another server.
         self._opener = urllib.request.build_opener(_NoRedirect)
 
-    def ask[T](self, body: dict[str, Any], accept: Callable[[ChatReply], T]) -> T:
-        ...
+    def ask(self, body: dict[str, Any], accept: Callable[[ChatReply], Accepted]) -> Accepted:
+        """Send a request until `accept` takes the answer.
+
+        Args:
+            body: of the request, JSON-ready.
+            accept: what is made of the answer; raises `TryAgain` where it is of no use.
+
+        Raises:
+            RefusedError: the server refuses key, model or address; so it would for every photo.
+            PresenceError: it refuses this photo, or no attempt gave a usable answer; the message tells the last reason.
+        """
+        attempts = self.settings.attempts
+        for attempt in range(attempts):
+            try:
+                self.requests += 1
+                self.retries += attempt > 0
+                return accept(self._send(body))
+            except TryAgain as failure:
+                if attempt + 1 == attempts:
+                    raise PresenceError(
+                        f"{self._url} gave no usable answer in {attempts} attempts: {failure}"
+                    ) from failure
+                wait = self._wait(attempt, failure)
+                logger.info("%s: %s; asking again in %.1f s", self._url, failure, wait)
+                self._sleep(wait)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _wait(self, attempt: int, failure: TryAgain) -> float:
+        """What the server asked for; else twice as long each time, spread so that clients do not come all at once."""
+        longest = self.settings.longest_wait
+        if failure.wait is not None:
+            if failure.wait > longest:
+                raise PresenceError(
+                    f"{self._url}: {failure}; it asks to wait {failure.wait:.0f} s, more than longest_wait = {longest:g}"
+                ) from failure
+            return failure.wait
+        return min(self.settings.backoff * 2**attempt * random.uniform(0.75, 1.25), longest)
+
+    def _send(self, body: dict[str, Any]) -> ChatReply:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        request = urllib.request.Request(self._url, json.dumps(body).encode(), headers, method="POST")
+        end = time.monotonic() + self.settings.timeout
+        try:
+            with self._opener.open(request, timeout=self.settings.timeout) as response:
+                content = _read(response, end)
+        except urllib.error.HTTPError as error:
+            with error:
+                raise self._failure(error) from error
+        except TimeoutError as error:
+            raise TryAgain(f"no answer within {self.settings.timeout:g} s") from error
+        except urllib.error.URLError as error:
+            raise TryAgain(f"cannot be reached ({error.reason})") from error
+        except (http.client.HTTPException, OSError) as error:
+            raise TryAgain(f"the connection broke ({error!r})") from error
+        return _parse(content)
+
+    def _failure(self, error: urllib.error.HTTPError) -> Exception:
+        said = self._said(error)
+        if error.code in _TRY_AGAIN:
+            return TryAgain(f"HTTP {error.code}{said}", _retry_after(error.headers.get("Retry-After")))
+        if error.code in _REFUSED:
+            return RefusedError(
+                f"{self._url} refuses, HTTP {error.code}{said}; check the address, the model's name, and the key in "
+                f"{self.settings.key_variable}"
+            )
+        if 300 <= error.code < 400:
+            return RefusedError(f"{self._url} redirects to {error.headers.get('Location')}; give that address instead")
+        return PresenceError(f"{self._url} refuses this photo, HTTP {error.code}{said}")
+
+    def _said(self, error: urllib.error.HTTPError) -> str:
+        """The start of an error's text, without the key, should the server repeat it."""
+        try:
+            text = error.read(2000).decode("utf-8", "replace")
+        except (OSError, http.client.HTTPException):
+            return ""
+        if self._key:
+            text = text.replace(self._key, "[key]")
+        text = " ".join(text.split())
+        return f" ({text[:200]})" if text else ""
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the redirect as the error it then is."""
+
+
+def _read(response: http.client.HTTPResponse, end: float) -> bytes:
+    """The body, as long as the whole of it comes in time: a socket's own timeout starts anew with every byte."""
+    content = bytearray()
+    while chunk := response.read1(1 << 16):
+        content += chunk
+        if len(content) > MAX_ANSWER:
+            raise TryAgain(f"an answer of more than {MAX_ANSWER >> 20} MiB")
+        if time.monotonic() > end:
+            raise TimeoutError
+    return bytes(content)
+
+
+def _parse(content: bytes) -> ChatReply:
+    try:
+        reply = json.loads(content)
+        text = reply["choices"][0]["message"]["content"]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        shown = content[:120].decode("utf-8", "replace")
+        raise TryAgain(f"an answer that is no chat completion: {shown!r}") from error
+    if not isinstance(text, str):
+        raise TryAgain("an answer without text")
+    usage = reply.get("usage") or {}
+    return ChatReply(text, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+
+
+def _count(usage: Any, key: str) -> int:
+    value = usage.get(key) if isinstance(usage, dict) else None
+    return value if isinstance(value, int) else 0
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds from a Retry-After header, which holds seconds or a date; None where it holds neither."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (TypeError, ValueError):
+        return None
