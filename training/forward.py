@@ -1,0 +1,94 @@
+"""The image-text pass as training needs it: all scores of the cross-attention stay in the graph.
+
+:mod:`pnpovss.backbones.cross_attention` is the same pass for inference; a test holds the two together.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from pnpovss.backbones.mini.text import Text, feed_forward, self_attention
+
+
+@dataclass
+class Looked:
+    """What the text side made of the image.
+
+    Attributes:
+        hidden: last hidden states, "p t d".
+        scores: for each layer that looks, attention scores before the softmax, "p head t n", global token first.
+        probs: their softmax.
+    """
+
+    hidden: Tensor
+    scores: dict[int, Tensor]
+    probs: dict[int, Tensor]
+
+
+def look(
+    text: Text,
+    tokens: Float[Tensor, "b n d"],
+    ids: Int[Tensor, "p t"],
+    mask: Bool[Tensor, "p t"],
+    *,
+    frozen_layers: int = 0,
+    silence: dict[int, Float[Tensor, "p head t"]] | None = None,
+) -> Looked:
+    """Run p prompts, p / b in a row for each image.
+
+    Args:
+        text: the text side.
+        tokens: image tokens.
+        ids: token ids.
+        mask: tokens that count.
+        frozen_layers: how many layers, from the bottom, run without a graph.
+        silence: for a layer, a factor on what each head brings each token (0: it learns nothing from the image there).
+    """
+    scores: dict[int, Tensor] = {}
+    probs: dict[int, Tensor] = {}
+    with torch.no_grad():
+        hidden = text.embeddings(ids)
+        for layer in text.encoder.layer[:frozen_layers]:
+            hidden = feed_forward(layer, self_attention(layer, hidden, mask))
+    for index, layer in enumerate(text.encoder.layer):
+        if index < frozen_layers:
+            continue
+        hidden = self_attention(layer, hidden, mask)
+        if layer.crossattention is not None:
+            factor = (silence or {}).get(index)
+            hidden, scores[index], probs[index] = _cross(layer.crossattention, hidden, tokens, factor)
+        hidden = feed_forward(layer, hidden)
+    return Looked(hidden, scores, probs)
+
+
+def _cross(
+    module: nn.Module, hidden: Tensor, tokens: Tensor, factor: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    attention, images = module.self, len(tokens)
+    heads = (attention.num_attention_heads, -1)
+    prompts, length, _ = hidden.shape
+    # (b, head, prompts of one image * t, width of a head)
+    query = attention.query(hidden).reshape(images, -1, hidden.shape[-1]).unflatten(-1, heads).transpose(1, 2)
+    key, value = (linear(tokens).unflatten(-1, heads).transpose(1, 2) for linear in (attention.key, attention.value))
+    scores = (query * query.shape[-1] ** -0.5) @ key.mT
+    probs = scores.softmax(-1)
+    context = (probs @ value).transpose(1, 2).reshape(prompts, length, *heads[:1], -1)
+    if factor is not None:
+        context = context * factor.transpose(1, 2)[..., None].to(context.dtype)
+
+    def by_prompt(x: Tensor) -> Tensor:
+        per_image = x.unflatten(2, (prompts // images, length)).transpose(1, 2)
+        return per_image.flatten(0, 1)
+
+    return module.output(context.flatten(2), hidden), by_prompt(scores), by_prompt(probs)
+
+
+def mean_of_slots(
+    values: Float[Tensor, "p t *rest"], slot_of: Int[Tensor, "p t"], slots: int
+) -> Float[Tensor, "p slot *rest"]:
+    """Mean over the tokens of each name; zeros for a slot without tokens."""
+    member = (slot_of[:, None] == torch.arange(slots, device=slot_of.device)[:, None]).to(values.dtype)
+    member = member / member.sum(-1, keepdim=True).clamp_min(1)
+    return (member @ values.flatten(2)).unflatten(-1, values.shape[2:])

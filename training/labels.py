@@ -1,0 +1,199 @@
+"""Which names each photo shows, as far as anybody knows: +1 present, -1 absent, 0 unknown.
+
+Three sources, none of them a mask: captions, folder labels, and the classifier that comes with the image trunk.
+"""
+
+import logging
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int8
+from torch.nn import functional as F
+
+from training.photos import Photo
+from training.vocabulary import Vocabulary
+from training.wordnet import WordNet
+
+log = logging.getLogger(__name__)
+
+PRESENT, ABSENT = 0.45, 0.03
+"""A name is taken to be present (absent) where the classifier's probability of its classes, summed, is above (below)."""
+PROBE_PRESENT, PROBE_ABSENT = 0.6, 0.03
+"""The same for the probe that carries caption nouns over to photos without captions."""
+PROBE_MIN_PHOTOS = 60
+
+CALTECH_NAMES: dict[str, tuple[str, ...]] = {
+    "Faces": ("person", "face", "man"), "Motorbikes": ("motorcycle", "motorbike"), "airplanes": ("airplane", "plane"),
+    "Leopards": ("leopard", "animal"), "car_side": ("car",), "cellphone": ("cell phone", "phone"), "chair": ("chair",),
+    "bonsai": ("plant", "potted plant", "tree"), "cougar_body": ("cougar", "animal"), "cougar_face": ("cougar", "animal"),
+    "crocodile_head": ("crocodile",), "dollar_bill": ("money", "paper"), "electric_guitar": ("guitar", "electric guitar"),
+    "emu": ("bird",), "ewer": ("jug", "pitcher"), "ferry": ("ferry", "boat", "ship"), "flamingo_head": ("flamingo", "bird"),
+    "gerenuk": ("antelope", "animal"), "grand_piano": ("piano", "grand piano"), "hawksbill": ("turtle",),
+    "headphone": ("headphone", "headphones"), "inline_skate": ("rollerblade", "skate"), "joshua_tree": ("tree",),
+    "ketch": ("sailboat", "boat"), "laptop": ("laptop", "computer"), "okapi": ("animal",), "pigeon": ("pigeon", "bird"),
+    "rhino": ("rhinoceros", "animal"), "sea_horse": ("seahorse",), "soccer_ball": ("soccer ball", "ball"),
+    "stop_sign": ("stop sign", "sign"), "water_lilly": ("water lily", "flower"), "wild_cat": ("cat", "wildcat", "animal"),
+    "windsor_chair": ("chair",), "wrench": ("wrench", "tool"), "yin_yang": ("yin yang",), "cup": ("cup",),
+    "barrel": ("barrel",), "dalmatian": ("dalmatian", "dog"), "ibis": ("bird",), "elephant": ("elephant", "animal"),
+    "llama": ("llama", "animal"), "beaver": ("beaver", "animal"), "hedgehog": ("hedgehog", "animal"),
+    "crayfish": ("crayfish",), "schooner": ("schooner", "ship", "boat"), "watch": ("watch", "clock"), "lamp": ("lamp",),
+    "lotus": ("lotus", "flower"), "bass": ("fish",), "minaret": ("minaret", "tower", "building"),
+    "pagoda": ("pagoda", "tower", "building"), "pizza": ("pizza", "food"), "umbrella": ("umbrella",),
+    "dragonfly": ("dragonfly", "insect"), "mayfly": ("insect",), "flamingo": ("flamingo", "bird"), "ant": ("ant", "insect"),
+    "octopus": ("octopus", "animal"), "dolphin": ("dolphin", "animal"), "ceiling_fan": ("fan", "ceiling fan"),
+    "snoopy": ("toy",), "garfield": ("toy",), "strawberry": ("strawberry", "fruit"), "buddha": ("statue",),
+    "scissors": ("scissors",), "stapler": ("stapler",), "telephone": ("telephone",), "crab": ("crab",),
+}  # fmt: skip
+
+
+def class_labels(
+    vocabulary: Vocabulary, windows: Float[np.ndarray, "photo window 1000"]
+) -> tuple[Int8[np.ndarray, "photo name"], Float[np.ndarray, "photo name"]]:
+    """Labels from the classifier: a name's probability is the sum over the ImageNet classes under it.
+
+    Summing makes coarse names sure where the class is in doubt (five breeds at 0.2 are a sure dog); the largest value
+    over the windows counts, so that small things count too.
+
+    Returns:
+        The labels (0 for names without a class) and the probabilities.
+    """
+    matrix = np.zeros((1000, len(vocabulary.names)), np.float32)
+    for column, leaves in enumerate(vocabulary.leaves):
+        matrix[list(leaves), column] = 1
+    scores = np.zeros((len(windows), len(vocabulary.names)), np.float32)
+    for start in range(0, len(windows), 512):
+        block = np.asarray(windows[start : start + 512], np.float32)
+        scores[start : start + 512] = (block @ matrix).max(1)
+    labels = np.where(scores > PRESENT, 1, np.where(scores < ABSENT, -1, 0)).astype(np.int8)
+    labels[:, [not leaves for leaves in vocabulary.leaves]] = 0
+    return labels, scores
+
+
+def _relatives(vocabulary: Vocabulary, wordnet: WordNet) -> tuple[list[set[int]], list[set[int]]]:
+    """For each name: the names above it (synonyms included), and the names below it."""
+    roots = [frozenset().union(*(wordnet.ancestors(o) for o in offsets)) if offsets else frozenset() for offsets in vocabulary.offsets]
+    holders: dict[int, set[int]] = {}
+    for i, offsets in enumerate(vocabulary.offsets):
+        for offset in offsets:
+            holders.setdefault(offset, set()).add(i)
+    above: list[set[int]] = [
+        {j for node in nodes for j in holders.get(node, ())} - {i} for i, nodes in enumerate(roots)
+    ]
+    person = vocabulary.index["person"]
+    for i, is_person in enumerate(vocabulary.person):
+        if is_person and i != person:
+            above[i].add(person)
+    below: list[set[int]] = [set() for _ in above]
+    for i, parents in enumerate(above):
+        for j in parents:
+            below[j].add(i)
+    return above, below
+
+
+def _name_present(row: np.ndarray, names: list[int], above: list[set[int]], below: list[set[int]], *, silent: int) -> None:
+    """Mark names and what lies above them as present; names below become unknown; the rest keep or take ``silent``."""
+    present = set(names).union(*(above[i] for i in names)) if names else set()
+    unsure = set().union(*(below[i] for i in present)) - present if present else set()
+    if silent:
+        row[:] = silent
+    row[list(unsure)] = 0
+    row[list(present)] = 1
+
+
+def caption_labels(
+    photos: list[Photo], nouns: dict[str, Counter[str]], vocabulary: Vocabulary, wordnet: WordNet
+) -> Int8[np.ndarray, "photo name"]:
+    """Labels of the captioned photos; zeros for the others. What five captions leave out counts as absent."""
+    above, below = _relatives(vocabulary, wordnet)
+    people = [i for i, is_person in enumerate(vocabulary.person) if is_person]
+    labels = np.zeros((len(photos), len(vocabulary.names)), np.int8)
+    for row, photo in zip(labels, photos, strict=True):
+        if photo.source != "flickr8k":
+            continue
+        named = [vocabulary.index[noun] for noun in nouns[photo.name] if noun in vocabulary.index]
+        _name_present(row, named, above, below, silent=-1)
+        if any(row[i] > 0 for i in people):
+            others = [i for i in people if row[i] < 0]
+            row[others] = 0
+    return labels
+
+
+def folder_names(photo: Photo, wordnet: WordNet, index: dict[str, int]) -> list[int]:
+    """Names that a photo's folder or file name gives it."""
+    if photo.source == "caltech101":
+        folder = photo.name.split("/")[0]
+        names = CALTECH_NAMES.get(folder, (folder.replace("_", " "),))
+    elif photo.source == "imagenet":
+        names = wordnet.synsets[int(Path(photo.name).name.split("_")[0][1:])].lemmas
+    else:
+        names = ()
+    return [index[name] for name in names if name in index]
+
+
+def train_probe(
+    pooled: Float[np.ndarray, "photo window f"], captioned: np.ndarray, labels: Int8[np.ndarray, "photo name"], *, seed: int
+) -> tuple[np.ndarray, Float[np.ndarray, "photo probed"]]:
+    """A linear probe for the caption nouns, trained on captioned photos and run on all.
+
+    Returns:
+        Which names it knows, and their probabilities for every photo.
+    """
+    torch.manual_seed(seed)
+    known = np.flatnonzero((labels[captioned] > 0).sum(0) >= PROBE_MIN_PHOTOS)
+    # Square roots and clipping keep rare spikes of single features from deciding on photos unlike the captioned ones.
+    inputs = torch.from_numpy(np.sqrt(np.concatenate([pooled[:, 0], pooled[:, 1:].max(1)], 1).astype(np.float32)))
+    inputs = ((inputs - inputs[captioned].mean(0)) / (inputs[captioned].std(0) + 0.05)).clamp_(-3, 3)
+    x, y = inputs[captioned], torch.from_numpy((labels[captioned][:, known] > 0).astype(np.float32))
+    linear = torch.nn.Linear(x.shape[1], len(known))
+    torch.nn.init.zeros_(linear.weight)
+    torch.nn.init.constant_(linear.bias, -3.0)
+    optimizer = torch.optim.AdamW(linear.parameters(), lr=3e-4, weight_decay=1.0)
+    for _ in range(10):
+        for part in torch.randperm(len(x)).split(256):
+            loss = F.binary_cross_entropy_with_logits(linear(x[part]), y[part])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    with torch.no_grad():
+        return known, linear(inputs).sigmoid().numpy()
+
+
+def build_labels(
+    photos: list[Photo],
+    vocabulary: Vocabulary,
+    wordnet: WordNet,
+    nouns: dict[str, Counter[str]],
+    windows: Float[np.ndarray, "photo window 1000"],
+    pooled: Float[np.ndarray, "photo window f"],
+    *,
+    seed: int,
+) -> Int8[np.ndarray, "photo name"]:
+    """All three sources together; what a person wrote outranks what a classifier thinks."""
+    labels, scores = class_labels(vocabulary, windows)
+    written = caption_labels(photos, nouns, vocabulary, wordnet)
+    captioned = np.array([photo.source == "flickr8k" for photo in photos])
+    # Captions decide; the classifier only adds sure finds, and casts doubt on an absence where it sees something.
+    silent_but_seen = captioned[:, None] & (written < 0) & (scores > 2 * ABSENT)
+    sure = captioned[:, None] & (scores > 0.8) & (written <= 0)
+    labels[captioned] = written[captioned]
+    labels[silent_but_seen] = 0
+    labels[sure] = 1
+    known, probability = train_probe(pooled, captioned, written, seed=seed)
+    for row in np.flatnonzero(~captioned):
+        mine = labels[row, known]
+        guess = np.where(probability[row] > PROBE_PRESENT, 1, np.where(probability[row] < PROBE_ABSENT, -1, 0))
+        labels[row, known] = np.where(mine == 0, guess, mine)
+    above, below = _relatives(vocabulary, wordnet)
+    for row, photo in zip(labels, photos, strict=True):
+        named = folder_names(photo, wordnet, vocabulary.index)
+        if named:
+            _name_present(row, named, above, below, silent=0)
+    # A person is what the trunk's classes leave out: any human name present makes "person" present.
+    people = np.array(vocabulary.person)
+    person = vocabulary.index["person"]
+    labels[(labels[:, people] > 0).any(1), person] = 1
+    counts = (labels > 0).sum(0)
+    log.info("labels: %d names with a photo, %.1f names a photo", (counts > 0).sum(), (labels > 0).sum(1).mean())
+    return labels

@@ -1,0 +1,61 @@
+"""Losses of the first stage; see each function for what it teaches."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.forward import mean_of_slots
+
+
+def presence_by_attention(
+    scores: Float[Tensor, "p head t n"],
+    slot_of: Int[Tensor, "p t"],
+    named: Bool[Tensor, "p slot"],
+    present: Bool[Tensor, "p slot"],
+) -> Float[Tensor, " head"]:
+    """A name that is there must look at patches, one that is absent at the global token.
+
+    The odds of a patch against the global token are exp(logsumexp of patch scores - global score): multiple-instance
+    learning with the attention's own scores, so what wins is where the evidence is.
+    """
+    per_name = mean_of_slots(scores.transpose(1, 2).float(), slot_of, named.shape[1])
+    odds = per_name[..., 1:].logsumexp(-1) - per_name[..., 0]
+    target = present[..., None].expand_as(odds).float()
+    losses = F.binary_cross_entropy_with_logits(odds, target, reduction="none")
+    return losses[named].mean(0)
+
+
+def presence_by_state(
+    hidden: Float[Tensor, "p t d"],
+    head: torch.nn.Linear,
+    slot_of: Int[Tensor, "p t"],
+    named: Bool[Tensor, "p slot"],
+    present: Bool[Tensor, "p slot"],
+) -> Float[Tensor, ""]:
+    """The last hidden state of a name must tell whether the photo shows it: what it looked at has to carry evidence."""
+    logits = head(mean_of_slots(hidden, slot_of, named.shape[1]))[..., 0].float()
+    return F.binary_cross_entropy_with_logits(logits[named], present[named].float())
+
+
+def contrastive(
+    similarity: Float[Tensor, "b t"], target: Float[Tensor, "b t"], scale: Float[Tensor, ""], bias: Float[Tensor, ""]
+) -> Float[Tensor, ""]:
+    """Sigmoid loss over image-text pairs (Zhai et al., arXiv 2303.15343); target +1, -1, or 0 for not known."""
+    known = target != 0
+    logits = similarity.float() * scale + bias
+    losses = F.softplus(-target * logits)
+    positive, negative = known & (target > 0), known & (target < 0)
+    return losses[positive].mean() + losses[negative].mean()
+
+
+def spread(probs: Float[Tensor, "p slot n"], chosen: Bool[Tensor, "p slot"]) -> Float[Tensor, ""]:
+    """Penalty on attention that rests on very few patches: its log inverse participation ratio, per name.
+
+    It is 0 for a map flat over a quarter of the patches or more.
+    """
+    maps = probs.float()[chosen]
+    maps = maps / maps.sum(-1, keepdim=True).clamp_min(1e-6)
+    patches = maps.shape[-1]
+    effective = 1 / maps.square().sum(-1).clamp_min(1e-6)
+    return F.relu(torch.log(patches * 0.15 / effective)).mean()

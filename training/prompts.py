@@ -1,0 +1,166 @@
+"""Training texts: what is asked of a photo in one step, as token ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Int8
+from torch import Tensor
+
+from pnpovss.backbones.mini.text import ENC_ID, SEP_ID
+from training.minilm import load_tokenizer, pad
+
+_TOKENIZER = load_tokenizer()
+PREFIX_IDS: list[int] = _TOKENIZER.encode("a picture of", add_special_tokens=False).ids
+_OTHER_PREFIXES: list[list[int]] = [
+    _TOKENIZER.encode(text, add_special_tokens=False).ids for text in ("a photo of", "", "there is", "a picture of a")
+]
+_COMMA: list[int] = _TOKENIZER.encode(",", add_special_tokens=False).ids
+
+SLOTS = 5
+MAX_WORDS = 15
+"""Most names, and most word pieces, in one training prompt."""
+
+
+def enc_ids(ids: Sequence[int]) -> list[int]:
+    """A text as the model reads it beside an image: [ENC] text [SEP]."""
+    return [ENC_ID, *ids, SEP_ID]
+
+
+def name_ids(names: Sequence[str]) -> list[list[int]]:
+    """Word pieces of each name."""
+    return [encoding.ids for encoding in _TOKENIZER.encode_batch(list(names), add_special_tokens=False)]
+
+
+@dataclass
+class Prompts:
+    """The prompts of one step, the same number for each photo, photo after photo.
+
+    Attributes:
+        ids: token ids.
+        mask: which tokens count.
+        slot_of: for each token, which of the prompt's names it belongs to; -1 for none.
+        names: vocabulary index of each slot; -1 where the prompt has fewer names.
+        present: whether the photo shows it; meaningless where ``names`` is -1.
+        matches: whether the prompt matches its photo as a whole.
+    """
+
+    ids: Int[Tensor, "p t"]
+    mask: Bool[Tensor, "p t"]
+    slot_of: Int[Tensor, "p t"]
+    names: Int[Tensor, "p slot"]
+    present: Bool[Tensor, "p slot"]
+    matches: Bool[Tensor, " p"]
+
+
+class PromptWriter:
+    """Draws names and captions for photos."""
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        labels: Int8[np.ndarray, "photo name"],
+        weights: Float[np.ndarray, " name"],
+        captions: dict[int, list[list[int]]],
+        *,
+        seed: int,
+    ) -> None:
+        """Prepare to draw.
+
+        Args:
+            names: the vocabulary.
+            labels: +1, -1, 0 for each photo and name.
+            weights: how readily a name is drawn where it is present.
+            captions: token ids of the captions of each captioned photo.
+            seed: of the draw.
+        """
+        self.pieces = name_ids(names)
+        self.labels = labels
+        self.weights = weights
+        self.captions = captions
+        self.random = np.random.default_rng(seed)
+        positive = (labels > 0).astype(np.float32)
+        counts = positive.sum(0)
+        self._commonness = np.sqrt(counts) * np.sqrt(weights)
+        together = positive.T @ positive
+        self._companions = together / np.maximum(counts, 1)[:, None]
+
+    def draw(self, photos: Sequence[int]) -> Prompts:
+        """Six prompts for each photo: see the comments."""
+        rows: list[tuple[list[int], list[tuple[int, bool]], bool]] = []
+        for photo in photos:
+            random = self.random
+            rows.append(self._names(photo, present=int(random.integers(1, 5)), absent=0))
+            rows.append(self._names(photo, present=int(random.integers(1, 4)), absent=1))
+            rows.append(self._names(photo, present=1, absent=0))
+            rows.append(self._names(photo, present=0, absent=1))
+            split = int(random.integers(0, 6))
+            rows.append(self._names(photo, present=5 - split, absent=split))
+            if photo in self.captions:
+                own = random.random() < 0.5
+                source = photo if own else self._other_captioned(photo)
+                texts = self.captions[source]
+                rows.append((texts[int(random.integers(len(texts)))], [], own))
+            else:
+                rows.append(self._names(photo, present=int(random.integers(2, 5)), absent=int(random.integers(0, 2))))
+        return self._pack(rows)
+
+    def _other_captioned(self, photo: int) -> int:
+        if not hasattr(self, "_captioned"):
+            self._captioned = np.array(sorted(self.captions))
+        other = int(self.random.choice(self._captioned))
+        return other if other != photo else self._other_captioned(photo)
+
+    def _names(self, photo: int, *, present: int, absent: int) -> tuple[list[int], list[tuple[int, bool]], bool]:
+        row = self.labels[photo]
+        here = np.flatnonzero(row > 0)
+        chosen: list[tuple[int, bool]] = []
+        if present and len(here):
+            weight = self.weights[here] / self.weights[here].sum()
+            drawn = self.random.choice(here, min(present, len(here)), replace=False, p=weight)
+            chosen += [(int(i), True) for i in drawn]
+        away = np.flatnonzero(row < 0)
+        wanted = max(absent, 0 if chosen else 1)
+        for _ in range(wanted):
+            weight = self._commonness[away]
+            if len(here) and self.random.random() < 0.5:
+                weight = weight * self._companions[self.random.choice(here)][away]
+            total = weight.sum()
+            if total <= 0:
+                weight, total = self._commonness[away], self._commonness[away].sum()
+            if total > 0:
+                chosen.append((int(self.random.choice(away, p=weight / total)), False))
+        chosen = list(dict(chosen).items())
+        self.random.shuffle(chosen)
+        return [], chosen, all(there for _, there in chosen)
+
+    def _pack(self, rows: list[tuple[list[int], list[tuple[int, bool]], bool]]) -> Prompts:
+        ids, slots = [], []
+        names = torch.full((len(rows), SLOTS), -1)
+        present = torch.zeros(len(rows), SLOTS, dtype=torch.bool)
+        matches = torch.tensor([match or bool(chosen) for _, chosen, match in rows])
+        for i, (caption, chosen, _) in enumerate(rows):
+            line, belongs = list(caption[:MAX_WORDS]), [-1] * len(caption[:MAX_WORDS])
+            if chosen:
+                usual = self.random.random() < 0.85
+                line = list(PREFIX_IDS if usual else _OTHER_PREFIXES[int(self.random.integers(len(_OTHER_PREFIXES)))])
+                belongs = [-1] * len(line)
+                commas = self.random.random() < 0.15
+                for slot, (name, there) in enumerate(chosen[:SLOTS]):
+                    if slot and len(line) + len(self.pieces[name]) > MAX_WORDS:
+                        break
+                    names[i, slot], present[i, slot] = name, there
+                    matches[i] = matches[i] and there
+                    if slot and commas:
+                        line += _COMMA
+                        belongs += [-1] * len(_COMMA)
+                    line += self.pieces[name]
+                    belongs += [slot] * len(self.pieces[name])
+            ids.append(enc_ids(line))
+            slots.append([-1, *belongs, -1])
+        packed, mask = pad(ids)
+        slot_of = torch.full_like(packed, -1)
+        for i, belongs in enumerate(slots):
+            slot_of[i, : len(belongs)] = torch.tensor(belongs)
+        return Prompts(packed, mask, slot_of, names, present, matches)
