@@ -44,7 +44,7 @@ def test_models(call: Call):
         (["--names", "red", "--model", "fake", "--device", "abacus"], "unknown device 'abacus'"),
         (["--names", "red", "--model", "fake", "--dtype", "int4"], "unknown dtype 'int4'"),
         (["--names", "red", "--model", "fake", "--set", "layer=7"], "layer 7 of 'fake' has no cross-attention"),
-        (["--names", "red", "--out", "flag.png"], "cannot use flag.png as output folder: it is a file"),
+        (["--names", "red", "--out", "flag.png"], "cannot write into the folder flag.png: it is a file"),
     ],
 )
 def test_wrong_requests_are_one_line_and_exit_code_2(

@@ -4,6 +4,7 @@ import glob
 import json
 import os
 import re
+import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,11 +90,11 @@ def open_folder(path: Path) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):  # asks the system; permissions alone do not tell of read-only disks
+            pass
     except OSError as error:
         reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise OutputError(f"cannot use {path} as output folder: {reason}; choose another with --out") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise OutputError(f"nothing may be written in {path}; change its permissions or choose another with --out")
+        raise OutputError(f"cannot write into the folder {path}: {reason}; choose another with --out") from error
 
 
 def refuse_foreign(files: Sequence[Path], record: Path, photo: Path) -> None:

@@ -59,7 +59,8 @@ def segment_photos(
     records: list[dict[str, Any]] = []
     failures: list[dict[str, str | None]] = []
     columns = (SpinnerColumn(), TextColumn("{task.fields[photo]}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), console=notes, transient=True) as progress:
+    shown = Progress(*columns, TimeElapsedColumn(), console=notes, transient=True, disable=not notes.is_terminal)
+    with shown as progress:
         bar = progress.add_task("", total=len(tasks), photo="")
         for photo, stem in tasks:
             progress.update(bar, photo=escape(photo.name))
