@@ -204,7 +204,7 @@ def test_retry_after_is_honoured(server, ask, naps, header):
 
 def test_retry_after_is_not_waited_for_without_end(server, ask, naps):
     server.acts = [chat.fail(429, Retry_After="3600"), CAT]
-    with pytest.raises(PresenceError, match="asks to wait 3600 s, more than longest_wait = 60"):
+    with pytest.raises(PresenceError, match="asks for 3600 s, more than longest_wait = 60"):
         ask().decide(PHOTO, NAMES)
     assert naps == []
 

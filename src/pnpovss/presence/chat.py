@@ -140,7 +140,7 @@ class ChatClient:
         if failure.wait is not None:
             if failure.wait > longest:
                 raise PresenceError(
-                    f"{self._url}: {failure}; it asks to wait {failure.wait:.0f} s, more than longest_wait = {longest:g}"
+                    f"{self._url}: {failure}; it asks for {failure.wait:.0f} s, more than longest_wait = {longest:g}"
                 ) from failure
             return failure.wait
         return min(self.settings.backoff * 2**attempt * random.uniform(0.75, 1.25), longest)

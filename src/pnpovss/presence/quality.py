@@ -55,6 +55,8 @@ class PresenceQuality:
     @property
     def average_precisions(self) -> tuple[float, ...]:
         """One a name, NaN for names that no photo holds."""
+        if not self._scores:
+            return ()
         scores = np.array(self._scores, dtype=np.float64)
         there = np.zeros(scores.shape, dtype=bool)
         for row, truth in zip(there, self._truth, strict=True):

@@ -1,0 +1,104 @@
+import json
+
+import pytest
+from PIL import Image
+
+from pnpovss.errors import PresenceError
+from pnpovss.presence import make_presence
+from pnpovss.presence.answers import MalformedAnswer, parse_listed_answer
+from pnpovss.structures import Name
+
+NAMES = (Name("aeroplane"), Name("dining table"), Name("tv monitor"), Name("sofa", ("couch",)))
+PHOTO = Image.new("RGB", (8, 8))
+
+
+def filter_of(tmp_path, answers, spec="file"):
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps(answers))
+    return make_presence(f"{spec}:{path}")
+
+
+@pytest.mark.parametrize(
+    ("answer", "scores"),
+    [
+        ("[1: 'aeroplane'], [100%]", (1, 0, 0, 0)),
+        ("[1: aeroplane, 2: table], [95, 70]", (0.95, 0.7, 0, 0)),
+        ("[2: 'table', 3: 'tvmonitor'], [table: 95%, tvmonitor: 60.5%]", (0, 0.95, 0.605, 0)),
+        ('[4: "couch"],\n[80 %]', (0, 0, 0, 0.8)),
+        ("[1: 'aeroplane', 1: 'aeroplane'], [20, 90]", (0.9, 0, 0, 0)),
+        ("[], []", (0, 0, 0, 0)),
+        ("I see: [3: 'tvmonitor'], [75%]. Nothing else.", (0, 0, 0.75, 0)),
+    ],
+)
+def test_answers_as_the_paper_has_them(answer, scores):
+    assert parse_listed_answer(answer, NAMES) == pytest.approx(scores)
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        ("", "no two lists"),
+        ("[1: 'aeroplane']", "no two lists"),
+        ("I cannot see the image.", "no two lists"),
+        ("[1: 'aeroplane', 2: 'table'], [90]", "2 names and 1 percentages"),
+        ("[aeroplane], [90]", "no numbered names"),
+        ("[1: 'aeroplane'], [high]", "1 names and 1 percentages"),
+        ("[5: 'train'], [90]", r"number 5 \(train\) is none of the 4 names"),
+        ("[0: 'aeroplane'], [90]", "number 0"),
+        ("[2: 'horse'], [90]", "number 2 is dining table, the answer calls it horse"),
+        ("[1: 'aeroplane'], [900]", "900% of aeroplane is no percentage"),
+    ],
+)
+def test_malformed_answers(answer, message):
+    with pytest.raises(MalformedAnswer, match=message):
+        parse_listed_answer(answer, NAMES)
+
+
+def test_more_than_70_percent_is_kept_and_malformed_answers_are_counted(tmp_path, caplog):
+    filter = filter_of(
+        tmp_path,
+        {"a": "[1: aeroplane, 2: table, 4: sofa], [95, 70, 71]", "b": "[4: sofa], [10]", "c": "sorry", "d": "[], []"},
+    )
+    decided = {key: filter.decide(PHOTO, NAMES, key) for key in "abcd"}
+    assert decided["a"].kept == (0, 3)
+    assert decided["b"].kept == (3,)  # nothing passes: the best
+    assert decided["c"].kept == ()
+    assert decided["c"].note == "malformed answer: no two lists in 'sorry'"
+    assert decided["d"].kept == ()
+    filter.decide(PHOTO, NAMES, "c")  # once more is not twice as bad
+    assert filter.report() == {"photos": 4, "malformed": 1, "empty": 1}
+    assert caplog.text.count("sorry") == 1
+    assert filter.key == "file:names.json:0.7"
+
+
+def test_lists_and_scores(tmp_path):
+    filter = filter_of(tmp_path, {"a": ["Couch", "aeroplane"], "b": {"tv monitor": 0.9, "sofa": 0.2}, "c": []})
+    assert filter.decide(PHOTO, NAMES, "a").kept == (0, 3)
+    assert filter.decide(PHOTO, NAMES, "b").kept == (2,)
+    assert filter.decide(PHOTO, NAMES, "b").scores == (0, 0, 0.9, 0.2)
+    assert filter.decide(PHOTO, NAMES, "c").kept == ()
+
+
+def test_what_cannot_be_looked_up(tmp_path):
+    filter = filter_of(tmp_path, {"a": ["zebra"]})
+    with pytest.raises(PresenceError, match="'zebra' is none of the 4 names"):
+        filter.decide(PHOTO, NAMES, "a")
+    for key in ("b", None):
+        with pytest.raises(PresenceError, match=f"has no names for photo {key!r}; it has 1 photos, such as 'a'"):
+            filter.decide(PHOTO, NAMES, key)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[1, 2]", "holds a list; expected an object"),
+        ("{", "cannot be read as JSON"),
+        ('{"a": 3}', "a: 3 is neither"),
+        ('{"a": [3]}', "a: .3. is neither"),
+        ('{"a": {"cat": 95}}', "is neither"),
+    ],
+)
+def test_bad_files(tmp_path, content, message):
+    (tmp_path / "names.json").write_text(content)
+    with pytest.raises(PresenceError, match=message):
+        make_presence(f"file:{tmp_path / 'names.json'}")

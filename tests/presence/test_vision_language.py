@@ -1,0 +1,137 @@
+"""The segmenting model as a judge, checked by hand on a backbone whose match logits are sums of attention."""
+
+import math
+
+import pytest
+import torch
+from PIL import Image
+
+from fakes import FakeBackbone
+from pnpovss.backbones.base import ImageFeatures
+from pnpovss.config import Config
+from pnpovss.errors import PresenceError
+from pnpovss.presence import make_presence
+from pnpovss.presence.vision_language import BATCH
+from pnpovss.structures import Name
+
+PHOTO = Image.new("RGB", (16, 16), "white")
+# Logits: cat 2, dog -1 (by its bias in the grid), sofa 0, couch 3.
+MATCHES = {"cat": [[2, 0], [0, 0]], "dog": [[-1, 0], [0, 0]], "couch": [[1, 1], [1, 0]]}
+NAMES = (Name("cat"), Name("dog"), Name("sofa", ("couch",)))
+
+
+COSINES = {"cat": 0.3, "dog": 0.27, "sofa": 0.1, "couch": 0.2}
+
+
+class CountingBackbone(FakeBackbone):
+    """Also counts what it is asked."""
+
+    matched: tuple[int, ...] = ()
+    tokenized: int = 0
+
+    def tokenize(self, text):
+        self.tokenized += 1
+        return super().tokenize(text)
+
+    def match(self, features, prompts, **options):
+        assert features.tokens.shape[0] == 1
+        assert options["gradient"] is False
+        self.matched = (*self.matched, len(prompts))
+        return super().match(features, prompts, **options)
+
+
+class ContrastiveBackbone(FakeBackbone):
+    """Cosines by word."""
+
+    asked: tuple[int, ...] = ()
+
+    def similarity(self, features, texts):
+        self.asked = (*self.asked, len(texts))
+        return torch.tensor([[COSINES[text.pieces[4]] for text in texts]])
+
+
+class EmbeddingBackbone(ContrastiveBackbone):
+    """Also offers the two methods that let texts be embedded once."""
+
+    def embed_texts(self, texts):
+        self.asked = (*self.asked, len(texts))
+        return torch.tensor([[c, math.sqrt(1 - c * c)] for c in (COSINES[t.pieces[4]] for t in texts)])
+
+    def embed_images(self, features: ImageFeatures):
+        return torch.tensor([[1.0, 0.0]])
+
+    def similarity(self, features, texts):
+        raise AssertionError("texts would be embedded again for each photo")
+
+
+def sigmoid(x: float) -> float:
+    return 1 / (1 + math.exp(-x))
+
+
+def test_itm_by_hand():
+    filter = make_presence("itm", backbone=FakeBackbone(MATCHES))
+    assert filter.key == "itm:0.5"
+    decided = filter.decide(PHOTO, NAMES)
+    # A synonym that matches carries its name.
+    assert decided.scores == pytest.approx((sigmoid(2), sigmoid(-1), sigmoid(3)))
+    assert decided.kept == (0, 2)
+    assert make_presence("itm:0.9", backbone=FakeBackbone(MATCHES)).decide(PHOTO, NAMES).kept == (2,)
+    assert make_presence("itm:0.99", backbone=FakeBackbone(MATCHES)).decide(PHOTO, NAMES).kept == (2,)  # the best
+
+
+def test_171_names_cost_one_image_pass_and_are_read_once():
+    backbone = CountingBackbone(MATCHES)
+    names = tuple(Name(f"thing{i}") for i in range(171))
+    filter = make_presence("itm", backbone=backbone)
+    scores = [filter.decide(PHOTO, names).scores for _ in range(2)]
+    assert len(backbone.encoded) == 2  # one a photo
+    assert backbone.matched == (BATCH, BATCH, 171 - 2 * BATCH) * 2
+    assert scores[0] == scores[1]
+    read = backbone.tokenized
+    filter.decide(PHOTO, names)
+    assert backbone.tokenized == read
+    filter.decide(PHOTO, NAMES)  # another vocabulary is read anew
+    assert backbone.tokenized > read
+    assert filter.report() == {"photos": 4}
+
+
+def test_scores_do_not_depend_on_the_rest_of_the_vocabulary():
+    filter = make_presence("itm", backbone=FakeBackbone(MATCHES))
+    alone = [filter.decide(PHOTO, (name,)).scores[0] for name in NAMES]
+    assert filter.decide(PHOTO, NAMES).scores == pytest.approx(alone)
+
+
+def test_the_size_is_that_of_the_segmenter():
+    backbone = FakeBackbone(MATCHES)
+    make_presence("itm", backbone=backbone).decide(PHOTO, NAMES)
+    constant = FakeBackbone({word: lambda patches: patches.sum(-1) for word in ("cat", "dog")})
+    config = Config(image_size=32, keep_aspect=True)
+    make_presence("itm", backbone=constant, config=config).decide(Image.new("RGB", (40, 10)), NAMES[:2])
+    assert [tuple(pixels.shape) for pixels in (*backbone.encoded, *constant.encoded)] == [
+        (1, 3, 16, 16),
+        (1, 3, 16, 64),
+    ]
+
+
+@pytest.mark.parametrize("kind", [ContrastiveBackbone, EmbeddingBackbone])
+def test_itc_by_hand(kind):
+    filter = make_presence("itc:within0.05", backbone=kind())
+    decided = filter.decide(PHOTO, NAMES)
+    assert decided.scores == pytest.approx((0.3, 0.27, 0.2))
+    assert decided.kept == (0, 1)
+    assert make_presence("itc:top1", backbone=kind()).decide(PHOTO, NAMES).kept == (0,)
+
+
+def test_itc_embeds_the_texts_of_a_vocabulary_once():
+    backbone = EmbeddingBackbone()
+    filter = make_presence("itc", backbone=backbone)
+    for _ in range(3):
+        filter.decide(PHOTO, NAMES)
+    assert backbone.asked == (4,)
+    filter.decide(PHOTO, NAMES[:1])
+    assert backbone.asked == (4, 1)
+
+
+def test_itc_needs_contrastive_heads():
+    with pytest.raises(PresenceError, match="'fake' has no contrastive heads"):
+        make_presence("itc", backbone=FakeBackbone()).decide(PHOTO, NAMES)
