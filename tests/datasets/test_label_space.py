@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pnpovss.config import Background
@@ -58,6 +58,7 @@ def test_present_leaves_background_and_void_out():
     assert space().present(np.full((2, 2), IGNORE)) == ()
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     asked=st.permutations(range(3)).flatmap(lambda order: st.integers(1, 3).map(lambda n: order[:n])),
     flat=st.lists(st.integers(0, 3), min_size=1, max_size=20),
