@@ -10,7 +10,7 @@ from rich.text import Text
 from pnpovss.config import PRESETS, STEPS, Config, setting_names
 from pnpovss.errors import ConfigError
 
-__all__ = ["parse_settings", "parse_steps", "settings_table"]
+__all__ = ["parse_settings", "parse_steps", "setting_value", "settings_table"]
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -50,12 +50,13 @@ def settings_table() -> Table:
     for column in ("setting", "what it is", *PRESETS):
         table.add_column(column, overflow="fold")
     for name, description in setting_names().items():
-        table.add_row(*map(Text, (name, description, *(_shown(config, name) for config in PRESETS.values()))))
+        table.add_row(*map(Text, (name, description, *(setting_value(config, name) for config in PRESETS.values()))))
     table.caption = f"Steps that can be turned off with --without: {', '.join(STEPS)}"
     return table
 
 
-def _shown(config: Config, dotted: str) -> str:
+def setting_value(config: Config, dotted: str) -> str:
+    """A setting's value as documents show it; "-" for none, "on" for a step that has settings of its own."""
     value: Any = config
     for part in dotted.split("."):
         value = getattr(value, part)
