@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pnpovss.presence.base import PresenceFilter
     from pnpovss.segmenter import Segmenter
 
-__all__ = ["evaluate", "load_all", "progress_bar"]
+__all__ = ["described", "evaluate", "load_all", "progress_bar"]
 
 # Options that eval, ablate and sweep share.
 DatasetKey = Annotated[
@@ -29,7 +29,9 @@ DatasetKey = Annotated[
 Root = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the data set.")]
 Model = Annotated[str, typer.Option(help="A bundled name, a hub id or a folder; see `pnpovss models`.")]
 Preset = Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")]
-Presence = Annotated[str, typer.Option(help="Which names are asked for: all, oracle, itm, itc, file:PATH, ...")]
+Presence = Annotated[
+    str, typer.Option(help="Which names are asked for: all, oracle, itm, itc, file:PATH, clip:MODEL, llm:MODEL.")
+]
 ProtocolOption = Annotated[
     str, typer.Option(help="field (as most papers count) or authors (as the released code does).")
 ]
@@ -104,7 +106,7 @@ def load_all(
 
         segmenter = Segmenter.from_pretrained(**chosen)
         segmenter = Segmenter(share_encodings(segmenter.backbone), segmenter.config, segmenter.preset)
-        names = make_presence(presence, segmenter=segmenter)
+        names = make_presence(presence, backbone=segmenter.backbone, config=segmenter.config)
     return data, segmenter, names
 
 
@@ -140,18 +142,23 @@ def _table(summary: dict[str, Any]) -> Table:
     return table
 
 
-def _headline(folder: Path, summary: dict[str, Any]) -> str:
+def described(folder: Path) -> str:
+    """What was measured, and how, in a line; every number goes with it."""
     from pnpovss.evaluation.rundir import read_run
 
     settings = read_run(folder).settings
+    return (
+        f"{settings.dataset}, {settings.subset}, {settings.protocol} protocol, names: {settings.presence}, "
+        f"{settings.model}, preset {settings.preset}"
+    )
+
+
+def _headline(folder: Path, summary: dict[str, Any]) -> str:
     numbers = ", ".join(
         f"{label} {_percent(summary[key])}"
         for label, key in (("mIoU", "miou"), ("pixels", "pixel_accuracy"), ("fwIoU", "frequency_weighted_iou"))
     )
-    return (
-        f"{numbers}\n{settings.dataset}, {settings.subset}, {settings.protocol} protocol, names: {settings.presence}, "
-        f"{settings.model}, preset {settings.preset}\n{folder}; pages: pnpovss report {folder}"
-    )
+    return f"{numbers}\n{described(folder)}\n{folder}; as a page: pnpovss report {folder}"
 
 
 def _percent(value: float | None) -> str:

@@ -28,18 +28,24 @@ class Refined:
     background_score: Float[np.ndarray, "h w"] | None
 
 
-def refine(maps: Float[Tensor, "name gh gw"], image: UInt8[np.ndarray, "h w 3"], config: Config) -> Refined:
+def refine(
+    maps: Float[Tensor, "name gh gw"],
+    image: UInt8[np.ndarray, "h w 3"],
+    config: Config,
+    crf: DenseCRF | None = None,
+) -> Refined:
     """Threshold, resize, background, blur, Dense CRF, argmax: every step that `config` leaves on.
 
     Args:
         maps: non-negative map of each name on the patch grid.
         image: RGB pixels in [0, 255], at the size of the label map.
         config: which steps, and how.
+        crf: a Dense CRF over this image with the terms of `config.crf`, to use its filters again; None builds one.
     """
     has_background = config.background.applies(len(maps))
     probabilities = score_maps(maps, image.shape[:2], config)
     if config.crf is not None:
-        crf = DenseCRF(image, pairwise=crf_terms(config.crf))
+        crf = crf or DenseCRF(image, pairwise=crf_terms(config.crf))
         probabilities = crf.infer(probabilities=probabilities, iterations=config.crf.iterations).q
     dtype = np.uint8 if len(maps) < 256 else np.uint16
     labels = probabilities.argmax(axis=0).astype(dtype) + dtype(not has_background)

@@ -1,0 +1,73 @@
+"""What each step of the method brings: the same photos with a step left out, or with all combinations."""
+
+from collections.abc import Sequence
+from itertools import combinations as choices
+from typing import Any
+
+from pnpovss.config import STEPS, Config
+from pnpovss.errors import ConfigError
+
+__all__ = ["ABLATED", "FULL", "ablation_arms", "ablation_markdown"]
+
+ABLATED = ("gradcam", "dropout", "blur", "crf")  # the paper's ablation
+FULL = "all steps"
+
+
+def ablation_arms(config: Config, steps: Sequence[str] = ABLATED, *, combinations: bool = False) -> dict[str, Config]:
+    """The settings as they are, then with each step left out.
+
+    A step that the settings leave out already is put in instead ("with blur"), with the values of the paper.
+
+    Args:
+        config: where to start from.
+        steps: which steps; of `pnpovss.config.STEPS`.
+        combinations: every combination of the steps instead of one at a time.
+
+    Raises:
+        ConfigError: an unknown step, or one named twice.
+    """
+    if unknown := [step for step in steps if step not in STEPS]:
+        raise ConfigError(f"no step is called {unknown[0]!r}; steps that can be left out: {', '.join(STEPS)}")
+    if len(set(steps)) < len(steps):
+        raise ConfigError(f"a step was named twice: {', '.join(steps)}")
+    most = len(steps) if combinations else 1
+    chosen = [flip for count in range(most + 1) for flip in choices(steps, count)]
+    return {_name(config, flip): _flip(config, flip) for flip in chosen}
+
+
+def _is_off(config: Config, step: str) -> bool:
+    return config.without(step) == config
+
+
+def _flip(config: Config, steps: Sequence[str]) -> Config:
+    flipped = config.without(*(step for step in steps if not _is_off(config, step)))
+    on = {step: getattr(Config.preset("default"), step) for step in steps if _is_off(config, step)}
+    return flipped.replace(
+        {step: value.model_dump() if hasattr(value, "model_dump") else value for step, value in on.items()}
+    )
+
+
+def _name(config: Config, steps: Sequence[str]) -> str:
+    if not steps:
+        return FULL if all(not _is_off(config, step) for step in ABLATED) else "as set"
+    without = [step for step in steps if not _is_off(config, step)]
+    put_in = [step for step in steps if _is_off(config, step)]
+    words = (["without " + ", ".join(without)] if without else []) + (["with " + ", ".join(put_in)] if put_in else [])
+    return "; ".join(words)
+
+
+def ablation_markdown(summary: dict[str, Any]) -> str:
+    """The table of an ablation."""
+    lines = [
+        "| arm | mIoU | 95% interval | change | 95% interval of the change | pixel accuracy |",
+        "|---|---|---|---|---|---|",
+    ]
+    for arm, found in summary["arms"].items():
+        own, change = found["miou_interval"], found["change_interval"]
+        changed = "" if arm == summary["reference"] else f"{100 * found['change']:+.1f}"
+        spread = "" if arm == summary["reference"] else f"{100 * change[0]:+.1f} to {100 * change[1]:+.1f}"
+        lines.append(
+            f"| {arm} | {100 * found['miou']:.1f} | {100 * own[0]:.1f} to {100 * own[1]:.1f} | {changed} | {spread} "
+            f"| {100 * found['pixel_accuracy']:.1f} |"
+        )
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,145 @@
+"""Every layer and head from one forward and one backward pass, and what the attention of each looks like.
+
+Which heads ground words well, and what tells them from the others without labels, is a question the paper leaves open.
+Reading all heads costs no more passes than reading one: the gradient of the match logit reaches all layers at once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnpovss.backbones.base import Backbone, CrossAttention
+from pnpovss.inputs import Inputs
+from pnpovss.saliency.gradcam import attention_map
+from pnpovss.saliency.tokens import merge_tokens
+
+__all__ = ["HeadLook", "head_statistics", "look_with_all_heads", "rank_correlation"]
+
+
+@dataclass(frozen=True, eq=False)
+class HeadLook:
+    """What one head sees in one photo.
+
+    Attributes:
+        layer: 0-based text layer.
+        head: 0-based head.
+        maps: the name maps that a segmentation would start from: GradCAM, or attention where GradCAM is off.
+        attention: the name maps of plain attention.
+        relevance: mass of the positive GradCAM of this head over all names; how much the match rests on it.
+    """
+
+    layer: int
+    head: int
+    maps: Float[Tensor, "name gh gw"]
+    attention: Float[Tensor, "name gh gw"]
+    relevance: float
+
+    @property
+    def key(self) -> str:
+        """As "layer.head"."""
+        return f"{self.layer}.{self.head}"
+
+
+def look_with_all_heads(backbone: Backbone, inputs: Inputs, *, gradcam: bool = True) -> list[HeadLook]:
+    """All heads of all layers that look at the image, by layer and head; one encoding of the photo.
+
+    Args:
+        backbone: the model.
+        inputs: of one photo.
+        gradcam: weigh attention by the positive gradient of the match logit.
+    """
+    features = backbone.encode_images(inputs.pixels)
+    tokens = [prompt.tokens for prompt in inputs.prompts]
+    looks = []
+    for layers in _alike(backbone.attention_shape):
+        match = backbone.match(features, tokens, image_index=[0] * len(tokens), layers=layers, gradient=True)
+        assert match.attention is not None
+        plain = CrossAttention(match.attention.probs, None, match.attention.layers)
+        lengths = [len(each) for each in tokens]
+        for layer in layers:
+            for head in range(backbone.attention_shape[layer]):
+                cam = merge_tokens(_unpad(attention_map(match.attention, layer, head), lengths), inputs.name_tokens)
+                seen = merge_tokens(_unpad(attention_map(plain, layer, head), lengths), inputs.name_tokens)
+                looks.append(HeadLook(layer, head, cam if gradcam else seen, seen, float(cam.sum())))
+    return sorted(looks, key=lambda look: (look.layer, look.head))
+
+
+def _alike(heads: dict[int, int]) -> list[list[int]]:
+    """Layers with the same number of heads, which can be read together."""
+    groups: dict[int, list[int]] = {}
+    for layer, count in heads.items():
+        groups.setdefault(count, []).append(layer)
+    return list(groups.values())
+
+
+def _unpad(maps: Float[Tensor, "p token gh gw"], lengths: Sequence[int]) -> Float[Tensor, "token gh gw"]:
+    """The tokens of all prompts in a row, without padding."""
+    return torch.cat([each[:length] for each, length in zip(maps, lengths, strict=True)])
+
+
+def head_statistics(look: HeadLook) -> dict[str, float]:
+    """What can be said of a head in one photo without any label.
+
+    Returns:
+        entropy: of a name's attention over the patches, in [0, 1] (0: one patch, 1: even), mean over names.
+        spread: root mean square distance of that attention from its centre, of that of an even one; small is local.
+        patches: share of the attention that falls on patches, not on global tokens, mean over names.
+        overlap: cosine of the names' maps, mean over pairs; 1 means that all names look at the same place. 0 with
+            one name.
+        relevance: see `HeadLook`; compare between heads of one model.
+    """
+    flat = look.attention.flatten(1).double()  # name patch
+    mass = flat.sum(1)
+    shares = flat / mass.clamp(min=1e-12)[:, None]
+    patches = flat.shape[1]
+    entropy = -(shares * shares.clamp(min=1e-12).log()).sum(1)
+    return {
+        "entropy": float((entropy / torch.tensor(max(patches, 2)).log()).mean()),
+        "spread": float((_spread(shares, look.attention.shape[1:]) / _even_spread(look.attention.shape[1:])).mean()),
+        "patches": float(mass.mean()),
+        "overlap": _overlap(look.maps.flatten(1).double()),
+        "relevance": look.relevance,
+    }
+
+
+def _spread(shares: Float[Tensor, "name patch"], grid: Sequence[int]) -> Float[Tensor, " name"]:
+    """Root mean square distance from the centre of mass; patches are squares of the unit square."""
+    rows, columns = torch.meshgrid(*((torch.arange(n).double() + 0.5) / n for n in grid), indexing="ij")
+    places = torch.stack([rows.flatten(), columns.flatten()], 1).to(shares.device)  # patch 2
+    centre = shares @ places
+    squared = (places[None] - centre[:, None]).square().sum(-1)
+    return (shares * squared).sum(1).sqrt()
+
+
+def _even_spread(grid: Sequence[int]) -> float:
+    patches = grid[0] * grid[1]
+    return max(float(_spread(torch.full((1, patches), 1 / patches).double(), grid)), 1e-12)
+
+
+def _overlap(maps: Float[Tensor, "name patch"]) -> float:
+    if len(maps) < 2:
+        return 0.0
+    unit = maps / maps.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    cosines = unit @ unit.T
+    pairs = torch.triu_indices(len(maps), len(maps), offset=1)
+    return float(cosines[pairs[0], pairs[1]].mean())
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's rank correlation, ties by mean rank, in [-1, 1]; NaN where one side is constant."""
+    ranks = torch.stack([_ranks(values) for values in (first, second)])
+    centred = ranks - ranks.mean(1, keepdim=True)
+    norms = centred.norm(dim=1)
+    if bool((norms == 0).any()):
+        return float("nan")
+    return float((centred[0] @ centred[1]) / (norms[0] * norms[1]))
+
+
+def _ranks(values: Sequence[float]) -> Float[Tensor, " n"]:
+    numbers = torch.tensor(values, dtype=torch.float64)
+    return (numbers[:, None] > numbers[None]).double().sum(1) + (
+        (numbers[:, None] == numbers[None]).double().sum(1) - 1
+    ) / 2

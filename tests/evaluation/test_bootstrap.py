@@ -1,0 +1,71 @@
+import numpy as np
+import pytest
+
+from pnpovss.errors import InvalidInputError
+from pnpovss.evaluation.bootstrap import ImageCounts, difference, interval
+from pnpovss.evaluation.confusion import Confusion
+
+
+def photos(rates, pixels=100):
+    """One class each of background and thing, a photo for each rate of hits."""
+    return [
+        Confusion.from_sparse([[0, 0, pixels], [1, 1, round(rate * pixels)], [1, 0, round((1 - rate) * pixels)]], 2)
+        for rate in rates
+    ]
+
+
+def test_the_value_is_the_data_sets_own_miou():
+    parts = photos([0.1, 0.5, 0.9, 0.7])
+    found = interval(ImageCounts.of(parts))
+    assert found.value == pytest.approx(Confusion.total(parts, 2).miou)
+    assert found.low < found.value < found.high
+
+
+def test_a_draw_is_the_miou_of_the_photos_drawn():
+    parts = photos([0.1, 0.5, 0.9])
+    drawn = ImageCounts.of(parts).miou(np.array([[2.0, 0, 1], [0, 0, 0]]))
+    assert drawn[0] == pytest.approx(Confusion.total([parts[0], parts[0], parts[2]], 2).miou)
+    assert np.isnan(drawn[1])
+
+
+def test_equal_photos_leave_no_doubt():
+    found = interval(ImageCounts.of(photos([0.5] * 8)))
+    assert found.low == pytest.approx(found.value) == pytest.approx(found.high)
+
+
+def test_more_photos_make_the_interval_narrower():
+    random = np.random.default_rng(0)
+    rates = random.random(400)
+    few, many = (interval(ImageCounts.of(photos(rates[:n]))) for n in (20, 400))
+    assert many.high - many.low < 0.5 * (few.high - few.low)
+
+
+def test_pairing_sees_a_small_gain_that_the_spread_of_photos_hides():
+    random = np.random.default_rng(1)
+    rates = 0.8 * random.random(60)
+    worse, better = ImageCounts.of(photos(rates)), ImageCounts.of(photos(rates + 0.05))
+    assert interval(better).low < interval(worse).high, "apart, they overlap"
+    gain = difference(better, worse)
+    assert gain.excludes_zero
+    assert gain.value == pytest.approx(interval(better).value - interval(worse).value)
+    assert difference(worse, better).high < 0
+    assert not difference(worse, worse).excludes_zero
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says():
+    random = np.random.default_rng(2)
+    everyone = ImageCounts.of(photos(random.random(4000), pixels=1000))
+    truth = float(everyone.miou(np.ones((1, 4000)))[0])
+    held = 0
+    for _ in range(100):
+        chosen = random.integers(0, 4000, 50)
+        found = interval(ImageCounts(everyone.hits[chosen], everyone.union[chosen]), draws=300)
+        held += found.low <= truth <= found.high
+    assert 86 <= held <= 100
+
+
+def test_what_cannot_be_compared_is_refused():
+    with pytest.raises(InvalidInputError, match="at least one photo"):
+        ImageCounts.of([])
+    with pytest.raises(InvalidInputError, match="the same photos, got 1 and 2"):
+        difference(ImageCounts.of(photos([0.1])), ImageCounts.of(photos([0.1, 0.2])))

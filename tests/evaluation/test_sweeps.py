@@ -1,0 +1,158 @@
+import csv
+import io
+import math
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from pnpovss.backbones.base import CrossAttention
+from pnpovss.config import Config
+from pnpovss.errors import ConfigError, MissingExtraError
+from pnpovss.evaluation.arms import run_arms
+from pnpovss.evaluation.heads import HeadLook, head_statistics, look_with_all_heads, rank_correlation
+from pnpovss.evaluation.plots import plot_arms, plot_heads, require_matplotlib
+from pnpovss.evaluation.rundir import read_run
+from pnpovss.evaluation.runner import evaluate
+from pnpovss.evaluation.sweeps import arms_table, run_heads, sweep_arms, table_csv
+from pnpovss.inputs import prepare
+from pnpovss.segmenter import Segmenter
+from tests.evaluation.conftest import Oracle
+from tests.fakes import FakeBackbone, colour_backbone
+
+
+def look(attention, maps=None):
+    attention = torch.tensor(attention)
+    return HeadLook(0, 0, attention if maps is None else torch.tensor(maps), attention, 1.0)
+
+
+def test_statistics_by_hand():
+    even, single = [[0.25, 0.25], [0.25, 0.25]], [[0.0, 0.5], [0.0, 0.0]]
+    flat = head_statistics(look([even]))
+    assert flat["entropy"] == pytest.approx(1)
+    assert flat["spread"] == pytest.approx(1)
+    assert flat["patches"] == pytest.approx(1)
+    peak = head_statistics(look([single]))
+    assert peak["entropy"] == pytest.approx(0, abs=1e-6)
+    assert peak["spread"] == pytest.approx(0, abs=1e-6)
+    assert peak["patches"] == pytest.approx(0.5)
+    both = head_statistics(look([even, single]))
+    assert both["entropy"] == pytest.approx(0.5)
+    row = head_statistics(look([[[0.5, 0.5], [0.0, 0.0]]]))
+    assert row["entropy"] == pytest.approx(0.5)
+    assert row["spread"] == pytest.approx(math.sqrt(0.5))
+
+
+def test_overlap_is_the_cosine_of_the_names_maps():
+    same = head_statistics(look([[[1.0, 2.0], [0.0, 0.0]], [[2.0, 4.0], [0.0, 0.0]]]))
+    apart = head_statistics(look([[[1.0, 0.0], [0.0, 0.0]], [[0.0, 4.0], [0.0, 0.0]]]))
+    assert same["overlap"] == pytest.approx(1)
+    assert apart["overlap"] == pytest.approx(0)
+    assert head_statistics(look([[[1.0, 0.0], [0.0, 0.0]]]))["overlap"] == 0
+
+
+def test_rank_correlation_by_hand():
+    assert rank_correlation([1, 2, 3], [10, 20, 90]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [5, 4, -1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 2, 3], [1, 2, 3, 4]) == pytest.approx(0.9486833)  # scipy.stats.spearmanr
+    assert math.isnan(rank_correlation([1, 1, 1], [1, 2, 3]))
+
+
+def test_all_heads_are_those_that_a_segmenter_reads_one_by_one():
+    backbone = FakeBackbone({"red": [[9, 4], [0, 0]], "blue": [[0, 0], [1, 8]]}, heads={0: 2, 3: 2, 5: 1})
+    image = np.random.default_rng(0).integers(1, 255, (16, 16, 3)).astype(np.uint8)
+    for gradcam in (True, False):
+        segmenter = Segmenter(backbone, Config(gradcam=gradcam).without("dropout"))
+        inputs = prepare(image, ["red", "blue"], backbone, segmenter.config)
+        looks = look_with_all_heads(backbone, inputs, gradcam=gradcam)
+        assert [each.key for each in looks] == ["0.0", "0.1", "3.0", "3.1", "5.0"]
+        for each in looks:
+            config = segmenter.config.replace({"layer": each.layer, "head": each.head})
+            [alone] = Segmenter(backbone, config).explain([inputs])
+            torch.testing.assert_close(each.maps, alone.names)
+
+
+def test_one_encoding_and_one_match_serve_all_heads(dataset, tmp_path):
+    class Counting(FakeBackbone):
+        matches = 0
+
+        def match(self, *arguments, **named):
+            type(self).matches += 1
+            return super().match(*arguments, **named)
+
+    plain = colour_backbone()
+    backbone = Counting(plain.attention, heads={0: 3, 1: 3}, grid=4)
+    summary = run_heads(Segmenter(backbone), dataset, Oracle(), tmp_path / "run")
+    named = sum(bool(dataset.present(sample)) for sample in dataset)
+    assert len(backbone.encoded) == Counting.matches == named
+    assert len(summary["heads"]) == 6
+    assert {row["miou"] for row in summary["heads"]} == {summary["heads"][0]["miou"]}, "heads only scale"
+
+
+def test_the_best_head_comes_first_and_scores_as_a_run_of_its_own(dataset, tmp_path):
+    class TwoHeads(FakeBackbone):
+        """Head 1 looks away from the colour that it is asked for."""
+
+        def _layers(self, probs, grads, layers):
+            found = super()._layers(probs, grads, layers)
+            found.probs[:, :, 1] = 1.0 - probs[:, None].clamp(max=1.0)
+            return CrossAttention(found.probs, found.grads, found.layers)
+
+    backbone = TwoHeads(colour_backbone().attention, heads={0: 2}, grid=4)
+    summary = run_heads(Segmenter(backbone), dataset, Oracle(), tmp_path / "run")
+    best, worst = summary["heads"]
+    assert (best["head"], worst["head"]) == (0, 1)
+    assert best["miou"] > worst["miou"]
+    one_look = Segmenter(backbone, Config.preset("default").without("dropout", "crf"))
+    assert best["miou"] == pytest.approx(evaluate(one_look, dataset, Oracle(), tmp_path / "own")["miou"], abs=1e-6)
+    found = [row["spread"] for row in summary["heads"]]
+    assert summary["correlations"]["spread"] == pytest.approx(1 if found[0] > found[1] else -1)
+
+
+def test_the_arms_of_each_axis(backbone):
+    config = Segmenter(backbone).config
+    assert list(sweep_arms("threshold", config, backbone, [0.1, 0.3])) == ["as set", "threshold 0.1", "threshold 0.3"]
+    passes = sweep_arms("dropout", config, backbone, [1, 4])
+    assert list(passes) == ["as set", "1 pass", "4 passes, drop 10 patches", "4 passes, drop 25%", "4 passes, drop 50%"]
+    assert passes["4 passes, drop 25%"].dropout.drop == 0.25
+    sizes = sweep_arms("size", config, backbone)
+    assert "64 px, 8 x 8 patches" in sizes
+    assert all(arm.image_size % backbone.patch == 0 for arm in sizes.values())
+    with pytest.raises(ConfigError, match="unknown axis"):
+        sweep_arms("mood", config, backbone)
+    with pytest.raises(ConfigError, match="threshold"):
+        sweep_arms("threshold", config, backbone, [7])
+
+
+def test_tables_and_plots(backbone, dataset, tmp_path):
+    segmenter = Segmenter(backbone, Config.preset("default").without("crf"))
+    run_arms(
+        "sweep dropout",
+        segmenter,
+        dataset,
+        Oracle(),
+        sweep_arms("dropout", segmenter.config, backbone, [1, 2]),
+        tmp_path / "run",
+    )
+    run = read_run(tmp_path / "run")
+    rows = arms_table(list(run.records.values()), run.settings.arms, 4)
+    parsed = list(csv.DictReader(io.StringIO(table_csv(rows))))
+    assert [row["arm"] for row in parsed] == [row["arm"] for row in rows]
+    assert float(parsed[1]["miou"]) == pytest.approx(run.summary["arms"]["1 pass"]["miou"], abs=1e-5)
+    pytest.importorskip("matplotlib", reason="in the extra `eval`")
+    plot_arms(rows, "passes", "colours", tmp_path / "arms.png")
+    plot_heads(
+        [{"layer": 1, "head": h, "miou": 0.1 * h, "entropy": 1 - 0.1 * h} for h in range(3)],
+        {"entropy": -1.0},
+        "colours",
+        tmp_path / "heads.png",
+    )
+    for name in ("arms.png", "heads.png"):
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_plots_without_matplotlib_name_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingExtraError, match=r"pnpovss\[eval\]"):
+        require_matplotlib()
