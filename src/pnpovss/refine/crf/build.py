@@ -43,11 +43,14 @@ _slot = jit(_slot)
 
 def _doubled(keys, count, table):
     """A table of twice the size with the first `count` keys, and room for half as many keys as it has slots."""
-    larger = np.full(table.size * 2, -1, dtype=np.int32)
+    # Loops, here and below: numba compiles np.full and slices for seconds, for the sake of their error messages.
+    larger = np.empty(table.size * 2, dtype=np.int32)
+    for slot in range(larger.size):
+        larger[slot] = -1
     shift = _shift_of(larger)
     more = np.empty(larger.size // 2 + 1, dtype=np.int64)
-    more[:count] = keys[:count]
     for i in range(count):
+        more[i] = keys[i]
         larger[_slot(larger, more, more[i], shift)] = i
     return more, larger
 
@@ -57,7 +60,7 @@ _doubled = jit(_doubled)
 
 def new_table():
     """An empty table: (keys, table)."""
-    return _doubled(np.empty(0, dtype=np.int64), 0, np.full(512, -1, dtype=np.int32))
+    return _doubled(np.empty(0, dtype=np.int64), 0, np.empty(512, dtype=np.int32))
 
 
 new_table = jit(new_table)
@@ -110,7 +113,9 @@ def embed(dims: int) -> Any:
         width = image.shape[1]
         up, down = np.float32(corners), np.float32(1.0) / np.float32(corners)
         # 16 pixels at a time, coordinate by coordinate.
-        scaled = np.zeros(dims * _WIDE, dtype=np.float32)
+        scaled = np.empty(dims * _WIDE, dtype=np.float32)
+        for k in range(scaled.size):
+            scaled[k] = 0
         elevated = np.empty(corners * _WIDE, dtype=np.float32)
         nearest = np.empty(corners * _WIDE, dtype=np.float32)
         apart = np.empty(corners * _WIDE, dtype=np.float32)
@@ -119,11 +124,14 @@ def embed(dims: int) -> Any:
         steps = np.empty(corners, dtype=np.int64)
         row = np.empty(width * corners, dtype=np.int64)
         none = zero(_WIDE)
-        one = np.ones(_WIDE, dtype=np.float32)
+        one = np.empty(_WIDE, dtype=np.float32)
+        for k in range(_WIDE):
+            one[k] = 1
         keys, table = new_table()
         count = 0
         for y in range(first, last):
-            scaled[_WIDE : 2 * _WIDE] = (np.float32(y) / widths[1]) * scales[1]
+            for k in range(_WIDE):
+                scaled[_WIDE + k] = (np.float32(y) / widths[1]) * scales[1]
             for x0 in range(0, width, _WIDE):
                 many = min(_WIDE, width - x0)
                 for k in range(many):

@@ -88,7 +88,7 @@ class TorchEngine:
     """
 
     def __init__(self, image: Tensor | np.ndarray, terms: Sequence[Term], memory_limit: int | None) -> None:
-        tensor = torch.as_tensor(image)
+        tensor = _tensor(image)
         if not (tensor.dtype == torch.uint8 or tensor.is_floating_point()):
             raise InvalidInputError(f"the image must be uint8 or floating-point, got {tensor.dtype}")
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
@@ -113,7 +113,7 @@ class TorchEngine:
         """Mean-field inference from probabilities, or else energies, (label, pixel)."""
         labels, count = maps.shape
         self._require(labels, count, diagnostics)
-        logs = _logs(torch.as_tensor(maps).to(self.device, torch.float32), probabilities).T.contiguous()
+        logs = _logs(_tensor(maps).to(self.device, torch.float32), probabilities).T.contiguous()
         lattices = self._ready()
         rewards = [
             None if potts_weight(term) is not None else torch.from_numpy(reward_matrix(term, labels)).to(self.device)
@@ -149,6 +149,14 @@ class TorchEngine:
                 widths = np.array(term.widths(channels.shape[1]))
                 self._lattices[i] = _build(channels, self._size, widths, 1.0 if weight is None else weight)
         return [self._lattices[i] for i in range(len(self._terms))]
+
+
+def _tensor(array: Tensor | np.ndarray) -> Tensor:
+    """`array` as a tensor; torch takes neither read-only arrays nor negative strides, so those are copied."""
+    if isinstance(array, Tensor):
+        return array
+    plain = array.flags.writeable and all(stride >= 0 for stride in array.strides)
+    return torch.from_numpy(array if plain else array.copy())
 
 
 def _logs(maps: Tensor, probabilities: bool) -> Tensor:

@@ -41,11 +41,11 @@ def announce(kernels: Sequence[Any]) -> None:
     """
     missing = sum(not kernel.signatures and not _in_cache(kernel) for kernel in kernels)
     if missing:
-        logger.info("compiling the Dense CRF, once, about %d s", round(missing * _SECONDS) + 1)
+        logger.info("compiling the Dense CRF, once, about %d s", round(missing * _SECONDS))
 
 
 # Measured for one set of kernels on one core of a 2.3 GHz Xeon.
-_SECONDS = 2.0
+_SECONDS = 1.75
 
 
 def _in_cache(kernel: Any) -> bool:

@@ -5,11 +5,14 @@ plain loops over 4 to 16 labels run several times slower than the machine can. `
 jitted function; every operation below is a few LLVM instructions, the same on every platform.
 """
 
+from typing import Any
+
 import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import intrinsic, models, register_model
+from numba.extending import intrinsic as _untyped_intrinsic
+from numba.extending import models, register_model
 
 __all__ = [
     "add",
@@ -30,8 +33,10 @@ __all__ = [
     "zero",
 ]
 
-_FLOAT = ir.FloatType()
-_INT = ir.IntType(32)
+_FLOAT: ir.Type = ir.FloatType()
+_INT: Any = ir.IntType(32)
+# Called in jitted code without the typing context that their definitions begin with.
+intrinsic: Any = _untyped_intrinsic
 
 
 class Lanes(types.Type):

@@ -160,7 +160,7 @@ def splat_and_blur(
     """
     axes, count = lattice.corners, len(lattice.points)
     bands = [count * t // lattice.bands for t in range(lattice.bands + 1)]
-    workers.run(kernels.splat(axes), bands, values, lattice.points, lattice.weights, own=parts)
+    workers.run(kernels.splat(axes), bands, values, lattice.points, lattice.weights, own=list(parts))
     bounds = workers.even(lattice.size)
     source, target = (filtered, scratch) if axes % 2 == 0 else (scratch, filtered)
     workers.run(kernels.merge, bounds, source, parts, np.float32(lattice.gain))

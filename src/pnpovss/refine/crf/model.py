@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Shaped
+from jaxtyping import Float64, Shaped
 
 from pnpovss.errors import InvalidInputError
 from pnpovss.refine.crf.inputs import (
@@ -26,11 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Backend", "CRFResult", "DenseCRF", "infer_batch"]
 
+# A NumPy array or a torch tensor: what comes out is what went in.
+ArrayT = TypeVar("ArrayT")
 Backend = Literal["auto", "numba", "torch"]
 
 
 @dataclass(frozen=True, eq=False)
-class CRFResult:
+class CRFResult(Generic[ArrayT]):
     """What inference gives. Arrays are NumPy, or torch tensors on the input's device if the scores were a tensor.
 
     A result of `infer_batch` has one more axis in front, the image.
@@ -44,8 +46,8 @@ class CRFResult:
             pair counted once, up to a constant for Potts terms.
     """
 
-    q: "Float32[np.ndarray, '*b label h w'] | torch.Tensor"
-    labels: "Int32[np.ndarray, '*b h w'] | torch.Tensor"
+    q: ArrayT
+    labels: ArrayT
     kl: Float64[np.ndarray, "*b iteration1"] | None = None
     energy: Float64[np.ndarray, "*b iteration1"] | None = None
 
@@ -84,11 +86,11 @@ class DenseCRF:
     def infer(
         self,
         *,
-        probabilities: "Shaped[np.ndarray, 'label h w'] | torch.Tensor | None" = None,
-        energies: "Shaped[np.ndarray, 'label h w'] | torch.Tensor | None" = None,
+        probabilities: ArrayT | None = None,
+        energies: ArrayT | None = None,
         iterations: int = 10,
         diagnostics: bool = False,
-    ) -> CRFResult:
+    ) -> CRFResult[ArrayT]:
         """Mean-field inference.
 
         Args:
@@ -116,15 +118,15 @@ class DenseCRF:
 def infer_batch(
     images: "Shaped[np.ndarray, 'b h w *channel'] | torch.Tensor",
     *,
-    probabilities: "Shaped[np.ndarray, 'b label h w'] | torch.Tensor | None" = None,
-    energies: "Shaped[np.ndarray, 'b label h w'] | torch.Tensor | None" = None,
+    probabilities: ArrayT | None = None,
+    energies: ArrayT | None = None,
     pairwise: Sequence[Term] = (Gaussian(), Bilateral()),
     iterations: int = 10,
     diagnostics: bool = False,
     threads: int | None = None,
     backend: Backend = "auto",
     memory_limit: int | None = None,
-) -> CRFResult:
+) -> CRFResult[ArrayT]:
     """`DenseCRF(image).infer(...)` for several images of one size; what does not depend on the image is made once.
 
     Args:
@@ -148,7 +150,7 @@ def infer_batch(
     shapes = {tuple(image.shape) for image in images}
     if len(shapes) > 1:
         raise InvalidInputError(f"the images of a batch must be of one shape, got {sorted(shapes)}")
-    results: list[CRFResult] = []
+    results: list[CRFResult[Any]] = []
     shared: Mapping[int, Any] = {}
     for image, scores in zip(images, maps, strict=True):
         crf = DenseCRF(image, pairwise, threads=threads, backend=backend, memory_limit=memory_limit)

@@ -64,7 +64,7 @@ def make_packing(lowest: Float32[np.ndarray, " dim"], highest: Float32[np.ndarra
 
 
 def _elevated_range(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Bounds of the first d elevated coordinates: y_0 = sum of all, y_j = sum from j on, minus j times the one before."""
+    """Bounds of the first d elevated coordinates: y_j = the sum from j on, minus j times the one before."""
     dims = len(low)
     bottom, top = np.empty(dims), np.empty(dims)
     for j in range(dims):
