@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pnpovss._version import __version__
-from pnpovss.cli import models, segment
+from pnpovss.cli import ablate, eval, models, report, segment, sweep
 
 __all__ = ["app", "run"]
 
@@ -20,6 +20,10 @@ app = typer.Typer(
 )
 app.command("segment")(segment.segment)
 app.command("models")(models.models)
+app.command("eval")(eval.evaluate)
+app.command("report")(report.report)
+app.command("ablate")(ablate.ablate)
+app.command("sweep")(sweep.sweep)
 
 
 def _print_version(wanted: bool) -> None:

@@ -5,8 +5,9 @@ summary["miou"]
 """
 
 import json
+import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pnpovss.evaluation.regions import BOUNDARY, edge_share, find_regions
 from pnpovss.evaluation.rundir import MAPS, RECORDS, SUMMARY, choose, describe, open_run
 from pnpovss.images import load_image
 from pnpovss.presence.base import Presence, PresenceFilter
+from pnpovss.presence.quality import PresenceQuality
 from pnpovss.segmenter import Segmenter
 from pnpovss.writing import write_all
 
@@ -104,7 +106,8 @@ def evaluate(
             total = total + Confusion.from_sparse(found.record["confusion"], classes)
             if on_image:
                 on_image(Progress(len(journal.records), len(samples), new, found.sample.key, total))
-        summary = {**scores(total, dataset.space.classes), "presence": presence.report()}
+        summary = {**scores(total, dataset.space.classes), "presence": _presence_quality(journal.records.values())}
+        summary["presence_report"] = presence.report()  # of this sitting
         summary["seconds"] = round(sum(record["seconds"] for record in journal.records.values()), 2)
     write_summary(folder, summary)
     return summary
@@ -144,6 +147,14 @@ def write_summary(folder: Path, summary: dict[str, Any]) -> None:
     write_all({folder / SUMMARY: json.dumps(summary, indent=1, allow_nan=False).encode()})
 
 
+def _presence_quality(records: Iterable[Record]) -> dict[str, float | int | None]:
+    """How good the names were: precision, recall and average precision against the truth."""
+    quality = PresenceQuality()
+    for record in records:
+        quality.add(Presence(tuple(record["asked"]), tuple(record["presence_scores"])), record["present"])
+    return {name: value if value is None else round(value, 6) for name, value in quality.as_dict().items()}
+
+
 @dataclass(frozen=True, eq=False)
 class _Photo:
     sample: Sample
@@ -169,7 +180,7 @@ def _measure(
         predictions = _predict(segmenter, dataset.space, photos, batch_size)
         share = (time.perf_counter() - begin) / len(photos)
         for photo, predicted in zip(photos, predictions, strict=True):
-            record = _record(dataset.space, photo, predicted, photo.seconds + share)
+            record = _record(dataset.space, dataset.root, photo, predicted, photo.seconds + share)
             yield _Measured(photo.sample, predicted, record)
 
 
@@ -196,13 +207,15 @@ def _predict(
     ]
 
 
-def _record(space: LabelSpace, photo: _Photo, predicted: Integer[np.ndarray, "h w"], seconds: float) -> Record:
+def _record(
+    space: LabelSpace, root: Path, photo: _Photo, predicted: Integer[np.ndarray, "h w"], seconds: float
+) -> Record:
     """What is kept of one image: counts and what explains them, all additive or per image."""
     truth, classes = photo.truth, len(space.classes)
     regions = find_regions(truth, predicted, 0 if space.counts_background else None)
     return {
         "key": photo.sample.key,
-        "image": str(photo.sample.image),
+        "image": os.path.relpath(photo.sample.image, root),
         "size": list(truth.shape),
         "asked": list(photo.presence.kept),
         "present": list(space.present(truth)),

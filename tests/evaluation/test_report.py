@@ -1,0 +1,189 @@
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from pnpovss.datasets.base import Dataset
+from pnpovss.errors import InvalidInputError
+from pnpovss.evaluation.explain import explain, photo_scores
+from pnpovss.evaluation.published import published_miou
+from pnpovss.evaluation.report import page, write_report
+from pnpovss.evaluation.rundir import Subset, read_run
+from pnpovss.evaluation.runner import evaluate
+from pnpovss.evaluation.tables import class_rows, markdown, run_names
+from pnpovss.segmenter import Segmenter
+from tests.evaluation.conftest import Oracle, colour_dataset
+from tests.fakes import colour_backbone
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    data = colour_dataset(root / "data", count=8)
+    segmenter = Segmenter(colour_backbone())
+    plain = Segmenter(colour_backbone(), segmenter.config.without("dropout", "blur", "crf"))
+    evaluate(segmenter, data, Oracle(), root / "whole")
+    evaluate(plain, data, Oracle(), root / "plain", limit=5, seed=1)
+    return root
+
+
+class Checker(HTMLParser):
+    """Open tags must close, and nothing may be fetched."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.text = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "img", "line", "rect", "circle"):
+            self.open.append(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
+
+    def handle_endtag(self, tag):
+        if tag not in ("line", "rect", "circle"):
+            assert self.open.pop() == tag, tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def read(html):
+    checker = Checker()
+    checker.feed(html)
+    assert checker.open == []
+    return checker
+
+
+def test_the_page_is_whole_and_fetches_nothing(folders):
+    runs = [read_run(folders / "whole"), read_run(folders / "plain")]
+    html = page(runs)
+    found = read(html)
+    assert found.sources
+    assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
+    assert not re.search(r"https?://|url\(|@import|<script", html)
+    text = " ".join(found.text)
+    for run in runs:
+        assert f"{100 * run.summary['miou']:.1f}" in text
+    assert "subset of 5 of 8" in text
+    assert "none under this protocol" in text
+    assert "Best photos" in text
+    assert "field protocol" in text
+
+
+def test_both_files_are_written_and_the_tables_agree(folders, tmp_path):
+    paths = write_report([folders / "whole", folders / "plain"], tmp_path / "report")
+    assert [path.name for path in paths] == ["report.html", "report.md"]
+    text = paths[1].read_text()
+    run = read_run(folders / "whole")
+    row = next(line for line in text.splitlines() if line.startswith("| whole |"))
+    assert f"| {100 * run.summary['miou']:.1f} |" in row
+    assert f"| red | {100 * run.summary['classes']['red']['iou']:.1f} |" in text
+    assert text.count("| failure |") == 2
+    blocks = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    assert all(len({line.count("|") for line in block.splitlines()}) == 1 for block in blocks), "columns line up"
+
+
+def test_class_rows_hold_every_run(folders):
+    runs = [read_run(folders / "whole"), read_run(folders / "plain")]
+    rows = dict(class_rows(runs))
+    assert rows["background"] == [run.summary["classes"]["background"]["iou"] for run in runs]
+
+
+def test_groups_hold_every_photo_and_object_once(folders):
+    run = read_run(folders / "whole")
+    found = explain(run)
+    named = sum(bool(record["present"]) for record in run.records.values())
+    objects = sum(len(record["present"]) for record in run.records.values())
+    assert found.objects == objects
+    assert sum(group.count for group in found.groups["object size"]) == objects
+    assert sum(group.count for group in found.groups["names in the photo"]) == named
+    assert sum(group.count for group in found.groups["how busy the photo is (share of edges)"]) == 8
+    for groups in found.groups.values():
+        for group in groups:
+            assert group.score.low <= group.score.value <= group.score.high
+    assert 0 < found.boundary_iou < 1
+    near = sum(n for record in run.records.values() for _, _, n in record["trimap"])
+    everything = sum(n for record in run.records.values() for _, _, n in record["confusion"])
+    assert 0 < near < everything
+    assert 0 < found.trimap_miou < 1
+    assert 0 < found.interior_miou < 1
+
+
+def test_photo_scores_are_best_first(folders):
+    values = list(photo_scores(read_run(folders / "whole")).values())
+    assert values == sorted(values, reverse=True)
+    assert len(values) == 8
+
+
+def test_a_photo_that_is_gone_is_said_to_be_gone(folders, tmp_path):
+    run = replace(read_run(folders / "whole"), root=tmp_path)
+    found = read(page([run]))
+    assert "the photo is no longer there" in " ".join(found.text)
+
+
+def test_names_from_a_data_set_cannot_break_the_page(tmp_path):
+    data = colour_dataset(tmp_path / "data", count=2)
+    from tests.evaluation.conftest import colour_space
+
+    space = colour_space(background_name="<script>alert(1)</script>|")
+    evaluate(Segmenter(colour_backbone()), Dataset(space, data.root, data.samples), Oracle(), tmp_path / "run")
+    run = read_run(tmp_path / "run")
+    assert "<script" not in page([run])
+    assert "</script>\\|" in markdown([run])
+
+
+def test_unfinished_and_other_runs_are_refused(folders, tmp_path):
+    run = folders / "whole"
+    torn = tmp_path / "torn"
+    torn.mkdir()
+    (torn / "run.json").write_bytes((run / "run.json").read_bytes())
+    (torn / "images.jsonl").write_text("".join((run / "images.jsonl").read_text().splitlines(True)[:3]))
+    with pytest.raises(InvalidInputError, match=r"not finished \(3 of 8 photos\)"):
+        write_report([torn], tmp_path / "out")
+    with pytest.raises(InvalidInputError, match="no run was given"):
+        write_report([], tmp_path / "out")
+    with pytest.raises(InvalidInputError, match="given twice"):
+        run_names([read_run(run), read_run(run)])
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, 51.3),
+        ({"presence": "oracle"}, 57.0),
+        ({"presence": "itm:>0.5"}, None),
+        ({"presence": "file:mine.json:>0.7"}, None),
+        ({"protocol": "field"}, None),
+        ({"images": 162}, None),
+        ({"full": None}, None),
+        ({"dataset": "colours"}, None),
+    ],
+)
+def test_a_published_value_is_shown_under_its_own_protocol_only(folders, change, expected):
+    values = {"dataset": "voc2012", "protocol": "authors", "presence": "file:gpt4o-voc-names.json:>0.7", **change}
+    images, full = values.pop("images", 1449), values.pop("full", 1449)
+    subset = Subset(limit=None, seed=0, images=images, on_disk=images, full=full, digest="")
+    settings = read_run(folders / "whole").settings.model_copy(update={**values, "subset": subset})
+    found = published_miou(settings)
+    assert (found and found[0]) == expected
+
+
+def test_numbers_of_photos_by_hand(tmp_path):
+    """Two photos of one object each, one found and one missed."""
+    data = colour_dataset(tmp_path / "data", count=2)
+    run_folder = tmp_path / "run"
+    evaluate(Segmenter(colour_backbone()), data, Oracle(), run_folder)
+    run = read_run(run_folder)
+    record = run.records["photo1"]
+    missed = {
+        **record,
+        "confusion": [[0, 0, 800], [1, 0, 200]],
+        "regions": [[1, 200, 0, 0, 1, 0, 0, 50, 1.0, 1.0]],
+    }
+    found = explain(replace(run, records={"photo1": missed}))
+    assert [len(found.failures[mark]) for mark in ("missed", "over-segmentation")] == [1, 0]
+    assert found.boundary_iou == 0
+    assert found.groups["object size"][0].score.value == 0
+    assert np.isnan(explain(replace(run, records={"photo0": run.records["photo0"]})).boundary_iou)

@@ -1,0 +1,117 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from pnpovss.config import Config
+from pnpovss.evaluation.confusion import Confusion
+from pnpovss.evaluation.regions import find_regions
+from pnpovss.evaluation.signatures import find_failures, looks_like, signatures_of
+from pnpovss.segmenter import Segmenter
+from tests.evaluation.test_regions import box, teeth
+from tests.fakes import FakeBackbone
+
+
+def marks(truth, guess):
+    [region] = find_regions(truth.astype(int), guess.astype(int), background=0)
+    return signatures_of(region)
+
+
+OBJECT = box(30, 30, 60, 60)
+
+
+@pytest.mark.parametrize(
+    ("guess", "expected"),
+    [
+        (OBJECT, []),
+        (box(0, 0, 10, 10), ["missed"]),
+        (box(10, 10, 90, 90), ["over-segmentation"]),
+        (box(30, 30, 42, 60), ["under-segmentation"]),
+        (OBJECT | box(0, 0, 4, 4) | box(0, 20, 4, 24) | box(90, 90, 95, 95), ["fragments"]),
+        (box(30, 30, 60, 68), []),
+    ],
+)
+def test_each_mark_by_its_picture(guess, expected):
+    assert marks(OBJECT, guess) == expected
+
+
+def test_a_rough_outline_is_jagged_unless_the_object_is_rough_itself():
+    smooth = box(30, 10, 90, 90)
+    assert marks(smooth, teeth()) == ["jagged"]
+    assert marks(teeth(), teeth()) == []
+
+
+def test_what_is_not_there_cannot_fail():
+    assert marks(box(0, 0, 0, 0), OBJECT) == []
+
+
+def test_confusion_names_the_other_class_and_leaves_the_background_out():
+    truth, guess = np.zeros((100, 100), int), np.zeros((100, 100), int)
+    truth[:50] = 1
+    guess[:20] = 2
+    guess[20:45] = 1
+    counts = Confusion.of(truth, guess, 3)
+    found = find_failures("p", find_regions(truth, guess, 0), counts, truth.size, background=0)
+    [finding] = [f for f in found if f.signature == "confusion"]
+    assert (finding.label, finding.other, finding.share) == (1, 2, pytest.approx(0.4))
+    called_background = Confusion.of(truth, np.where(guess == 2, 0, guess), 3)
+    regions = find_regions(truth, np.where(guess == 2, 0, guess), 0)
+    assert "confusion" not in {f.signature for f in find_failures("p", regions, called_background, truth.size, 0)}
+
+
+def test_a_few_pixels_decide_nothing():
+    truth = np.zeros((100, 100), int)
+    truth[0, :5] = 1
+    assert find_failures("p", find_regions(truth, truth * 0, 0), Confusion.of(truth, truth * 0, 2), 10_000, 0) == []
+
+
+def segment(attention, names, **settings):
+    backbone = FakeBackbone(attention, grid=8)
+    steps = [step for step in ("dropout", "blur", "crf") if step not in settings]
+    config = Config.preset("default", settings).without(*steps)
+    return Segmenter(backbone, config)(Image.new("RGB", (160, 160), (90, 120, 70)), names)
+
+
+def grid(*cells):
+    values = np.zeros((8, 8), np.float32)
+    for rows, columns in cells:
+        values[rows, columns] = 1
+    return values.tolist()
+
+
+def test_a_sound_result_is_not_suspected():
+    result = segment({"cat": grid((slice(1, 4), slice(1, 4))), "dog": grid((slice(4, 7), slice(4, 7)))}, ["cat", "dog"])
+    assert looks_like(result) == []
+
+
+def test_a_mask_over_the_whole_photo():
+    [line] = looks_like(segment({"cat": np.ones((8, 8)).tolist()}, ["cat"]))
+    assert line.startswith("over-segmentation: 'cat' covers 100% of the photo")
+    assert "--set threshold" in line
+
+
+def test_a_name_that_is_not_there():
+    [line] = looks_like(segment({"cat": grid((slice(1, 4), slice(1, 4)))}, ["cat", "dog"]))
+    assert line.startswith("'dog' was hardly found anywhere")
+
+
+def test_heat_beyond_the_mask():
+    heat = np.full((8, 8), 0.3, np.float32)
+    heat[2:4, 2:4] = 1.0
+    [line] = looks_like(segment({"cat": heat.tolist()}, ["cat"], threshold=0.5))
+    assert line.startswith("under-segmentation: the model looks beyond the mask of 'cat'")
+
+
+def test_names_that_light_up_the_same_places():
+    same = grid((slice(1, 5), slice(1, 5)))
+    lines = looks_like(segment({"cat": same, "dog": same}, ["cat", "dog"]))
+    assert any(line.startswith("confusion: 'cat' and 'dog' light up the same places") for line in lines)
+
+
+def test_an_outline_with_teeth():
+    result = segment({"cat": grid((slice(1, 7), slice(1, 7)))}, ["cat"])
+    ragged = box(60, 20, 140, 140, side=160)
+    for column in range(20, 140, 4):
+        ragged |= box(30, column, 60, column + 2, side=160)
+    labels = ragged.astype(np.uint8)
+    broken = type(result)(**{**{f: getattr(result, f) for f in result.__dataclass_fields__}, "labels": labels})
+    assert any(line.startswith("jagged outline of 'cat'") for line in looks_like(broken))
