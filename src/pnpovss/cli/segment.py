@@ -25,6 +25,10 @@ def segment(
     names_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One name a line, with synonyms after commas.")
     ] = None,
+    presence: Annotated[
+        str,
+        typer.Option(metavar="FILTER", help="Ask only for names held to be there: itm, itc, file:PATH, llm:MODEL, ..."),
+    ] = "all",
     model: Annotated[str, typer.Option(help="A bundled name, a hub id or a folder; see `pnpovss models`.")] = "mini",
     preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "default",
     without: Annotated[
@@ -62,6 +66,7 @@ def segment(
         # Imported here, because --help must not wait for arrays, and nobody's typing error for torch.
         from pnpovss.cli import photos as finding
         from pnpovss.cli.names import gather_names
+        from pnpovss.cli.presence import early_presence, late_presence, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
         from pnpovss.images import MAX_PIXELS
         from pnpovss.prompts import parse_names
@@ -69,6 +74,7 @@ def segment(
         asked = parse_names(gather_names(names, names_file))
         replaced, off = parse_settings(set_ or []), parse_steps(without or [])
         Config.preset(preset, replaced).without(*off)
+        early = early_presence(presence)
         files, empty = finding.expand(photos)
         tasks = list(zip(files, finding.output_stems(files), strict=True))
         finding.open_folder(out)
@@ -86,8 +92,10 @@ def segment(
                 revision=revision,
                 local_files_only=local_files_only,
             )
-        job = Job(segmenter, asked, out, heatmaps, npz, overwrite, max_pixels or MAX_PIXELS)
+            segmenter, chosen = late_presence(presence, early, segmenter)
+        job = Job(segmenter, asked, out, heatmaps, npz, overwrite, max_pixels or MAX_PIXELS, chosen)
         records, failures = segment_photos(job, tasks, results, notes, debug=debug)
+        tell_presence(chosen, notes)
         failures = [{"photo": None, "error": text} for text in empty] + failures
         if json_ is not None:
             write_records({"results": records, "failures": failures}, json_)

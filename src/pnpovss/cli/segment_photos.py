@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from pnpovss.cli import photos as finding
 from pnpovss.cli import results as writing
+from pnpovss.cli.presence import narrow
 from pnpovss.cli.terminal import one_line, say
 from pnpovss.errors import NamesError
 from pnpovss.images import MAX_PIXELS, load_image
@@ -19,6 +20,7 @@ from pnpovss.structures import Name, Segmentation
 from pnpovss.writing import write_all
 
 if TYPE_CHECKING:
+    from pnpovss.presence.base import PresenceFilter
     from pnpovss.segmenter import Segmenter
 
 __all__ = ["Job", "segment_photos", "write_records"]
@@ -35,15 +37,17 @@ class Job:
     npz: bool
     overwrite: bool
     max_pixels: int = MAX_PIXELS
+    presence: "PresenceFilter | None" = None
 
     def run(self, photo: Path, stem: str) -> tuple[Segmentation, dict[str, Any]]:
         """Segment one photo and write its files; gives the result and its record."""
         image = load_image(photo, max_pixels=self.max_pixels)
-        files = writing.file_names(stem, self.names, heatmaps=self.heatmaps, npz=self.npz)
+        asked, decided = narrow(self.presence, image, self.names, photo)
+        files = writing.file_names(stem, asked, heatmaps=self.heatmaps, npz=self.npz)
         if not self.overwrite:
             finding.refuse_foreign([self.out / file for file in files.values()], self.out / files["json"], photo)
-        result = self.segmenter(image, self.names, name_match=True)
-        record = {"photo": os.path.realpath(photo), "files": files, **result.to_dict()}
+        result = self.segmenter(image, asked, name_match=True)
+        record = {"photo": os.path.realpath(photo), "files": files, **result.to_dict(), **decided}
         write_all({self.out / file: writing.file_contents(kind, result, image, record) for kind, file in files.items()})
         return result, record
 

@@ -6,13 +6,12 @@ from pnpovss.backbones.base import Backbone, LoadOptions
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
 from pnpovss.presence.base import PresenceFilter, Rule, parse_rule
-from pnpovss.presence.clip import load_clip
 from pnpovss.presence.file import FILE_RULE, FromFile
 from pnpovss.presence.known import AllNames, Oracle
 from pnpovss.presence.llm import LLM_RULE, Llm, LlmSettings
 from pnpovss.presence.vision_language import ITC_RULE, ITM_RULE, Itc, Itm
 
-__all__ = ["known_filters", "make_presence"]
+__all__ = ["asks_model", "known_filters", "make_presence"]
 
 _FILTERS = {
     "all": "every name, in every photo",
@@ -28,6 +27,20 @@ _FILTERS = {
 def known_filters() -> dict[str, str]:
     """One line about each filter that `make_presence` makes, by the word that asks for it."""
     return dict(_FILTERS)
+
+
+def asks_model(spec: str) -> bool:
+    """Whether a filter asks the segmenting model, which is then loaded before the filter can be made.
+
+    Raises:
+        PresenceError: an unknown filter, or no rule where one may stand.
+    """
+    word, _, rest = spec.partition(":")
+    if word not in _FILTERS:
+        raise PresenceError(f"unknown presence filter {spec!r}; known: {', '.join(_FILTERS)}")
+    if word in ("itm", "itc") and rest:
+        parse_rule(rest)
+    return word in ("itm", "itc")
 
 
 def make_presence(
@@ -54,21 +67,21 @@ def make_presence(
         CheckpointError: a checkpoint of `clip` that cannot be had.
     """
     word, _, rest = spec.partition(":")
-    if word in ("all", "oracle"):
-        if rest or rule:
-            raise PresenceError(f"{word!r} takes no rule, got {spec!r}")
-        return AllNames() if word == "all" else Oracle()
-    if word in ("itm", "itc"):
+    if asks_model(spec):
         if backbone is None:
             raise PresenceError(f"{word} asks the segmenting model; give make_presence its backbone")
         chosen = rule or (parse_rule(rest) if rest else None)
         return Itm(backbone, chosen or ITM_RULE, config) if word == "itm" else Itc(backbone, chosen or ITC_RULE, config)
-    if word in _FILTERS and not rest:
+    if word in ("all", "oracle"):
+        if rest or rule:
+            raise PresenceError(f"{word!r} takes no rule, got {spec!r}")
+        return AllNames() if word == "all" else Oracle()
+    if not rest:
         raise PresenceError(f"{word!r} needs more: {_FILTERS[word]}")
     if word == "file":
         return FromFile(Path(rest), rule or FILE_RULE)
     if word == "clip":
+        from pnpovss.presence.clip import load_clip  # here, because importing transformers takes seconds
+
         return load_clip(rest, load, rule)
-    if word == "llm":
-        return Llm(rest, llm, rule or LLM_RULE)
-    raise PresenceError(f"unknown presence filter {spec!r}; known: {', '.join(_FILTERS)}")
+    return Llm(rest, llm, rule or LLM_RULE)
