@@ -1,0 +1,66 @@
+"""The slow way, as the released code goes it: a backbone with the same answers, to measure ours against.
+
+Written from the description of what that code computes, none of it copied. Every pass it runs transformers' eager
+forward with the graph of both sides kept, retains the cross-attention of all layers and heads, calls `backward()` on
+the match logit, so that every parameter of the image side too gets a gradient, and forms GradCAM for all layers and
+heads, although one of them is read.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pnpovss.backbones.base import CrossAttention, ImageFeatures, LoadOptions, Match, TextTokens
+from pnpovss.backbones.blip import BlipBackbone
+from pnpovss.backbones.blip_checkpoint import locate, read_model, read_normalisation
+from pnpovss.backbones.blip_tokenizer import BlipTokenizer
+
+__all__ = ["AuthorsBaseline", "load_baseline"]
+
+
+class AuthorsBaseline(BlipBackbone):
+    """BLIP driven as the released code drives it: one image and one prompt at a time, float32, on the CPU."""
+
+    model: Any
+
+    def encode_images(self, pixels: Tensor) -> ImageFeatures:
+        """Encode with every layer's attention formed and the whole graph kept."""
+        self.model.zero_grad()
+        tokens = self.model.vision_model(pixels, interpolate_pos_encoding=True).last_hidden_state
+        return ImageFeatures(tokens, (pixels.shape[2] // self.patch, pixels.shape[3] // self.patch))
+
+    def match(self, features: ImageFeatures, prompts: Sequence[TextTokens], *, layers=(), **_: Any) -> Match:
+        """Keep all maps and their gradients, and differentiate everything."""
+        [prompt] = prompts
+        ids = torch.tensor([prompt.ids])
+        out = self.model.text_encoder(
+            ids,
+            attention_mask=torch.ones_like(ids),
+            encoder_hidden_states=features.tokens,
+            encoder_attention_mask=torch.ones(features.tokens.shape[:2], dtype=torch.long),
+            output_attentions=True,
+        )
+        for probs in out.cross_attentions:
+            probs.retain_grad()
+        logits = self.model.itm_head(out.last_hidden_state[:, 0])
+        logits[:, 1].sum().backward()
+        self.gradcam = torch.stack([probs.grad.clamp(0) * probs.detach() for probs in out.cross_attentions])
+        read = [out.cross_attentions[layer] for layer in layers]
+        probs, grads = (
+            torch.stack(maps, 1)[..., 1:].unflatten(-1, features.grid)
+            for maps in ([probs.detach() for probs in read], [probs.grad for probs in read])
+        )
+        return Match(logits.detach(), CrossAttention(probs, grads, tuple(layers)))
+
+
+def load_baseline(folder: str) -> AuthorsBaseline:
+    """Load a checkpoint's folder with all weights trainable, as the released code leaves them."""
+    path, revision = locate(folder, LoadOptions())
+    mean, std = read_normalisation(path)
+    model = read_model(path)
+    tokenizer = BlipTokenizer(path, model.config.text_config.vocab_size)  # pyright: ignore
+    baseline = AuthorsBaseline(model, tokenizer, name=folder, revision=revision, mean=mean, std=std)
+    baseline.model = model.requires_grad_(True)
+    return baseline
