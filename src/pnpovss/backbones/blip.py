@@ -125,13 +125,20 @@ class BlipBackbone:
         """Match prompts with images; see `Backbone.match`, and `match_prompts` for what it raises."""
         return match_prompts(self._text, features, prompts, image_index=image_index, layers=layers, gradient=gradient)
 
-    @torch.no_grad()
     def similarity(self, features: ImageFeatures, texts: Sequence[TextTokens]) -> Float[Tensor, "b t"]:
         """Cosine similarity of the contrastive heads, in [-1, 1]; its text starts with [CLS] and sees no image."""
+        return self.embed_images(features) @ self.embed_texts(texts).T
+
+    @torch.no_grad()
+    def embed_images(self, features: ImageFeatures) -> Float[Tensor, "b d"]:
+        """Images in the contrastive space, as unit vectors."""
+        return F.normalize(self._image_projection(features.tokens[:, 0]), dim=-1)
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[TextTokens]) -> Float[Tensor, "t d"]:
+        """Texts in the contrastive space, as unit vectors; for vocabularies that are compared with many images."""
         texts = [TextTokens((self._tokenizer.cls_id, *text.ids[1:]), text.pieces, text.offsets) for text in texts]
-        image = F.normalize(self._image_projection(features.tokens[:, 0]), dim=-1)
-        text = F.normalize(self._text_projection(encode_text(self._text, texts, self.device)), dim=-1)
-        return image @ text.T
+        return F.normalize(self._text_projection(encode_text(self._text, texts, self.device)), dim=-1)
 
 
 def load_blip(name: str, options: LoadOptions) -> BlipBackbone:
