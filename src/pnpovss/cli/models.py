@@ -31,27 +31,26 @@ def models(
 def _rows() -> list[dict[str, Any]]:
     from pnpovss.backbones.base import known_backbones  # torch: seconds
 
-    return [
-        {
-            "model": model,
-            "backbone": key,
-            "what": what,
-            "needs": spec.summary,
-            "on_this_machine": spec.available(model),
-        }
-        for key, spec in known_backbones().items()
-        for model, what in spec.models.items()
-    ]
+    rows = []
+    for key, spec in known_backbones().items():
+        for model, what in spec.models.items():
+            here = spec.available(model)
+            needs = "nothing more" if here else "a download from its hub, once; or a folder that holds it"
+            row = {"model": model, "backbone": key, "backbone_summary": spec.summary, "what": what, "needs": needs}
+            rows.append({**row, "on_this_machine": here})
+    return rows
 
 
 def _table(rows: list[dict[str, Any]]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(caption="Folders with a checkpoint of one of these kinds can be given as well.")
-    for column in ("model", "backbone", "what it is", "what it needs", "here"):
-        table.add_column(column, overflow="fold")
+    kinds = dict.fromkeys(f"{row['backbone']}: {row['backbone_summary']}" for row in rows)
+    table = Table(caption=Text("\n".join(kinds)), caption_justify="left")
+    table.add_column("model", no_wrap=True)
+    for column in ("what it is", "needs", "here"):
+        table.add_column(column)
     for row in rows:
         here = Text("yes", "green") if row["on_this_machine"] else Text("no", "yellow")
-        table.add_row(*(Text(row[key]) for key in ("model", "backbone", "what", "needs")), here)
+        table.add_row(*(Text(row[key]) for key in ("model", "what", "needs")), here)
     return table
