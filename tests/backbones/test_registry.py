@@ -84,3 +84,20 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
     register(THEIRS)
     with pytest.raises(UnknownModelError, match=r"'nonesuch'.*their-bundled.*Salesforce/blip-itm-large-flickr"):
         load_backbone("nonesuch")
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        (None, "a folder without config.json"),
+        ("{", "whose config.json cannot be read"),
+        ("[]", "whose config.json cannot be read"),
+        ('{"model_type": "vilt"}', "whose config.json says model_type 'vilt'"),
+        ("{}", "whose config.json says model_type None"),
+    ],
+)
+def test_folders_that_nobody_claims_say_why(tmp_path: Path, config: str | None, reason: str) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(UnknownModelError, match=reason):
+        load_backbone(tmp_path)

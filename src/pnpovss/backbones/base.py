@@ -5,6 +5,7 @@ those features and some prompts, the match logits together with the cross-attent
 for and the gradient of the match logit with respect to them. Nothing else in the method needs a gradient.
 """
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -275,6 +276,21 @@ def load_backbone(name: str | Path, options: LoadOptions | None = None) -> Backb
             return spec.load(name, options or LoadOptions())
     known = ", ".join(model for spec in specs.values() for model in spec.models)
     raise UnknownModelError(
-        f"no backbone knows the model {name!r}. Known: {known}; or give a folder that holds such a checkpoint. "
-        f"`pnpovss models` tells what each needs."
+        f"no backbone knows the model {name!r}{_what_is_there(Path(name))}. Known: {known}; or give a folder that "
+        f"holds such a checkpoint. `pnpovss models` tells what each needs."
     )
+
+
+def _what_is_there(folder: Path) -> str:
+    """Why nobody claims a folder that exists, for the message that refuses it."""
+    config = folder / "config.json"
+    if not folder.is_dir():
+        return ""
+    if not config.is_file():
+        return ", a folder without config.json"
+    try:
+        return (
+            f", whose config.json says model_type {json.loads(config.read_text(encoding='utf-8')).get('model_type')!r}"
+        )
+    except (OSError, ValueError, AttributeError):
+        return ", whose config.json cannot be read"
