@@ -69,8 +69,8 @@ def sigmoid(x: float) -> float:
 
 
 def test_itm_by_hand():
-    filter = make_presence("itm", backbone=FakeBackbone(MATCHES))
-    assert filter.key == "itm:0.5"
+    assert make_presence("itm", backbone=FakeBackbone(MATCHES)).key == "itm:0.9"
+    filter = make_presence("itm:0.5", backbone=FakeBackbone(MATCHES))
     decided = filter.decide(PHOTO, NAMES)
     # A synonym that matches carries its name.
     assert decided.scores == pytest.approx((sigmoid(2), sigmoid(-1), sigmoid(3)))

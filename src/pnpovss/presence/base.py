@@ -35,7 +35,7 @@ class PresenceFilter(Protocol):
 
     @property
     def key(self) -> str:
-        """The filter with its rule, as results record it ("itm:0.5")."""
+        """The filter with its rule, as results record it ("itm:0.9")."""
         ...
 
     def decide(

@@ -16,7 +16,7 @@ __all__ = ["asks_model", "known_filters", "make_presence"]
 _FILTERS = {
     "all": "every name, in every photo",
     "oracle": "the names that the mask holds; only where there are masks",
-    "itm": "the model's matching head, name by name; itm:0.5 keeps what exceeds 0.5",
+    "itm": "the model's matching head, name by name; itm:0.8 keeps what exceeds 0.8",
     "itc": "the model's contrastive heads; itc:within0.05 keeps what comes that near to the best",
     "file": "file:PATH, a JSON object with names for each photo, also the paper's GPT-4o answers",
     "clip": "clip:MODEL, a CLIP or SigLIP checkpoint of transformers: hub id or folder",
