@@ -78,13 +78,21 @@ def settings_line(run: Run) -> str:
     )
 
 
-def markdown(runs: Sequence[Run]) -> str:
-    """The whole report as Markdown."""
+def markdown(runs: Sequence[Run], title: str = "Evaluation", command: str | None = None) -> str:
+    """The whole report as Markdown.
+
+    Args:
+        runs: finished ones.
+        title: the heading.
+        command: how all of it is made again; None for each run's own command.
+    """
     names = run_names(runs)
-    parts = ["# Evaluation\n", _table(RUN_COLUMNS, run_rows(runs))]
+    parts = [f"# {title}\n", *([f"Command: `{command}`\n"] if command else []), _table(RUN_COLUMNS, run_rows(runs))]
     parts += ["\nIoU by class [%]\n", _table(("class", *names), [[c, *map(percent, v)] for c, v in class_rows(runs)])]
     for name, run in zip(names, runs, strict=True):
-        parts.append(f"\n## {name}\n\n{settings_line(run)}\n\nCommand: `{run.sittings[-1]['command']}`\n")
+        parts.append(f"\n## {name}\n\n{settings_line(run)}\n")
+        if command is None:
+            parts.append(f"Command: `{run.sittings[-1]['command']}`\n")
         parts.append(_explained(explain(run), run.settings.classes))
     return "\n".join(parts)
 
