@@ -42,24 +42,24 @@ def tokens_of(trunk: lite2.Lite2, pixels: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def cache_features(reader: PhotoReader, folder: Path, side: int, *, device: torch.device, batch: int = 8) -> None:
-    """Fill ``trunk-<side>.f16``; picks up after the last finished batch when it was interrupted."""
-    folder.mkdir(parents=True, exist_ok=True)
-    done_file = folder / f"trunk-{side}.done"
-    count = len(reader.photos)
-    done = int(done_file.read_text()) if done_file.exists() else 0
-    out = open_features(folder, count, side, write=True)
+def cache_features(
+    reader: PhotoReader, folder: Path, side: int, rows: range, *, device: torch.device, batch: int = 8
+) -> None:
+    """Fill ``rows`` of ``trunk-<side>.f16``; picks up after the last finished batch when it was interrupted."""
+    done_file = folder / f"trunk-{side}-{rows.start}.done"
+    done = int(done_file.read_text()) if done_file.exists() else rows.start
+    out = open_features(folder, len(reader.photos), side, write=True)
     trunk = load_trunk(device)
     start, first = time.monotonic(), done
-    while done < count:
-        stop = min(done + batch, count)
+    while done < rows.stop:
+        stop = min(done + batch, rows.stop)
         images = np.stack([reader.square(i, side) for i in range(done, stop)])
         pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
         pixels = ((pixels - MEAN) / STD).contiguous(memory_format=torch.channels_last)
         out[done:stop] = tokens_of(trunk, pixels).to(torch.float16).cpu().numpy()
         done = stop
         done_file.write_text(str(done))
-        if done % (40 * batch) < batch:
+        if (done - first) % (40 * batch) < batch:
             rate = (done - first) / (time.monotonic() - start)
-            log.info("features %d px: %d of %d photos, %.1f a second", side, done, count, rate)
+            log.info("features %d px: %d of %d-%d, %.1f a second", side, done, rows.start, rows.stop, rate)
     out.flush()

@@ -4,21 +4,23 @@ import csv
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pnpovss.backbones.mini.model import Mini
-from pnpovss.backbones.mini.text import CLS_ID, SEP_ID
-from training.forward import look, mean_of_slots
-from training.losses import contrastive, presence_by_attention, presence_by_state, spread
+from pnpovss.backbones.mini.text import CLS_ID, CROSS_HEADS, SEP_ID
+from training.forward import Looked, by_prompt, look, mean_of_slots
+from training.losses import contrastive, presence_by_attention, presence_by_state, rising, spread, toward
 from training.minilm import pad
-from training.prompts import PREFIX_IDS, SLOTS, Prompts, PromptWriter
+from training.prompts import PREFIX_IDS, SLOTS, Prompts, PromptWriter, without
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +42,12 @@ class FitConfig:
         hide: share of batches' photos of which some squares are hidden.
         silence: how often the heads that are not read, and tokens that are no names, are silenced.
         spread: weight of the loss against attention on few patches.
+        look: weight of the loss on attention against pseudo-maps.
+        gradcam: weight of the loss on GradCAM maps against pseudo-maps.
+        rising: weight of the loss on negative gradients at things.
         texts: names in the contrastive loss of a step.
         bf16: whether matrices are multiplied in bfloat16.
+        device: where it computes.
         seed: of everything that is drawn.
         save_every: steps between checkpoints.
         average: decay of the running mean of the weights.
@@ -55,11 +61,32 @@ class FitConfig:
     hide: float = 0.5
     silence: float = 0.3
     spread: float = 0.05
+    look: float = 0.5
+    gradcam: float = 0.5
+    rising: float = 0.5
     texts: int = 48
     bf16: bool = False
+    device: str = "cpu"
     seed: int = 0
     save_every: int = 200
     average: float = 0.997
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Photos of one step.
+
+    Attributes:
+        photos: their numbers.
+        features: "b n 600".
+        mirrored: which were mirrored, "b".
+        hidden: which patches were hidden, "b n".
+    """
+
+    photos: np.ndarray
+    features: Tensor
+    mirrored: np.ndarray
+    hidden: Tensor
 
 
 class Batches:
@@ -72,24 +99,52 @@ class Batches:
         self.side = round(trunk.shape[1] ** 0.5)
         self.random = np.random.default_rng(config.seed + 1)
 
-    def load(self, photos: np.ndarray, *, augment: bool = True) -> tuple[Float[Tensor, "b n 600"], np.ndarray]:
-        """Features, and which photos were mirrored."""
+    def load(self, photos: np.ndarray, *, augment: bool = True, maps: np.ndarray | None = None) -> Batch:
+        """Features of photos, augmented or as they are.
+
+        Args:
+            photos: which.
+            augment: whether to mirror and hide.
+            maps: uint8 "b slot n", where things are: sometimes they are what is hidden, as Salience Dropout will do.
+        """
         rows = np.concatenate([self.trunk[photos], self.semantic[photos]], -1)
         features = torch.from_numpy(rows.astype(np.float32)).unflatten(1, (self.side, self.side))
         mirrored = self.random.random(len(photos)) < 0.5 if augment else np.zeros(len(photos), bool)
         features[mirrored] = features[mirrored].flip(2)
         features = features.flatten(1, 2)
+        hidden = torch.zeros(features.shape[:2], dtype=torch.bool)
         if augment:
-            hidden = torch.from_numpy(np.stack([self._hidden() for _ in photos]))
+            rows = [self._hidden(None if maps is None else maps[i]) for i in range(len(photos))]
+            hidden = torch.from_numpy(np.stack(rows))
+            square = hidden[mirrored].unflatten(1, (self.side, self.side))
+            hidden[mirrored] = square.flip(2).flatten(1)
             features = torch.where(hidden[..., None], self.blank, features)
-        return features, mirrored
+        return Batch(photos, features, mirrored, hidden)
 
-    def _hidden(self) -> np.ndarray:
-        """Squares of 2 x 2 patches that are hidden: none, or 20 to 60% of them (hide and seek)."""
-        if self.random.random() >= self.config.hide:
+    def _hidden(self, maps: np.ndarray | None) -> np.ndarray:
+        """Nothing, or squares of 2 x 2 patches (20 to 60% of them: hide and seek), or most of what is a thing."""
+        drawn, share = self.random.random(), self.random.uniform(0.2, 0.6)
+        if drawn >= self.config.hide:
             return np.zeros(self.side**2, bool)
-        coarse = self.random.random((self.side // 2 + 1,) * 2) < self.random.uniform(0.2, 0.6)
+        if maps is not None and drawn < self.config.hide / 2:
+            thing = maps[self.random.permutation(len(maps))[: self.random.integers(1, len(maps) + 1)]].max(0) > 100
+            return thing & (self.random.random(self.side**2) < 0.95)
+        coarse = self.random.random((self.side // 2 + 1,) * 2) < share
         return coarse.repeat(2, 0).repeat(2, 1)[: self.side, : self.side].ravel()
+
+
+class Targets(Protocol):
+    """Where things are.
+
+    Attributes:
+        maps: uint8 "photo slot n", of all photos.
+    """
+
+    maps: np.ndarray
+
+    def __call__(self, batch: Batch, prompts: Prompts) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a step's names: target maps "p slot n", which of them exist, and which things are hidden, "p slot"."""
+        ...
 
 
 class Heads(nn.Module):
@@ -100,9 +155,6 @@ class Heads(nn.Module):
         self.presence = nn.Linear(384, 1)
         self.scale = nn.Parameter(torch.tensor(2.3))
         self.bias = nn.Parameter(torch.tensor(-4.0))
-
-
-ExtraLoss = Callable[[dict[str, Tensor], Prompts, np.ndarray, np.ndarray], dict[str, Tensor]]
 
 
 def parameter_groups(model: Mini, heads: Heads, config: FitConfig) -> list[dict]:
@@ -129,7 +181,7 @@ def _silence(prompts: Prompts, config: FitConfig, random: np.random.Generator) -
     if drawn >= 2 * config.silence:
         return None
     rows, length = prompts.ids.shape
-    keep = torch.ones(rows, 4, length)
+    keep = torch.ones(rows, CROSS_HEADS[READ_LAYER], length, device=prompts.ids.device)
     if drawn < config.silence:
         keep[:, 1:] = 0
     else:
@@ -151,38 +203,67 @@ def _texts(writer: PromptWriter, photos: np.ndarray, config: FitConfig) -> tuple
 
 
 def step_losses(
-    model: Mini, heads: Heads, features: Tensor, prompts: Prompts, texts: tuple[Tensor, Tensor, Tensor], config: FitConfig,
+    model: Mini,
+    heads: Heads,
+    batch: Batch,
+    prompts: Prompts,
+    texts: tuple[Tensor, Tensor, Tensor],
+    config: FitConfig,
     random: np.random.Generator,
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """All losses of a step, weighted, by name; and the maps other losses may want."""
-    side = round(features.shape[1] ** 0.5)
-    with torch.autocast("cpu", torch.bfloat16, enabled=config.bf16):
-        tokens = model.neck(features, (side, side))
-        seen = look(
-            model.text, tokens, prompts.ids, prompts.mask, frozen_layers=FROZEN_LAYERS, silence=_silence(prompts, config, random)
-        )
+    targets: tuple[Tensor, Tensor] | None,
+) -> tuple[dict[str, Tensor], float]:
+    """All losses of a step, weighted, by name; and the share of prompts judged rightly."""
+    side = round(batch.features.shape[1] ** 0.5)
+    silence = _silence(prompts, config, random)
+    # The maps' gradient is itself differentiated, which only the plain attention kernel can do.
+    with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16), sdpa_kernel(SDPBackend.MATH):
+        tokens = model.neck(batch.features, (side, side))
+        seen = look(model.text, tokens, prompts.ids, prompts.mask, frozen_layers=FROZEN_LAYERS, silence=silence)
         logits = model.itm_head(seen.hidden[:, 0]).float()
         ids, mask, target = texts
         image = F.normalize(model.vision_proj(tokens[:, 0]).float(), dim=-1)
         text = F.normalize(model.text_proj(model.text(ids, mask)).float(), dim=-1)
         named = prompts.names >= 0
         by_layer = {
-            layer: presence_by_attention(scores, prompts.slot_of, named, prompts.present)
+            layer: presence_by_attention(scores[:, [READ_HEAD]], prompts.slot_of, named, prompts.present)[0]
             for layer, scores in seen.scores.items()
         }
-        state = presence_by_state(seen.hidden, heads.presence, prompts.slot_of, named, prompts.present)
-        read = mean_of_slots(seen.probs[READ_LAYER][:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:]
         losses = {
             "match": F.cross_entropy(logits, prompts.matches.long()),
-            "read": by_layer[READ_LAYER][READ_HEAD],
-            "attend": 0.3 * sum(x.mean() for x in by_layer.values()),
-            "state": state,
+            "read": by_layer[READ_LAYER],
+            "attend": 0.3 * by_layer[READ_LAYER - 1],
+            "state": presence_by_state(seen.hidden, heads.presence, prompts.slot_of, named, prompts.present),
             "contrast": 0.5 * contrastive(image @ text.T, target, heads.scale.exp(), heads.bias),
-            "spread": config.spread * spread(read, named & prompts.present),
         }
-    with torch.no_grad():
-        correct = {"match_right": (logits.argmax(1) == prompts.matches).float().mean()}
-    return losses, {"read": read, "logits": logits, **correct}
+        if targets is not None:
+            losses |= map_losses(seen, logits, prompts, targets, config)
+        else:
+            read = mean_of_slots(seen.probs[READ_LAYER][:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:]
+            losses["spread"] = config.spread * spread(read, named & prompts.present)
+    return losses, float((logits.argmax(1) == prompts.matches).float().mean())
+
+
+def map_losses(
+    seen: Looked, logits: Tensor, prompts: Prompts, targets: tuple[Tensor, Tensor], config: FitConfig
+) -> dict[str, Tensor]:
+    """The attention of names, and the GradCAM map that the method makes of it, against pseudo-maps."""
+    target, exists = targets
+    probs = seen.probs[READ_LAYER]
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), seen.raw[READ_LAYER], create_graph=True)
+    gradient = by_prompt(gradient, len(probs))
+
+    def of_names(values: Tensor) -> Tensor:
+        return mean_of_slots(values[:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:][exists]
+
+    wanted = target[exists]
+    if not bool(exists.any()):
+        return {}
+    return {
+        "look": config.look * toward(of_names(probs), wanted),
+        "look_below": 0.5 * config.look * toward(of_names(seen.probs[READ_LAYER - 1]), wanted),
+        "gradcam": config.gradcam * toward(of_names(F.relu(gradient) * probs), wanted),
+        "rising": config.rising * rising(of_names(gradient), wanted),
+    }
 
 
 def fit(
@@ -192,7 +273,7 @@ def fit(
     choose: Callable[[np.random.Generator, int], np.ndarray],
     folder: Path,
     config: FitConfig,
-    extra: ExtraLoss | None = None,
+    targets: Targets | None = None,
 ) -> Mini:
     """Train, and return the model with the running mean of its weights.
 
@@ -205,11 +286,12 @@ def fit(
         choose: draws the photos of a batch.
         folder: for ``last.pt`` and ``log.csv``.
         config: settings.
-        extra: more losses, from the maps of the step.
+        targets: pseudo-maps; without them only presence teaches the maps.
     """
     torch.manual_seed(config.seed)
     folder.mkdir(parents=True, exist_ok=True)
-    heads = Heads()
+    model.to(config.device)
+    heads = Heads().to(config.device)
     groups = parameter_groups(model, heads, config)
     optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
     trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
@@ -217,7 +299,7 @@ def fit(
     first = 0
     checkpoint = folder / "last.pt"
     if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=False)
+        state = torch.load(checkpoint, weights_only=False, map_location=config.device)
         model.load_state_dict(state["model"], strict=False)
         heads.load_state_dict(state["heads"])
         optimizer.load_state_dict(state["optimizer"])
@@ -231,11 +313,23 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(step, config)
         photos = choose(random, config.photos)
-        features, mirrored = batches.load(photos)
+        batch = batches.load(photos, maps=None if targets is None else targets.maps[photos])
         prompts = writer.draw(photos.tolist())
-        losses, maps = step_losses(model, heads, features, prompts, _texts(writer, photos, config), config, random)
-        if extra is not None:
-            losses |= extra(maps, prompts, photos, mirrored)
+        wanted = None
+        if targets is not None:
+            *wanted, gone = targets(batch, prompts)
+            prompts = without(prompts, gone)
+            wanted = tuple(wanted)
+        losses, right = step_losses(
+            model,
+            heads,
+            to_device(batch, config.device),
+            to_device(prompts, config.device),
+            to_device(_texts(writer, photos, config), config.device),
+            config,
+            random,
+            to_device(wanted, config.device),
+        )
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -244,8 +338,8 @@ def fit(
         with torch.no_grad():
             decay = min(config.average, (1 + step) / (10 + step))
             torch._foreach_lerp_([mean[n] for n, _ in trained], [p for _, p in trained], 1 - decay)
-        for name, value in [*losses.items(), ("match_right", maps["match_right"])]:
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        for name, value in [*((n, v.item()) for n, v in losses.items()), ("match_right", right)]:
+            sums[name] = sums.get(name, 0.0) + value
         if (step + 1) % 25 == 0:
             _report(history, step + 1, {k: v / 25 for k, v in sums.items()}, (time.monotonic() - started) / (step + 1 - first))
             sums = {}
@@ -253,6 +347,20 @@ def fit(
             _save(checkpoint, model, heads, optimizer, mean, step + 1, writer, batches)
     model.load_state_dict(mean, strict=False)
     return model
+
+
+T = TypeVar("T")
+
+
+def to_device(value: T, device: str) -> T:
+    """Move the tensors of a tuple or dataclass; what is none stays."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, tuple):
+        return tuple(to_device(each, device) for each in value)  # pyright: ignore[reportReturnType]
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{f.name: to_device(getattr(value, f.name), device) for f in fields(value)})
+    return value
 
 
 def _schedule(step: int, config: FitConfig) -> float:

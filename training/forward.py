@@ -20,11 +20,18 @@ class Looked:
         hidden: last hidden states, "p t d".
         scores: for each layer that looks, attention scores before the softmax, "p head t n", global token first.
         probs: their softmax.
+        raw: the same as they stand in the graph, "b head k*t n": differentiate with respect to these, see `by_prompt`.
     """
 
     hidden: Tensor
     scores: dict[int, Tensor]
     probs: dict[int, Tensor]
+    raw: dict[int, Tensor]
+
+
+def by_prompt(maps: Float[Tensor, "b head kt n"], prompts: int) -> Float[Tensor, "p head t n"]:
+    """Maps of the prompts of each image side by side as one map a prompt."""
+    return maps.unflatten(2, (prompts // len(maps), -1)).transpose(1, 2).flatten(0, 1)
 
 
 def look(
@@ -47,7 +54,7 @@ def look(
         silence: for a layer, a factor on what each head brings each token (0: it learns nothing from the image there).
     """
     scores: dict[int, Tensor] = {}
-    probs: dict[int, Tensor] = {}
+    raw: dict[int, Tensor] = {}
     with torch.no_grad():
         hidden = text.embeddings(ids)
         for layer in text.encoder.layer[:frozen_layers]:
@@ -58,9 +65,10 @@ def look(
         hidden = self_attention(layer, hidden, mask)
         if layer.crossattention is not None:
             factor = (silence or {}).get(index)
-            hidden, scores[index], probs[index] = _cross(layer.crossattention, hidden, tokens, factor)
+            hidden, scores[index], raw[index] = _cross(layer.crossattention, hidden, tokens, factor)
         hidden = feed_forward(layer, hidden)
-    return Looked(hidden, scores, probs)
+    probs = {index: by_prompt(maps, len(ids)) for index, maps in raw.items()}
+    return Looked(hidden, scores, probs, raw)
 
 
 def _cross(
@@ -78,11 +86,7 @@ def _cross(
     if factor is not None:
         context = context * factor.transpose(1, 2)[..., None].to(context.dtype)
 
-    def by_prompt(x: Tensor) -> Tensor:
-        per_image = x.unflatten(2, (prompts // images, length)).transpose(1, 2)
-        return per_image.flatten(0, 1)
-
-    return module.output(context.flatten(2), hidden), by_prompt(scores), by_prompt(probs)
+    return module.output(context.flatten(2), hidden), by_prompt(scores, prompts), probs
 
 
 def mean_of_slots(

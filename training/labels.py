@@ -197,3 +197,31 @@ def build_labels(
     counts = (labels > 0).sum(0)
     log.info("labels: %d names with a photo, %.1f names a photo", (counts > 0).sum(), (labels > 0).sum(1).mean())
     return labels
+
+
+def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
+    """Pairs of names that cannot be the same pixels: things of which neither is a kind of the other.
+
+    Only things with a class of the classifier, and people, compete; clothes and parts lie on other things.
+    """
+    above, _ = _relatives(vocabulary, wordnet)
+    count = len(vocabulary.names)
+    clothing = wordnet.senses["clothing"][0]
+    thing = np.array(
+        [
+            is_person or (bool(leaves) and not any(clothing in wordnet.ancestors(o) for o in offsets))
+            for is_person, leaves, offsets in zip(vocabulary.person, vocabulary.leaves, vocabulary.offsets, strict=True)
+        ]
+    )
+    rival = thing[:, None] & thing[None]
+    for i, parents in enumerate(above):
+        related = list(parents | {i})
+        rival[i, related] = rival[related, i] = False
+    people = np.flatnonzero(vocabulary.person)
+    rival[np.ix_(people, people)] = False
+    # Names that share classes (train, tram; tv, screen) or a parent below the widest may be the same thing.
+    matrix = np.zeros((count, 1000), bool)
+    for i, leaves in enumerate(vocabulary.leaves):
+        matrix[i, list(leaves)] = True
+    share = matrix.astype(np.float32) @ matrix.T.astype(np.float32)
+    return rival & (share == 0)

@@ -1,4 +1,4 @@
-"""Losses of the first stage; see each function for what it teaches."""
+"""The losses; see each function for what it teaches."""
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -59,3 +59,25 @@ def spread(probs: Float[Tensor, "p slot n"], chosen: Bool[Tensor, "p slot"]) -> 
     patches = maps.shape[-1]
     effective = 1 / maps.square().sum(-1).clamp_min(1e-6)
     return F.relu(torch.log(patches * 0.15 / effective)).mean()
+
+
+def toward(
+    maps: Float[Tensor, "m n"], target: Float[Tensor, "m n"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of a map, scaled to sum to one, against a target scaled alike: all of the thing, nothing else."""
+    floor = 1e-4 / maps.shape[-1]
+    share = maps.float() / maps.float().sum(-1, keepdim=True).clamp_min(1e-8)
+    wanted = target / target.sum(-1, keepdim=True).clamp_min(1e-6)
+    # Less the target's own entropy, so that a perfect map has no loss.
+    entropy = -(wanted * wanted.clamp_min(1e-9).log()).sum(-1)
+    return (-(wanted * (share + floor).log()).sum(-1) - entropy).mean()
+
+
+def rising(gradients: Float[Tensor, "m n"], target: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
+    """Share of the gradient on the thing that is negative: looking there must speak for the match.
+
+    GradCAM cuts negative gradients off, so a thing with negative gradients leaves no map and, by itself, no loss.
+    """
+    weighted = gradients.float() * target
+    negative = F.relu(-weighted).sum(-1)
+    return (negative / weighted.abs().sum(-1).clamp_min(1e-9)).mean()

@@ -1,7 +1,7 @@
 """Training texts: what is asked of a photo in one step, as token ids."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -54,6 +54,11 @@ class Prompts:
     matches: Bool[Tensor, " p"]
 
 
+def without(prompts: Prompts, gone: Bool[Tensor, "p slot"]) -> Prompts:
+    """The same prompts where some things can no longer be seen: absent, and the prompt no match."""
+    return replace(prompts, present=prompts.present & ~gone, matches=prompts.matches & ~gone.any(1))
+
+
 class PromptWriter:
     """Draws names and captions for photos."""
 
@@ -65,6 +70,7 @@ class PromptWriter:
         captions: dict[int, list[list[int]]],
         *,
         seed: int,
+        mapped: Int[np.ndarray, "photo slot"] | None = None,
     ) -> None:
         """Prepare to draw.
 
@@ -74,7 +80,9 @@ class PromptWriter:
             weights: how readily a name is drawn where it is present.
             captions: token ids of the captions of each captioned photo.
             seed: of the draw.
+            mapped: names of each photo that have a pseudo-map (-1: none); these are drawn most of the time.
         """
+        self.mapped = mapped
         self.pieces = name_ids(names)
         self.labels = labels
         self.weights = weights
@@ -115,6 +123,8 @@ class PromptWriter:
     def _names(self, photo: int, *, present: int, absent: int) -> tuple[list[int], list[tuple[int, bool]], bool]:
         row = self.labels[photo]
         here = np.flatnonzero(row > 0)
+        if self.mapped is not None and self.random.random() < 0.85 and (self.mapped[photo] >= 0).any():
+            here = self.mapped[photo][self.mapped[photo] >= 0]
         chosen: list[tuple[int, bool]] = []
         if present and len(here):
             weight = self.weights[here] / self.weights[here].sum()

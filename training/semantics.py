@@ -83,16 +83,23 @@ def open_semantics(folder: Path, count: int, side: int, *, write: bool) -> Seman
 
 @torch.no_grad()
 def cache_semantics(
-    trunk: Lite2, features: np.memmap, table: Float[np.ndarray, "1000 s"], folder: Path, *, device: torch.device, batch: int = 16
+    trunk: Lite2,
+    features: np.memmap,
+    table: Float[np.ndarray, "1000 s"],
+    folder: Path,
+    rows: range,
+    *,
+    device: torch.device,
+    batch: int = 16,
 ) -> None:
-    """Run the classifier's head over cached features; picks up where it was interrupted."""
+    """Run the classifier's head over ``rows`` of the cached features; picks up where it was interrupted."""
     count, side = len(features), round(features.shape[1] ** 0.5)
-    done_file = folder / f"semantic-{side}.done"
-    done = int(done_file.read_text()) if done_file.exists() else 0
+    done_file = folder / f"semantic-{side}-{rows.start}.done"
+    done = int(done_file.read_text()) if done_file.exists() else rows.start
     out = open_semantics(folder, count, side, write=True)
     embeddings = torch.from_numpy(table).to(device)
-    while done < count:
-        stop = min(done + batch, count)
+    while done < rows.stop:
+        stop = min(done + batch, rows.stop)
         top = torch.from_numpy(features[done:stop, :, MID_CHANNELS:].astype(np.float32)).to(device)
         hidden, logits = _head(trunk, top)
         out.tokens[done:stop] = semantic_tokens(logits, embeddings).half().cpu().numpy()
@@ -102,8 +109,8 @@ def cache_semantics(
         out.windows[done:stop] = trunk.classifier(pooled).softmax(-1).half().cpu().numpy()
         done = stop
         done_file.write_text(str(done))
-        if done % (64 * batch) < batch:
-            log.info("semantics: %d of %d photos", done, count)
+        if (done - rows.start) % (64 * batch) < batch:
+            log.info("semantics: %d of %d-%d", done, rows.start, rows.stop)
     for array in (out.tokens, out.windows, out.pooled):
         array.flush()
 

@@ -76,7 +76,7 @@ class WordNet:
     def first_sense(self, lemma: str) -> Synset:
         return self.synsets[self.senses[lemma][0]]
 
-    @cache  # noqa: B019 - one instance lives as long as the program
+    @cache
     def ancestors(self, offset: int) -> frozenset[int]:
         """All hypernyms of a synset, itself included."""
         found = {offset}

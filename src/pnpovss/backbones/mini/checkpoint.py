@@ -1,0 +1,132 @@
+"""The files of a ``mini`` checkpoint: what is in them, how they are written, how they are read.
+
+A folder holds ``config.json``, ``model.safetensors`` and ``tokenizer.json``. Weights are float16; the word embeddings,
+a third of all numbers, are int8 with one scale a word.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int8
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from pnpovss.backbones.base import Recommended
+from pnpovss.backbones.mini.model import Mini
+from pnpovss.errors import CheckpointError
+
+__all__ = ["MODEL_TYPE", "Checkpoint", "model_type", "read_checkpoint", "write_checkpoint"]
+
+MODEL_TYPE = "pnpovss-mini"
+FORMAT = 1
+CONFIG, WEIGHTS, TOKENIZER = "config.json", "model.safetensors", "tokenizer.json"
+
+_WORDS = "text.embeddings.word_embeddings.weight"
+_WORD_SCALES = "text.embeddings.word_embeddings.scale"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a folder holds.
+
+    Attributes:
+        model: in evaluation mode, float32.
+        tokenizer: neither pads nor truncates.
+        recommended: settings it was tuned to.
+        revision: hash of the weights file.
+    """
+
+    model: Mini
+    tokenizer: Tokenizer
+    recommended: Recommended
+    revision: str
+
+
+def model_type(folder: Path) -> str | None:
+    """The ``model_type`` that a folder's config.json names; None without one."""
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError):
+        return None
+    return config.get("model_type") if isinstance(config, dict) else None
+
+
+def write_checkpoint(folder: Path, model: Mini, tokenizer: Tokenizer, recommended: Recommended) -> None:
+    """Write a checkpoint folder; the numbers lose precision as the module's first lines say."""
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.detach().half().contiguous() for name, value in model.state_dict().items()}
+    words = model.state_dict()[_WORDS].detach()
+    state[_WORDS], state[_WORD_SCALES] = quantise(words)
+    save_file(state, folder / WEIGHTS)
+    (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private
+    tokenizer.save(str(folder / TOKENIZER), pretty=False)
+    config = {"model_type": MODEL_TYPE, "format": FORMAT, "recommended": vars(recommended)}
+    (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint folder.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or holds another architecture or format.
+    """
+    config = _read_config(folder)
+    try:
+        data = (folder / WEIGHTS).read_bytes()
+        state = load_file(folder / WEIGHTS)
+        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read the weights in {folder}: {error}; fetch the folder again") from error
+    except Exception as error:  # tokenizers raises bare Exception
+        raise CheckpointError(f"cannot read {folder / TOKENIZER}: {error}; fetch the folder again") from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    tokenizer.encode_special_tokens = True  # a name that reads "[SEP]" is text
+    return Checkpoint(_build(state, folder), tokenizer, _recommended(config, folder), hashlib.sha256(data).hexdigest()[:12])
+
+
+def quantise(words: Float[Tensor, "word d"]) -> tuple[Int8[Tensor, "word d"], Float[Tensor, " word"]]:
+    """Each row as int8 and the scale that brings it back."""
+    scale = (words.abs().amax(1) / 127).clamp_min(1e-8)
+    return (words / scale[:, None]).round().to(torch.int8), scale.float()
+
+
+def _build(state: dict[str, Tensor], folder: Path) -> Mini:
+    if _WORD_SCALES not in state or _WORDS not in state:
+        raise CheckpointError(f"{folder / WEIGHTS} has no word embeddings; expected a checkpoint of {MODEL_TYPE}")
+    scale = state.pop(_WORD_SCALES)
+    floats = {name: value.float() for name, value in state.items() if name != _WORDS}
+    floats[_WORDS] = state[_WORDS].float() * scale[:, None]
+    with torch.device("meta"):
+        model = Mini()
+    try:
+        model.load_state_dict(floats, assign=True)
+    except RuntimeError as error:
+        raise CheckpointError(f"{folder / WEIGHTS} does not fit this version of {MODEL_TYPE}: {error}") from error
+    model.trunk.to(memory_format=torch.channels_last)
+    return model.eval().requires_grad_(False)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    found = model_type(folder)
+    if found != MODEL_TYPE:
+        raise CheckpointError(f"{folder / CONFIG} names model type {found!r}, expected {MODEL_TYPE!r}")
+    config = json.loads((folder / CONFIG).read_text())
+    if config.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{folder} is in format {config.get('format')!r}, this version reads {FORMAT}; update pnpovss or the checkpoint"
+        )
+    return config
+
+
+def _recommended(config: dict[str, Any], folder: Path) -> Recommended:
+    try:
+        return Recommended(**config["recommended"])
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder / CONFIG} lacks the settings it was tuned to: {error}") from error

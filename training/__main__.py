@@ -1,0 +1,67 @@
+"""The recipe of the bundled model, step by step: ``python -m training all --data DIR --cache DIR --out DIR``.
+
+Every step goes on where it was interrupted; delete its files in the cache to do it anew.
+"""
+
+import argparse
+import json
+import logging
+from pathlib import Path
+
+import torch
+
+from pnpovss.backbones.base import Recommended
+from training import stages
+from training.fit import READ_HEAD, READ_LAYER, FitConfig
+from training.workspace import Workspace
+
+STEPS = ("prepare", "features", "train", "distill", "export")
+
+
+def main() -> None:
+    """Parse the command line and run the steps asked for."""
+    options = _parser().parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(options.threads)
+    work = Workspace(options.data, options.cache, options.wordnet, options.side, options.device)
+    common = {"seed": options.seed, "device": options.device, "bf16": options.precision == "bfloat16", "photos": options.batch}
+    wanted = STEPS if options.step == "all" else (options.step,)
+    if "prepare" in wanted:
+        stages.prepare(work)
+    if "features" in wanted:
+        stages.features(work, options.workers)
+    if "train" in wanted:
+        stages.start(work, FitConfig(steps=options.steps[0], **common))
+    if "distill" in wanted:
+        for round_ in (1, 2):
+            config = FitConfig(steps=options.steps[round_], rate_new=5e-4, rate_old=8e-5, **common)
+            stages.distill(work, config, round_, options.workers)
+    if "export" in wanted:
+        recommended = Recommended(
+            READ_LAYER, READ_HEAD, options.image_size, json.loads(options.settings), source="chosen without masks, see the model card"
+        )
+        stages.write(work, options.out, recommended)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    parser.add_argument("step", choices=(*STEPS, "all"))
+    parser.add_argument("--data", type=Path, required=True, help="folder with the photo archives")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for features, labels and checkpoints (about 12 GB)")
+    parser.add_argument("--out", type=Path, default=Path("src/pnpovss/models/mini"), help="folder of the exported model")
+    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder with WordNet's data.noun")
+    parser.add_argument("--side", type=int, default=320, help="pixels photos are resized to")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--threads", type=int, default=2, help="of the training loop")
+    parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
+    parser.add_argument("--batch", type=int, default=16, help="photos a step")
+    parser.add_argument("--steps", type=int, nargs=3, default=(600, 450, 900), help="of the three stages")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--image-size", type=int, default=384, help="recommended side at inference")
+    parser.add_argument("--settings", default="{}", help="recommended settings, as JSON by dotted name")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,57 @@
+"""Write the trained model as the package ships it, and check that what is read back gives the same maps."""
+
+import logging
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pnpovss.backbones.base import LoadOptions, Recommended
+from pnpovss.backbones.mini.backbone import MiniBackbone
+from pnpovss.backbones.mini.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from pnpovss.backbones.mini.model import Mini
+from training.minilm import load_tokenizer
+
+log = logging.getLogger(__name__)
+
+MAX_MAP_ERROR = 0.05
+"""Largest difference of a map, relative to its largest value, that rounding may cause (int8 words, float16 weights)."""
+MAX_BYTES = 60_000_000
+
+_PROMPT = "A picture of cat sofa potted plant"
+
+
+def export(model: Mini, folder: Path, recommended: Recommended) -> float:
+    """Write a checkpoint and compare its maps with those of the model in memory.
+
+    Returns:
+        The largest difference of an attention map or GradCAM map, relative to the map's largest value.
+
+    Raises:
+        RuntimeError: the difference or the size on disk is too large.
+    """
+    model = model.eval()
+    write_checkpoint(folder, model, load_tokenizer(), recommended)
+    written = read_checkpoint(folder)
+    exact = Checkpoint(model, written.tokenizer, recommended, "in memory")
+    pixels = torch.rand(1, 3, 320, 320, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    error = max(
+        float((ours - theirs).abs().max() / theirs.abs().max())
+        for ours, theirs in zip(_maps(written, pixels), _maps(exact, pixels), strict=True)
+    )
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    log.info("exported to %s: %.1f MB, maps differ by at most %.4f of their maximum", folder, size / 1e6, error)
+    if error > MAX_MAP_ERROR or size > MAX_BYTES:
+        raise RuntimeError(f"export refused: {size} bytes (at most {MAX_BYTES}), map error {error} (at most {MAX_MAP_ERROR})")
+    return error
+
+
+def _maps(checkpoint: Checkpoint, pixels: Tensor) -> list[Tensor]:
+    backbone = MiniBackbone(checkpoint, name="export", options=LoadOptions())
+    features = backbone.encode_images(pixels)
+    layer = checkpoint.recommended.layer
+    seen = backbone.match(features, [backbone.tokenize(_PROMPT)], layers=[layer])
+    assert seen.attention is not None
+    assert seen.attention.grads is not None
+    probs, grads = seen.attention.probs[:, 0], seen.attention.grads[:, 0]
+    return [probs, (grads.clamp(min=0) * probs)[:, checkpoint.recommended.head]]

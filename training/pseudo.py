@@ -1,0 +1,246 @@
+"""Pseudo-maps: where the model of one stage, helped by colours and features, believes that named things are.
+
+They teach the next stage where to look. No human mask is involved: a photo's names come from captions, labels and the
+classifier; places come from the model's own attention, averaged over heads, spread to patches with like features
+(a random walk), and drawn to the photo's edges (a Dense CRF of thing against rest).
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
+from pnpovss.backbones.mini.model import Mini
+from pnpovss.refine.crf import Bilateral, DenseCRF, Gaussian
+from training.fit import FROZEN_LAYERS, READ_HEAD, Batch, Batches
+from training.forward import look, mean_of_slots
+from training.minilm import pad
+from training.photos import PhotoReader
+from training.prompts import PREFIX_IDS, Prompts, PromptWriter, enc_ids
+
+log = logging.getLogger(__name__)
+
+NAMES = 4
+"""Most names of a photo that get a map."""
+CRF_SIDE = 60
+_TERMS = [Gaussian(sxy=1.0, compat=2), Bilateral(sxy=9, srgb=7, compat=5)]
+_LOW, _HIGH = 0.10, 0.60
+"""Parts of a map's height that count as surely not, and surely, the thing."""
+
+
+Teacher = Callable[[Tensor, list[list[int]]], tuple[Tensor, Tensor]]
+"""From features "b n 600" and the names of each photo: maps "b name n", largest value 1, and how sure, "b name"."""
+
+
+@dataclass
+class PseudoMaps:
+    """Arrays on disk, one row a photo.
+
+    Attributes:
+        maps: uint8 ``(photo, 4, n)``, share of each patch that is the thing, of 255.
+        names: int16 ``(photo, 4)``, vocabulary index; -1 for none.
+        sure: float16 ``(photo, 4)``, the model's own probability that the thing is there.
+    """
+
+    maps: np.memmap
+    names: np.memmap
+    sure: np.memmap
+
+
+def open_pseudo(folder: Path, count: int, patches: int, *, write: bool) -> PseudoMaps:
+    """The arrays under ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def array(name: str, dtype: type, *shape: int) -> np.memmap:
+        path = folder / name
+        mode = "r" if not write else "r+" if path.exists() else "w+"
+        return np.memmap(path, dtype, mode, shape=(count, *shape))
+
+    return PseudoMaps(
+        array("maps.u8", np.uint8, NAMES, patches), array("names.i16", np.int16, NAMES), array("sure.f16", np.float16, NAMES)
+    )
+
+
+def choose_names(writer: PromptWriter, photo: int, random: np.random.Generator) -> list[int]:
+    """Some of the names that a photo shows, the readily drawn ones first."""
+    here = np.flatnonzero(writer.labels[photo] > 0)
+    weight = writer.weights[here]
+    return list(random.choice(here, min(NAMES, len(here)), replace=False, p=weight / weight.sum())) if len(here) else []
+
+
+@torch.no_grad()
+def attention_of(
+    model: Mini, features: Float[Tensor, "b n 600"], rows: list[list[int]]
+) -> tuple[Float[Tensor, "p n"], Float[Tensor, " p"]]:
+    """Where the head that is read looks for each name, mean over layers, largest value 1; and the name's presence.
+
+    The other heads are left out: they start at random, and may well learn to tell a dog by the grass around it.
+
+    Args:
+        model: of the stage before.
+        features: of the photos.
+        rows: word pieces of each name, the same number of names for each photo.
+    """
+    side = round(features.shape[1] ** 0.5)
+    ids, mask = pad([enc_ids([*PREFIX_IDS, *row]) for row in rows])
+    slot_of = torch.full_like(ids, -1)
+    for i, row in enumerate(rows):
+        slot_of[i, 1 + len(PREFIX_IDS) : 1 + len(PREFIX_IDS) + len(row)] = 0
+    seen = look(model.text, model.neck(features, (side, side)), ids, mask, frozen_layers=FROZEN_LAYERS)
+    total = torch.zeros(len(rows), side * side)
+    odds = []
+    for scores in seen.scores.values():
+        named = mean_of_slots(scores[:, [READ_HEAD]].transpose(1, 2), slot_of, 1)[:, 0]
+        patches = named[..., 1:]
+        peak = patches.topk(5).values.mean(-1, keepdim=True)
+        total += (patches - peak).clamp(max=0.5).exp().mean(1)
+        odds.append(patches.logsumexp(-1) - named[..., 0])
+    return total / total.amax(1, keepdim=True), torch.cat(odds, 1).mean(1).sigmoid()
+
+
+def affinity(features: Float[Tensor, "b n 600"], reach: float = 5.0, sharpness: float = 12.0) -> Float[Tensor, "b n n"]:
+    """Steps of a random walk: to near patches with like features."""
+    side = round(features.shape[1] ** 0.5)
+    mid, top = features[..., :MID_CHANNELS], features[..., MID_CHANNELS : MID_CHANNELS + TOP_CHANNELS]
+    parts = [F.normalize(x - x.mean(1, keepdim=True), dim=-1) for x in (mid, top)]
+    joint = torch.cat(parts, -1) * 0.5**0.5
+    place = torch.stack(torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij"), -1).flatten(0, 1).float()
+    far = torch.cdist(place, place) > reach
+    steps = ((joint @ joint.mT - 1) * sharpness).exp().masked_fill(far, 0)
+    return steps / steps.sum(-1, keepdim=True)
+
+
+def compete(
+    maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]
+) -> Float[Tensor, "name n"]:
+    """Take from each map what a rival name claims more strongly."""
+    out = maps.clone()
+    for i in range(len(maps)):
+        others = np.flatnonzero(rivals[i])
+        if len(others):
+            strongest = maps[others].amax(0)
+            out[i] = maps[i] * (maps[i] / strongest.clamp_min(1e-6)).clamp(max=1) ** 2
+    return out
+
+
+def to_edges(coarse: Float[np.ndarray, " n"], crf: DenseCRF) -> Float[np.ndarray, " n"]:
+    """Draw a map to the photo's edges; what comes back is the share of each patch that is the thing."""
+    side = round(len(coarse) ** 0.5)
+    rise = torch.from_numpy((coarse - _LOW) / (_HIGH - _LOW)).clamp(0.03, 0.97).view(1, 1, side, side)
+    fine = F.interpolate(rise, (CRF_SIDE, CRF_SIDE), mode="bilinear")[0, 0].numpy()
+    q = crf.infer(probabilities=np.stack([1 - fine, fine]).astype(np.float32), iterations=4).q[1]
+    return F.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(q))[None], side).flatten().numpy()
+
+
+@torch.no_grad()
+def make_pseudo_maps(
+    teacher: Teacher,
+    batches: Batches,
+    writer: PromptWriter,
+    reader: PhotoReader,
+    rival: Bool[np.ndarray, "name name"],
+    photos: np.ndarray,
+    folder: Path,
+    *,
+    part: int,
+    seed: int,
+    batch: int = 8,
+) -> None:
+    """Fill the arrays for ``photos``; picks up where it was interrupted.
+
+    Args:
+        teacher: gives maps.
+        batches: features.
+        writer: names of photos.
+        reader: the photos.
+        rival: pairs of names that cannot be the same pixels.
+        photos: which ones.
+        folder: for the arrays.
+        part: number of this share of the work.
+        seed: of the choice of names.
+        batch: photos at once.
+    """
+    out = open_pseudo(folder, len(batches.trunk), batches.trunk.shape[1], write=True)
+    done_file = folder / f"{part}.done"
+    start = int(done_file.read_text()) if done_file.exists() else 0
+    for first in range(start, len(photos), batch):
+        now = photos[first : first + batch]
+        random = np.random.default_rng((seed, part, first))
+        chosen = [choose_names(writer, photo, random) for photo in now]
+        filled = [[*names, *[names[0] if names else 0] * (NAMES - len(names))] for names in chosen]
+        features = batches.load(now, augment=False).features
+        maps, sure = teacher(features, filled)
+        steps = affinity(features)
+        maps = (steps @ (steps @ maps.mT)).mT
+        maps = maps / maps.amax(-1, keepdim=True).clamp_min(1e-6)
+        for row, photo in enumerate(now):
+            names = chosen[row]
+            out.names[photo] = [*names, *[-1] * (NAMES - len(names))]
+            out.sure[photo] = sure[row].numpy()
+            if not names:
+                continue
+            mine = compete(maps[row, : len(names)], rival[np.ix_(names, names)]).numpy()
+            crf = DenseCRF(reader.square(int(photo), CRF_SIDE), pairwise=_TERMS)
+            for slot, coarse in enumerate(mine):
+                out.maps[photo, slot] = (to_edges(coarse, crf) * 255).round()
+        done_file.write_text(str(first + batch))
+        if first % (50 * batch) < batch:
+            log.info("pseudo-maps: %d of %d photos", first, len(photos))
+    for array in (out.maps, out.names, out.sure):
+        array.flush()
+
+
+class PseudoTargets:
+    """Pseudo-maps as the targets of a step."""
+
+    def __init__(self, pseudo: PseudoMaps, least: float = 0.005, most: float = 0.8) -> None:
+        """Read the arrays; maps that cover less than ``least`` or more than ``most`` of a photo are not used."""
+        self.maps, self.names = np.asarray(pseudo.maps), np.asarray(pseudo.names)
+        self.least, self.most = least, most
+
+    def __call__(
+        self, batch: Batch, prompts: Prompts
+    ) -> tuple[Float[Tensor, "p slot n"], Bool[Tensor, "p slot"], Bool[Tensor, "p slot"]]:
+        """Targets of the prompts' names, mirrored as the photos are, empty where patches are hidden.
+
+        Returns:
+            The targets, which names have one, and which names lost nearly all of their thing to hiding.
+        """
+        each = len(prompts.ids) // len(batch.photos)
+        side = round(batch.features.shape[1] ** 0.5)
+        maps = torch.from_numpy(self.maps[batch.photos].astype(np.float32) / 255)  # b 4 n
+        maps[batch.mirrored] = maps[batch.mirrored].unflatten(-1, (side, side)).flip(-1).flatten(-2)
+        share = maps.mean(-1)
+        good = (share > self.least) & (share < self.most) & (torch.from_numpy(self.names[batch.photos]) >= 0)
+        visible = maps * ~batch.hidden[:, None]
+        left = visible.sum(-1) / maps.sum(-1).clamp_min(1e-6)
+        names = torch.from_numpy(self.names[batch.photos].astype(np.int64)).repeat_interleave(each, 0)  # p 4
+        same = (prompts.names[:, :, None] == names[:, None]) & good.repeat_interleave(each, 0)[:, None]
+        same &= (prompts.names >= 0)[..., None] & prompts.present[..., None]
+        which = same.to(torch.int64).argmax(-1)  # p slot
+        target = visible.repeat_interleave(each, 0).gather(1, which[..., None].expand(-1, -1, maps.shape[-1]))
+        remains = left.repeat_interleave(each, 0).gather(1, which)
+        mapped = same.any(-1)
+        return target, mapped & (remains > 0.3), mapped & (remains < 0.12)
+
+
+class StudentTeacher:
+    """The model of the stage before and the first teacher together: their maps' mean."""
+
+    def __init__(self, model: Mini, pieces: list[list[int]], first: Teacher) -> None:
+        self.model, self.pieces, self.first = model, pieces, first
+
+    def __call__(self, features: Tensor, names: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """See :data:`Teacher`."""
+        rows = [self.pieces[name][:8] for photo in names for name in photo]
+        maps, sure = attention_of(self.model, features, rows)
+        shape = (len(names), -1)
+        first, _ = self.first(features, names)
+        return (2 * maps.unflatten(0, shape) + first) / 3, sure.unflatten(0, shape)

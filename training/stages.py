@@ -1,0 +1,156 @@
+"""The steps of the recipe, each from the files of the steps before to its own; each can be run again after a kill."""
+
+import logging
+import multiprocessing
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pnpovss.backbones.base import Recommended
+from training.cam import CamTeacher, train_cam
+from training.export import export
+from training.features import cache_features, load_trunk, open_features
+from training.fit import FitConfig, fit
+from training.labels import build_labels, rival_names
+from training.plot import plot_history
+from training.pseudo import PseudoTargets, StudentTeacher, Teacher, make_pseudo_maps, open_pseudo
+from training.semantics import cache_semantics, class_embeddings, open_semantics
+from training.start import initial_model
+from training.workspace import Workspace
+
+log = logging.getLogger(__name__)
+
+STAGES = ("start", "distill-1", "distill-2")
+
+
+def prepare(work: Workspace) -> None:
+    """Index the photos, build the vocabulary, embed the names of the classifier's classes."""
+    log.info("%d photos, %d names", len(work.photos), len(work.vocabulary.names))
+    path = work.cache / "class-embeddings.npz"
+    if not path.exists():
+        table, basis = class_embeddings(work.wordnet, work.classes)
+        np.savez(path, table=table, basis=basis)
+
+
+def features(work: Workspace, workers: int) -> None:
+    """Run the trunk and its classifier's head over all photos; then label them and fit the first teacher."""
+    open_features(work.cache, len(work.photos), work.side, write=True)
+    open_semantics(work.cache, len(work.photos), work.tokens, write=True)
+    in_parts(_features_part, work, workers)
+    labels = build_labels(
+        work.photos, work.vocabulary, work.wordnet, work.nouns, work.semantics.windows, work.semantics.pooled, seed=0
+    )
+    np.savez_compressed(work.cache / "labels.npz", labels=labels)
+    rows = np.flatnonzero(~work.validation)
+    weights, _ = train_cam(work.semantics.pooled[:, 0], labels, rows, seed=0)
+    np.save(work.cache / "cam.npy", weights)
+
+
+def _features_part(work: Workspace, part: int, parts: int) -> None:
+    device = torch.device(work.device)
+    rows = range(len(work.photos) * part // parts, len(work.photos) * (part + 1) // parts)
+    cache_features(work.reader, work.cache, work.side, rows, device=device)
+    cache_semantics(load_trunk(device), work.features, work.embeddings[0], work.cache, rows, device=device)
+
+
+def start(work: Workspace, config: FitConfig) -> None:
+    """Stage 1: presence alone teaches the model where to look."""
+    model = initial_model(work.vocabulary.names, *work.embeddings, work.moments).train()
+    rows, weights = work.trainable
+    chance = weights / weights.sum()
+    folder = work.cache / STAGES[0]
+    fit(
+        model,
+        work.batches(config),
+        work.writer(seed=config.seed),
+        lambda random, count: random.choice(rows, count, replace=False, p=chance),
+        folder,
+        config,
+    )
+    plot_history(folder / "log.csv")
+
+
+def distill(work: Workspace, config: FitConfig, round_: int, workers: int) -> None:
+    """Stages 2 and 3: pseudo-maps of the stage before teach attention and GradCAM where things end."""
+    rows, weights = work.trainable
+    maps = work.cache / f"pseudo-{round_}"
+    pseudo = open_pseudo(maps, len(work.photos), work.tokens**2, write=True)
+    if not (maps / "begun").exists():
+        pseudo.names[:] = -1
+        pseudo.names.flush()
+        (maps / "begun").touch()
+    np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
+    in_parts(_pseudo_part, work, workers, round_)
+    pseudo = open_pseudo(maps, len(work.photos), work.tokens**2, write=False)
+    chance = weights * (pseudo.names[rows] >= 0).any(1)
+    chance = chance / chance.sum()
+    folder = work.cache / STAGES[round_]
+    fit(
+        work.restore(work.cache / STAGES[round_ - 1] / "last.pt").train(),
+        work.batches(config),
+        work.writer(seed=config.seed + round_, mapped=np.asarray(pseudo.names)),
+        lambda random, count: random.choice(rows, count, replace=False, p=chance),
+        folder,
+        config,
+        PseudoTargets(pseudo),
+    )
+    plot_history(folder / "log.csv")
+
+
+def _pseudo_part(work: Workspace, part: int, parts: int, round_: int) -> None:
+    rows = work.trainable[0].copy()
+    np.random.default_rng(round_).shuffle(rows)
+    config = FitConfig()
+    writer = work.writer(seed=round_)
+    teacher: Teacher = CamTeacher(
+        load_trunk(torch.device("cpu")), np.load(work.cache / "cam.npy"), work.vocabulary.leaves
+    )
+    if round_ > 1:
+        model = work.restore(work.cache / STAGES[round_ - 1] / "last.pt").eval()
+        teacher = StudentTeacher(model, writer.pieces, teacher)
+    make_pseudo_maps(
+        teacher,
+        work.batches(config),
+        writer,
+        work.reader,
+        np.load(work.cache / "rivals.npy"),
+        rows[part::parts],
+        work.cache / f"pseudo-{round_}",
+        part=part,
+        seed=round_,
+    )
+
+
+def write(work: Workspace, out: Path, recommended: Recommended) -> None:
+    """Export the last stage that was run."""
+    last = next(stage for stage in reversed(STAGES) if (work.cache / stage / "last.pt").exists())
+    export(work.restore(work.cache / last / "last.pt"), out, recommended)
+
+
+def in_parts(task, work: Workspace, workers: int, *arguments: int) -> None:
+    """Run ``task(work, part, parts, ...)`` in as many single-threaded processes.
+
+    Raises:
+        RuntimeError: one of them failed.
+    """
+    if workers == 1:
+        task(work, 0, 1, *arguments)
+        return
+    fresh = (work.data, work.cache, work.wordnet_folder, work.side, work.device)
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_run_part, args=(task.__name__, fresh, part, workers, *arguments)) for part in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if failed := [p for p in processes if p.exitcode]:
+        raise RuntimeError(f"{len(failed)} of {workers} workers failed; see above, then run the same command again")
+
+
+def _run_part(name: str, fresh: tuple, part: int, parts: int, *arguments: int) -> None:
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    globals()[name](Workspace(*fresh), part, parts, *arguments)
