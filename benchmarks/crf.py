@@ -212,7 +212,7 @@ def speed(arguments: argparse.Namespace) -> None:
     lines = [
         "Wall seconds an image, set-up of the filters included, median over photos and rounds; the methods take turns",
         "on each photo, and the ratio is the median of the ratios within a turn. Peak memory: of a process that does",
-        "this once, beyond what it held with its inputs loaded. VOC photos, enlarged for larger cases, and the stand-in",
+        "this once, beyond what it held with its inputs loaded. VOC photos, enlarged for larger cases, and stand-in",
         f"score maps; settings {PRESET}.",
         "",
         "| case | method | seconds | times as fast | CPU seconds | peak memory, MiB | runs |",

@@ -100,6 +100,7 @@ def build_lattice(
     del found
     before, after = (np.full((dims + 1, size), size, dtype=np.int32) for _ in range(2))
     workers.run(build.link_neighbours, workers.even(size), keys, table, packing.steps, before, after)
+    del keys, table
     # Adams et al.'s constant for what splatting, blurring and slicing add up to.
     alpha = 1.0 / (1.0 + 2.0**-dims)
     norm = _inverse_root_of_sums(Lattice(points, weights, before, after, alpha), workers)
@@ -107,9 +108,9 @@ def build_lattice(
     return Lattice(points, weights, before, after, alpha * gain)
 
 
-# Bytes a lattice point takes while it is being numbered: keys and hash table of up to 4 slots a key, twice while they
-# grow; more than its neighbours take later.
-_PER_KEY = 64
+# Bytes a lattice point takes while it is numbered and linked: keys and hash table of up to 4 slots a key, once and a
+# half while they grow, or with its neighbours.
+_PER_KEY = 96
 
 
 def feature_range(
