@@ -56,18 +56,17 @@ def hardest(quality: PresenceQuality, dataset: Dataset, count: int = 5) -> str:
 
 
 def document(
-    arguments: argparse.Namespace, dataset: Dataset, rows: Sequence[tuple[str, PresenceQuality, float]], revision: str
+    arguments: argparse.Namespace, dataset: Dataset, rows: Sequence[tuple[str, PresenceQuality, float]], model: str
 ) -> str:
-    per_photo = sum(len(truth) for truth in rows[0][1]._truth) / len(dataset)
     scope = f"a subset of {len(dataset)} of {dataset.full} photos" if dataset.is_subset else f"{len(dataset)} photos"
     lines = [
-        f"# Which names are there? {arguments.dataset}, {arguments.model}",
+        f"# Which names are there? {arguments.dataset}",
         "",
         f"`python {shlex.join(sys.argv)}`",
         "",
         f"{date.today()}. {known_datasets()[arguments.dataset]}; **{scope}**, {len(dataset.space.names)} names, "
-        f"{per_photo:.2f} of them there a photo ({dataset.space.protocol} protocol). Model {arguments.model}, revision "
-        f"{revision}. {platform.machine()}, other work on the machine, so times are rough.",
+        f"{rows[0][1].mean_there:.2f} of them there a photo ({dataset.space.protocol} protocol). {model}. "
+        f"{platform.machine()}, other work on the machine, so times are rough.",
         "",
         "Precision and recall are of all decisions together, AP is the mean over the names that occur [%]. The rules",
         "are the filters' own defaults or as given; none was chosen on these photos.",
@@ -99,7 +98,8 @@ def main() -> None:
         presence = make_presence(spec, backbone=backbone, config=config)
         rows.append((presence.key, *measure(presence, dataset, truths)))
         print("\n".join(table(rows[-1:])[-1:]), presence.report(), flush=True)
-    text = document(arguments, dataset, rows, str(segmenter.backbone.revision) if segmenter else "none")
+    asked = f"Model {arguments.model}, revision {segmenter.backbone.revision}" if segmenter else "No model was asked"
+    text = document(arguments, dataset, rows, asked)
     print(text)
     if arguments.out:
         arguments.out.write_text(text)

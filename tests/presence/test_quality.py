@@ -16,6 +16,7 @@ def test_by_hand():
     assert quality.precision == pytest.approx(2 / 3)
     assert quality.recall == pytest.approx(2 / 3)
     assert quality.mean_kept == 1.5
+    assert quality.mean_there == 1.5
     # Name 0: first. Name 1: second of two. Name 2: first.
     assert quality.average_precisions == pytest.approx((1, 0.5, 1))
     assert quality.as_dict() == pytest.approx(

@@ -53,6 +53,11 @@ class PresenceQuality:
         return _ratio(sum(map(len, self._kept)), len(self))
 
     @property
+    def mean_there(self) -> float:
+        """Names that are there a photo."""
+        return _ratio(sum(map(len, self._truth)), len(self))
+
+    @property
     def average_precisions(self) -> tuple[float, ...]:
         """One a name, NaN for names that no photo holds."""
         if not self._scores:
