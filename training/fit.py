@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.text import CLS_ID, CROSS_HEADS, SEP_ID
 from training.forward import Looked, by_prompt, look, mean_of_slots
-from training.losses import contrastive, presence_by_attention, presence_by_state, rising, spread, toward
+from training.losses import amount, contrastive, presence_by_attention, presence_by_state, rising, spread, toward
 from training.minilm import pad
 from training.prompts import PREFIX_IDS, SLOTS, Prompts, PromptWriter, without
 
@@ -45,6 +45,7 @@ class FitConfig:
         look: weight of the loss on attention against pseudo-maps.
         gradcam: weight of the loss on GradCAM maps against pseudo-maps.
         rising: weight of the loss on negative gradients at things.
+        amount: weight of the loss on how much a GradCAM map sums to.
         texts: names in the contrastive loss of a step.
         bf16: whether matrices are multiplied in bfloat16.
         device: where it computes.
@@ -64,6 +65,7 @@ class FitConfig:
     look: float = 0.5
     gradcam: float = 0.5
     rising: float = 0.5
+    amount: float = 0.3
     texts: int = 48
     bf16: bool = False
     device: str = "cpu"
@@ -256,12 +258,16 @@ def map_losses(
         return mean_of_slots(values[:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:][exists]
 
     wanted = target[exists]
+    named = prompts.names >= 0
+    positive = mean_of_slots((F.relu(gradient) * probs)[:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:]
+    total = config.amount * amount(positive.sum(-1)[named], prompts.present[named])
     if not bool(exists.any()):
-        return {}
+        return {"amount": total}
     return {
+        "amount": total,
         "look": config.look * toward(of_names(probs), wanted),
         "look_below": 0.5 * config.look * toward(of_names(seen.probs[READ_LAYER - 1]), wanted),
-        "gradcam": config.gradcam * toward(of_names(F.relu(gradient) * probs), wanted),
+        "gradcam": config.gradcam * toward(positive[exists], wanted),
         "rising": config.rising * rising(of_names(gradient), wanted),
     }
 

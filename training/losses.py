@@ -81,3 +81,12 @@ def rising(gradients: Float[Tensor, "m n"], target: Float[Tensor, "m n"]) -> Flo
     weighted = gradients.float() * target
     negative = F.relu(-weighted).sum(-1)
     return (negative / weighted.abs().sum(-1).clamp_min(1e-9)).mean()
+
+
+def amount(totals: Float[Tensor, " m"], there: Bool[Tensor, " m"]) -> Float[Tensor, ""]:
+    """A GradCAM map of a thing that is there sums to one or more, of one that is not there to nothing.
+
+    Salience Dropout sums maps over passes as they are: a pass in which the thing is blanked must add little.
+    """
+    short, stray = F.relu(1 - totals[there]), totals[~there].clamp(max=2)
+    return (short.sum() + stray.sum()) / max(1, len(totals))

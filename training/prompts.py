@@ -90,6 +90,7 @@ class PromptWriter:
         self.random = np.random.default_rng(seed)
         positive = (labels > 0).astype(np.float32)
         counts = positive.sum(0)
+        self.commonness = np.maximum(counts, 1)
         self._commonness = np.sqrt(counts) * np.sqrt(weights)
         together = positive.T @ positive
         self._companions = together / np.maximum(counts, 1)[:, None]
@@ -136,11 +137,10 @@ class PromptWriter:
             weight = self._commonness[away]
             if len(here) and self.random.random() < 0.5:
                 weight = weight * self._companions[self.random.choice(here)][away]
-            total = weight.sum()
-            if total <= 0:
-                weight, total = self._commonness[away], self._commonness[away].sum()
-            if total > 0:
-                chosen.append((int(self.random.choice(away, p=weight / total)), False))
+            if not weight.any():
+                weight = np.ones(len(away))
+            if len(away):
+                chosen.append((int(self.random.choice(away, p=weight / weight.sum())), False))
         chosen = list(dict(chosen).items())
         self.random.shuffle(chosen)
         return [], chosen, all(there for _, there in chosen)

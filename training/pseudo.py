@@ -31,7 +31,7 @@ NAMES = 4
 """Most names of a photo that get a map."""
 CRF_SIDE = 60
 _TERMS = [Gaussian(sxy=1.0, compat=2), Bilateral(sxy=9, srgb=7, compat=5)]
-_LOW, _HIGH = 0.10, 0.60
+_LOW, _HIGH = 0.10, 0.50
 """Parts of a map's height that count as surely not, and surely, the thing."""
 
 
@@ -69,9 +69,9 @@ def open_pseudo(folder: Path, count: int, patches: int, *, write: bool) -> Pseud
 
 
 def choose_names(writer: PromptWriter, photo: int, random: np.random.Generator) -> list[int]:
-    """Some of the names that a photo shows, the readily drawn ones first."""
+    """Some of the names that a photo shows; familiar ones rather than strange ones, however common."""
     here = np.flatnonzero(writer.labels[photo] > 0)
-    weight = writer.weights[here]
+    weight = writer.weights[here] * writer.commonness[here] ** 0.25
     return list(random.choice(here, min(NAMES, len(here)), replace=False, p=weight / weight.sum())) if len(here) else []
 
 

@@ -1,0 +1,218 @@
+"""The parts of the recipe that are arithmetic, on inputs small enough to work out by hand."""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pnpovss.backbones.base import ImageFeatures
+from pnpovss.backbones.cross_attention import TextSide, match_prompts
+from pnpovss.backbones.mini.model import Mini
+from pnpovss.structures import TextTokens
+from training.fit import Batch, FitConfig, _schedule, to_device
+from training.forward import by_prompt, look, mean_of_slots
+from training.labels import class_labels
+from training.losses import contrastive, presence_by_attention, rising, spread, toward
+from training.prompts import PromptWriter, without
+from training.pseudo import PseudoTargets, compete
+from training.vocabulary import Vocabulary, held_out
+from training.wordnet import WordNet
+
+DATA = """\
+  1 a licence line
+00000001 03 n 01 animal 0 000 | a living thing
+00000002 05 n 02 dog 0 domestic_dog 0 001 @ 00000001 n 0000 | a pet
+00000003 05 n 01 beagle 0 001 @ 00000002 n 0000 | a hound
+"""
+INDEX = """\
+  1 a licence line
+animal n 1 1 ~ 1 1 00000001
+beagle n 1 1 @ 1 0 00000003
+dog n 1 2 @ ~ 1 1 00000002
+"""
+
+
+@pytest.fixture
+def wordnet(tmp_path: Path) -> WordNet:
+    (tmp_path / "data.noun").write_text(DATA)
+    (tmp_path / "index.noun").write_text(INDEX)
+    (tmp_path / "noun.exc").write_text("")
+    return WordNet(tmp_path)
+
+
+def test_wordnet_gives_ancestors_lemmas_and_singulars(wordnet: WordNet):
+    assert wordnet.ancestors(3) == {1, 2, 3}
+    assert wordnet.synsets[2].lemmas == ("dog", "domestic dog")
+    assert wordnet.singular("beagles") == "beagle"
+    assert wordnet.singular("walks") is None
+    assert wordnet.familiar == {"animal", "dog"}
+
+
+def test_wordnet_missing_says_where_to_get_it(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="wordnet-base"):
+        WordNet(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(("text", "out"), [("a red helicopter", True), ("Butterflies.", True), ("a camera bag", True), ("a dog", False)])
+def test_held_out_words_are_known_in_any_form(text: str, out: bool):
+    assert held_out(text) is out
+
+
+def test_probabilities_of_classes_sum_to_their_common_name():
+    vocabulary = Vocabulary(["dog", "grass", "pug"], [(0, 1), (), (1,)], [frozenset()] * 3, [False] * 3)
+    windows = np.zeros((1, 2, 1000), np.float32)
+    windows[0, 1, :2] = 0.3  # neither breed is sure, the dog is
+    labels, scores = class_labels(vocabulary, windows)
+    np.testing.assert_allclose(scores[0], [0.6, 0, 0.3], rtol=1e-6)
+    assert labels[0].tolist() == [1, 0, 0]
+
+
+def writer(**kwargs: object) -> PromptWriter:
+    labels = np.array([[1, 1, -1, -1, 0]], np.int8)
+    return PromptWriter(["cat", "sofa", "dog", "bus", "tree"], labels, np.ones(5), {}, seed=0, **kwargs)  # type: ignore[arg-type]
+
+
+def test_prompts_match_exactly_when_all_their_names_are_present():
+    drawn = writer().draw([0] * 50)
+    named = drawn.names >= 0
+    assert named.any(1).all()
+    assert (drawn.present[named] == (drawn.names[named] <= 1)).all()
+    assert not (drawn.names == 4).any()  # nobody knows about the tree
+    assert (drawn.matches == (drawn.present | ~named).all(1)).all()
+    assert drawn.matches.any()
+    assert not drawn.matches.all()
+
+
+def test_every_name_of_a_prompt_has_its_tokens():
+    drawn = writer().draw([0] * 20)
+    for row in range(len(drawn.ids)):
+        slots = set(drawn.slot_of[row].tolist()) - {-1}
+        assert slots == set(range(int((drawn.names[row] >= 0).sum())))
+    assert (drawn.slot_of[~drawn.mask] == -1).all()
+
+
+def test_hidden_things_become_absent():
+    drawn = writer().draw([0] * 4)
+    gone = torch.zeros_like(drawn.present)
+    gone[0, 0] = True
+    after = without(drawn, gone)
+    assert not after.present[0, 0]
+    assert not after.matches[0]
+    assert torch.equal(after.present[1:], drawn.present[1:])
+
+
+def test_the_mean_of_a_name_is_over_its_tokens():
+    values = torch.tensor([[[1.0], [3.0], [5.0], [9.0]]])
+    slots = torch.tensor([[-1, 0, 0, 2]])
+    assert mean_of_slots(values, slots, 3).squeeze(-1).tolist() == [[4.0, 0.0, 9.0]]
+
+
+def test_maps_side_by_side_become_one_a_prompt():
+    maps = torch.arange(2 * 1 * 6 * 1).view(2, 1, 6, 1)  # two images, three prompts each of two tokens
+    assert by_prompt(maps, 6)[:, 0, :, 0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
+
+
+def test_presence_by_attention_is_low_when_looking_where_it_should():
+    scores = torch.full((2, 1, 1, 3), -5.0)
+    scores[0, 0, 0, 1] = 5.0  # looks at a patch
+    scores[1, 0, 0, 0] = 5.0  # looks at the global token
+    slots, named = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
+    right = presence_by_attention(scores, slots, named, torch.tensor([[True], [False]]))
+    wrong = presence_by_attention(scores, slots, named, torch.tensor([[False], [True]]))
+    assert float(right) < 0.001 < 5 < float(wrong)
+
+
+def test_a_map_equal_to_its_target_has_no_loss():
+    target = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
+    assert float(toward(3 * target, target)) == pytest.approx(0, abs=1e-3)
+    assert float(toward(torch.tensor([[1.0, 0, 0, 0]]), target)) > 1
+    assert float(toward(torch.ones(1, 4), target)) == pytest.approx(np.log(2), abs=1e-3)
+
+
+def test_falling_gradients_at_a_thing_cost():
+    target = torch.tensor([[1.0, 1.0, 0.0]])
+    assert float(rising(torch.tensor([[2.0, 3.0, -9.0]]), target)) == 0
+    assert float(rising(torch.tensor([[2.0, -6.0, 0.0]]), target)) == pytest.approx(0.75)
+
+
+def test_attention_on_one_patch_is_penalised_and_on_many_is_not():
+    chosen = torch.ones(1, 1, dtype=torch.bool)
+    one, many = torch.zeros(1, 1, 100), torch.zeros(1, 1, 100)
+    one[..., 0], many[..., :20] = 1, 1 / 20
+    assert float(spread(one, chosen)) == pytest.approx(np.log(15), rel=1e-3)
+    assert float(spread(many, chosen)) == 0
+
+
+def test_the_contrastive_loss_leaves_out_what_is_not_known():
+    similarity, zero = torch.tensor([[1.0, -1.0, 1.0]]), torch.tensor(0.0)
+    loss = contrastive(similarity, torch.tensor([[1.0, -1.0, 0.0]]), torch.tensor(10.0), zero)
+    assert float(loss) < 1e-3
+
+
+def test_a_stronger_rival_takes_what_is_not_shared():
+    maps = torch.tensor([[1.0, 0.5, 0.2], [0.1, 1.0, 0.2]])
+    taken = compete(maps, np.array([[False, True], [True, False]]))
+    torch.testing.assert_close(taken, torch.tensor([[1.0, 0.125, 0.2], [0.001, 1.0, 0.2]]))
+    torch.testing.assert_close(compete(maps, np.zeros((2, 2), bool)), maps)
+
+
+class Arrays:
+    maps = np.zeros((1, 4, 4), np.uint8)
+    names = np.full((1, 4), -1, np.int16)
+
+
+def test_targets_are_mirrored_with_their_photo_and_gone_when_hidden():
+    arrays = Arrays()
+    arrays.maps[0, 0] = [255, 0, 255, 0]  # the left half of 2 x 2 patches
+    arrays.names[0, 0] = 1
+    drawn = writer().draw([0])
+    hidden = torch.zeros(1, 4, dtype=torch.bool)
+    targets = PseudoTargets(arrays)  # type: ignore[arg-type]
+    target, exists, gone = targets(Batch(np.array([0]), torch.zeros(1, 4, 600), np.array([True]), hidden), drawn)
+    assert torch.equal(exists, drawn.names == 1)
+    assert exists.any()
+    assert target[exists].unique(dim=0).tolist() == [[0, 1, 0, 1]]
+    assert not gone.any()
+    hidden = torch.tensor([[False, True, False, True]])
+    _, exists, gone = targets(Batch(np.array([0]), torch.zeros(1, 4, 600), np.array([True]), hidden), drawn)
+    assert not exists.any()
+    assert torch.equal(gone, drawn.names == 1)
+
+
+def test_the_rate_rises_then_falls():
+    config = FitConfig(steps=100, warmup=10)
+    rates = [_schedule(step, config) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert max(rates) == pytest.approx(1.0)
+    assert rates[-1] < 0.03
+    assert to_device((torch.ones(1), None), "cpu")[1] is None
+
+
+def test_training_and_inference_see_the_same():
+    torch.manual_seed(0)
+    model = Mini().eval()
+    tokens = torch.randn(1, 10, 384)
+    ids = torch.tensor([[1, 2000, 3000, 102], [1, 4000, 102, 0]])
+    seen = look(model.text, tokens, ids, ids != 0)
+    logits = model.itm_head(seen.hidden[:, 0])
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), seen.raw[4])
+    text = TextSide(
+        embed=model.text.embeddings, layers=list(model.text.encoder.layer), head=model.itm_head, pad_id=0, max_tokens=128
+    )
+    rows = [tuple(row[row != 0].tolist()) for row in ids]
+    prompts = [TextTokens(row, ("x",) * len(row), ((0, 0),) * len(row)) for row in rows]
+    match = match_prompts(text, ImageFeatures(tokens, (3, 3), 1), prompts, image_index=[0, 0], layers=[4])
+    assert match.attention is not None
+    assert match.attention.grads is not None
+    torch.testing.assert_close(match.logits, logits.detach(), atol=1e-5, rtol=1e-4)
+    ours = by_prompt(gradient, 2)[:, :, :, 1:].unflatten(-1, (3, 3))
+    torch.testing.assert_close(match.attention.grads[0, 0], ours[0].detach(), atol=1e-6, rtol=1e-4)
+
+
+def test_nouns_are_counted_by_caption(wordnet: WordNet):
+    from training.captions import photo_nouns
+
+    counted = photo_nouns({"a.jpg": ["A beagle and two dogs .", "A dog runs ."]}, wordnet)
+    assert counted == {"a.jpg": Counter({"dog": 2, "beagle": 1})}
