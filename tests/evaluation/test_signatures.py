@@ -85,7 +85,7 @@ def test_a_sound_result_is_not_suspected():
 
 def test_a_mask_over_the_whole_photo():
     [line] = looks_like(segment({"cat": np.ones((8, 8)).tolist()}, ["cat"]))
-    assert line.startswith("over-segmentation: 'cat' covers 100% of the photo")
+    assert line.startswith("looks like over-segmentation: 'cat' covers 100% of the photo")
     assert "--set threshold" in line
 
 
@@ -98,13 +98,13 @@ def test_heat_beyond_the_mask():
     heat = np.full((8, 8), 0.3, np.float32)
     heat[2:4, 2:4] = 1.0
     [line] = looks_like(segment({"cat": heat.tolist()}, ["cat"], threshold=0.5))
-    assert line.startswith("under-segmentation: the model looks beyond the mask of 'cat'")
+    assert line.startswith("looks like under-segmentation: the model looks beyond the mask of 'cat'")
 
 
 def test_names_that_light_up_the_same_places():
     same = grid((slice(1, 5), slice(1, 5)))
     lines = looks_like(segment({"cat": same, "dog": same}, ["cat", "dog"]))
-    assert any(line.startswith("confusion: 'cat' and 'dog' light up the same places") for line in lines)
+    assert any(line.startswith("looks like confusion: 'cat' and 'dog' light up the same places") for line in lines)
 
 
 def test_an_outline_with_teeth():
@@ -114,4 +114,4 @@ def test_an_outline_with_teeth():
         ragged |= box(30, column, 60, column + 2, side=160)
     labels = ragged.astype(np.uint8)
     broken = type(result)(**{**{f: getattr(result, f) for f in result.__dataclass_fields__}, "labels": labels})
-    assert any(line.startswith("jagged outline of 'cat'") for line in looks_like(broken))
+    assert any(line.startswith("looks jagged: the outline of 'cat'") for line in looks_like(broken))

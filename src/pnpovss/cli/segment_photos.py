@@ -15,6 +15,7 @@ from pnpovss.cli import results as writing
 from pnpovss.cli.presence import narrow
 from pnpovss.cli.terminal import one_line, say
 from pnpovss.errors import NamesError
+from pnpovss.evaluation.signatures import looks_like
 from pnpovss.images import MAX_PIXELS, load_image
 from pnpovss.structures import Name, Segmentation
 from pnpovss.writing import write_all
@@ -81,6 +82,8 @@ def segment_photos(
                 records.append(record)
                 say(results, str(photo), "bold")
                 results.print(writing.table(result))
+                for line in looks_like(result):
+                    say(results, line, "yellow")
                 say(results, str(job.out / record["files"]["overlay"]), "dim")
             progress.advance(bar)
     return records, failures

@@ -27,8 +27,9 @@ th:first-child,td:first-child,td.text,th.text{text-align:left}caption{text-align
 svg{max-width:100%;height:auto;font-size:12px;display:block}svg.bars{width:760px}svg.spread{width:700px}
 .grid{stroke:#e4e4e7}.tick{fill:#555;font-size:11px}.note{color:#555;font-size:13px}
 .legend span{margin-right:18px}.legend i,.key i{display:inline-block;width:11px;height:11px;margin-right:5px;
-border-radius:2px}.photos{display:flex;flex-wrap:wrap;gap:18px}figure{margin:0;max-width:690px}
-figure img{height:150px;width:auto;margin-right:6px;border-radius:3px;vertical-align:top}
+border-radius:2px}.photos{display:flex;flex-wrap:wrap;gap:18px}figure{margin:0;width:540px}
+.trio{display:flex;gap:6px}.trio img{flex:1 1 0;min-width:0;object-fit:contain;object-position:top left;
+max-height:240px;border-radius:3px}
 figcaption{font-size:13px}.key span{margin-right:12px}details{margin:10px 0}pre{background:#f5f5f7;padding:12px;
 overflow-x:auto;font-size:12px}
 """
@@ -170,7 +171,7 @@ def _figure(run: Run, key: str, caption: str) -> str:
         for i, label in enumerate(shown)
     )
     return (
-        f"<figure>{there}{pictures}<figcaption><b>{escape(key)}</b> {escape(caption)} "
+        f"<figure><div class='trio'>{there}{pictures}</div><figcaption><b>{escape(key)}</b> {escape(caption)} "
         f"<span class='key'>{names}</span></figcaption></figure>"
     )
 

@@ -256,13 +256,13 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the source tree, "+changes" where files differ from it; None for an installed package."""
-    here = Path(__file__).resolve().parent
+    """The commit of the source tree, "+changes" where the package differs from it; None for an installed package."""
+    here = Path(__file__).resolve().parents[1]
     if "site-packages" in here.parts:
         return None
     try:
         commit = _git(here, "rev-parse", "HEAD")
-        changed = _git(here, "status", "--porcelain", "--untracked-files=no", ".")
+        changed = _git(here, "status", "--porcelain", ".")
     except (OSError, subprocess.SubprocessError):
         return None  # no git, or no repository: provenance is the version alone
     return commit + ("+changes" if changed else "")

@@ -138,11 +138,15 @@ def looks_like(segmentation: Segmentation) -> list[str]:
             lines.append(f"{name.text!r} was hardly found anywhere: {_ADVICE['nothing']}")
             continue
         if share > SPILLS and (several or segmentation.has_background):
-            lines.append(f"over-segmentation: {name.text!r} covers {share:.0%} of the photo; {_ADVICE['over']}")
+            lines.append(
+                f"looks like over-segmentation: {name.text!r} covers {share:.0%} of the photo; {_ADVICE['over']}"
+            )
         elif _covered(segmentation.heatmap(name.text), mask) < UNCOVERED:
-            lines.append(f"under-segmentation: the model looks beyond the mask of {name.text!r}; {_ADVICE['under']}")
+            lines.append(
+                f"looks like under-segmentation: the model looks beyond the mask of {name.text!r}; {_ADVICE['under']}"
+            )
         if roughness(mask) > ROUGH:
-            lines.append(f"jagged outline of {name.text!r}: {_ADVICE['jagged']}")
+            lines.append(f"looks jagged: the outline of {name.text!r}; {_ADVICE['jagged']}")
         elif (pieces := parts(mask)) > PIECES:
             lines.append(f"{name.text!r} is in {pieces} pieces: {_ADVICE['fragments']}")
     return lines + _alike(segmentation)
@@ -161,7 +165,7 @@ def _alike(segmentation: Segmentation) -> list[str]:
     unit = maps / np.where(norms > 0, norms, 1)
     texts = [name.text for name in segmentation.names]
     return [
-        f"confusion: {texts[i]!r} and {texts[j]!r} light up the same places; {_ADVICE['confusion']}"
+        f"looks like confusion: {texts[i]!r} and {texts[j]!r} light up the same places; {_ADVICE['confusion']}"
         for i in range(len(texts))
         for j in range(i + 1, len(texts))
         if unit[i] @ unit[j] > ALIKE
