@@ -33,15 +33,17 @@ class _Frozen(BaseModel):
 class DropoutSettings(_Frozen):
     """Salience Dropout (paper section 3.3): blank the most salient patches, look again, sum what is found."""
 
-    passes: int = Field(4, ge=1, le=100, description="looks at the image; 1 is plain GradCAM")
+    passes: int = Field(default=4, ge=1, le=100, description="looks at the image; 1 is plain GradCAM")
     drop: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.5, description="dropped a pass: a fraction of the remaining patches, or a count"
+        default=0.5, description="dropped a pass: a fraction of the remaining patches, or a count"
     )
     ranking: Literal["names", "tokens"] = Field(
-        "names",
+        default="names",
         description="what is summed to rank patches: names, or their tokens (long words then count more)",
     )
-    weights: tuple[float, ...] | None = Field(None, description="weight of each pass in the sum; all 1 when not given")
+    weights: tuple[float, ...] | None = Field(
+        default=None, description="weight of each pass in the sum; all 1 when not given"
+    )
 
     @model_validator(mode="after")
     def _one_weight_a_pass(self) -> "DropoutSettings":
@@ -58,27 +60,31 @@ class DropoutSettings(_Frozen):
 class BlurSettings(_Frozen):
     """Gaussian blur of the score maps."""
 
-    sigma: float = Field(0.05, gt=0, le=1, description="standard deviation, as a fraction of the longer image side")
+    sigma: float = Field(
+        default=0.05, gt=0, le=1, description="standard deviation, as a fraction of the longer image side"
+    )
 
 
 class CrfSettings(_Frozen):
     """Dense CRF (Krähenbühl and Koltun 2011) with one spatial and one bilateral term, Potts compatibility."""
 
-    gaussian_sxy: float = Field(3, gt=0, description="width of the spatial term [px]")
-    gaussian_compat: float = Field(7, ge=0, description="weight of the spatial term")
-    bilateral_sxy: float = Field(50, gt=0, description="spatial width of the bilateral term [px]")
-    bilateral_srgb: float = Field(5, gt=0, description="colour width of the bilateral term [0-255 levels]")
-    bilateral_compat: float = Field(10, ge=0, description="weight of the bilateral term")
-    iterations: int = Field(10, ge=1, le=1000, description="mean-field iterations")
+    gaussian_sxy: float = Field(default=3, gt=0, description="width of the spatial term [px]")
+    gaussian_compat: float = Field(default=7, ge=0, description="weight of the spatial term")
+    bilateral_sxy: float = Field(default=50, gt=0, description="spatial width of the bilateral term [px]")
+    bilateral_srgb: float = Field(default=5, gt=0, description="colour width of the bilateral term [0-255 levels]")
+    bilateral_compat: float = Field(default=10, ge=0, description="weight of the bilateral term")
+    iterations: int = Field(default=10, ge=1, le=1000, description="mean-field iterations")
 
 
 class Background(_Frozen):
     """When a pixel may be none of the names: it is background where every name's score is 0."""
 
     policy: Literal["always", "never", "fewer_than"] = Field(
-        "always", description="always, never, or by count of names"
+        default="always", description="always, never, or by count of names"
     )
-    count: int = Field(3, ge=1, description="with fewer_than: there is a background only with fewer names than this")
+    count: int = Field(
+        default=3, ge=1, description="with fewer_than: there is a background only with fewer names than this"
+    )
 
     def applies(self, names: int) -> bool:
         """Whether an image with so many names has a background."""
@@ -88,19 +94,19 @@ class Background(_Frozen):
 class Config(_Frozen):
     """The whole method's settings. None turns a step off; layer, head and image_size None means the model's own."""
 
-    layer: int | None = Field(None, ge=0, description="0-based text layer whose cross-attention is read")
-    head: int | None = Field(None, ge=0, description="0-based head of that layer")
-    image_size: int | None = Field(None, ge=16, le=4096, description="side the image is resized to [px]")
-    keep_aspect: bool = Field(False, description="keep the image's proportions instead of a square input")
-    squash_names: bool = Field(False, description='write "potted plant" as one word, "pottedplant"')
-    gradcam: bool = Field(True, description="weigh attention by the positive gradient of the match logit")
-    dropout: DropoutSettings | None = Field(DropoutSettings(), description="Salience Dropout")
+    layer: int | None = Field(default=None, ge=0, description="0-based text layer whose cross-attention is read")
+    head: int | None = Field(default=None, ge=0, description="0-based head of that layer")
+    image_size: int | None = Field(default=None, ge=16, le=4096, description="side the image is resized to [px]")
+    keep_aspect: bool = Field(default=False, description="keep the image's proportions instead of a square input")
+    squash_names: bool = Field(default=False, description='write "potted plant" as one word, "pottedplant"')
+    gradcam: bool = Field(default=True, description="weigh attention by the positive gradient of the match logit")
+    dropout: DropoutSettings | None = Field(default=DropoutSettings(), description="Salience Dropout")
     threshold: float | None = Field(
-        0.15, ge=0, lt=1, description="patch scores below this part of their name's range become 0"
+        default=0.15, ge=0, lt=1, description="patch scores below this part of their name's range become 0"
     )
-    background: Background = Field(Background(), description="when a pixel may be none of the names")
-    blur: BlurSettings | None = Field(BlurSettings(), description="Gaussian blur of the score maps")
-    crf: CrfSettings | None = Field(CrfSettings(), description="Dense CRF")
+    background: Background = Field(default=Background(), description="when a pixel may be none of the names")
+    blur: BlurSettings | None = Field(default=BlurSettings(), description="Gaussian blur of the score maps")
+    crf: CrfSettings | None = Field(default=CrfSettings(), description="Dense CRF")
 
     @classmethod
     def preset(cls, name: str, overrides: Mapping[str, Any] | None = None) -> "Config":
