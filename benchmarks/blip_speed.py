@@ -165,13 +165,14 @@ def report(runs: dict[str, list[dict[str, float]]], found: dict[str, np.ndarray]
         [
             "# BLIP large on a CPU",
             "",
-            f"`{command}`, {date.today().isoformat()}, torch {torch.__version__}, {threads} thread(s)  ",
+            f"`{command}`, {date.today().isoformat()}, torch {torch.__version__}, {threads} thread(s), "
+            f"load average {os.getloadavg()[2]:.1f} on {os.cpu_count()} cores  ",
             f"CPU: {cpu()}  ",
             f"GFLOP/s of a linear layer (442 x 1024 x 4096) on it: {rates}",
             "",
             f"Random weights of BLIP large's sizes, 336 px, one image, names {', '.join(NAMES)}; preset `authors`:",
             "four passes, ten patches dropped after each. CPU seconds (`time.process_time`) of the saliency half of",
-            f"the method (`Segmenter.explain`), median of {len(runs['baseline'])} rounds, each variant in a process of",
+            f"the method (`Segmenter.explain`), rounds: {len(runs['baseline'])}, medians; each variant in a process of",
             "its own, taking turns; the ratio is the median of the rounds' ratios. Peak memory is its largest",
             "resident set, loading included. The baseline (`benchmarks/authors_baseline.py`) does what the released",
             "code does; its backward pass, image side included, counts in the second column.",
