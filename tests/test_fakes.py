@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from pnpovss.backbones.base import Backbone
 from fakes import PADDING, FakeBackbone, colour_backbone
+from pnpovss.backbones.base import Backbone
 
 
 def test_it_is_a_backbone():

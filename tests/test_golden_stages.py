@@ -5,6 +5,7 @@ model computes is compared in tests/backbones. Where this package differs on pur
 """
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def close(ours: np.ndarray, theirs: np.ndarray) -> bool:
 def spans(image: int) -> list[range]:
     """The tokens of each name, after "a picture of"."""
     starts = np.cumsum([3, *(PIECES.get(name, 1) for name in names[image])])
-    return [range(start, end) for start, end in zip(starts[:-1], starts[1:], strict=True)]
+    return [range(start, end) for start, end in pairwise(starts)]
 
 
 @pytest.mark.parametrize("image", IMAGES)

@@ -1,6 +1,6 @@
 import pytest
-from fakes import FakeBackbone
 
+from fakes import FakeBackbone
 from pnpovss.errors import NamesError
 from pnpovss.prompts import build_prompts, parse_names
 from pnpovss.structures import Name, TextTokens

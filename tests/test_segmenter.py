@@ -3,9 +3,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fakes import FakeBackbone, colour_backbone, fake_spec
 from PIL import Image
 
+from fakes import FakeBackbone, colour_backbone, fake_spec
 from pnpovss.backbones import base
 from pnpovss.config import Config
 from pnpovss.errors import ConfigError, ImageError, NamesError, UnknownModelError
