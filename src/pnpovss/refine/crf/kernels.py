@@ -30,13 +30,15 @@ __all__ = ["LANES", "PADDING", "WIDE", "Kernels", "blocks_to_maps", "kernels_for
 LANES = (4, 8, 16)
 # Labels that softmax takes at once, of as many pixels as that makes; pixels are padded to a multiple of WIDE / 4.
 WIDE = 16
+# Rows that are sliced before they are normalised.
+_TILE = 16
 # Log-probability of the labels that fill up the last register: exp of it is 0.
 PADDING = np.float32(-1e30)
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """Functions of flat float32 arrays; the last two arguments are always the rows to do.
+    """Functions of float32 arrays; the last two arguments are always the rows to do.
 
     Attributes:
         lanes: labels per register.
@@ -44,7 +46,7 @@ class Kernels:
         merge: sums what several threads have splatted.
         blur: one axis of the blur.
         slice: given the number of corners: collects lattice points' values for pixels.
-        softmax: log-probabilities to probabilities.
+        update: given the corners of two lattices, 0 for none: slice of both, and softmax.
     """
 
     lanes: int
@@ -52,7 +54,7 @@ class Kernels:
     merge: Any
     blur: Any
     slice: Callable[[int], Any]
-    softmax: Any
+    update: Callable[[int, int], Any]
 
 
 def lanes_for(labels: int) -> int:
@@ -95,22 +97,44 @@ def kernels_for(lanes: int) -> Kernels:
             right = load(lattice, np.int64(after[v]) * lanes, lanes)
             store(blurred, v * lanes, blur3(load(lattice, v * lanes, lanes), left, right))
 
-    def softmax(values, stride, first, last):
-        """Over the labels of values (block, pixel, lane), in place; blocks are `stride` apart, rows are of WIDE."""
-        for row in range(first, last):
-            at = row * WIDE
-            top = load(values, at, WIDE)
-            for start in range(at + stride, values.size, stride):
-                top = larger(top, load(values, start, WIDE))
-            top = group_maximum(top, lanes)
-            sum_ = zero(WIDE)
-            for start in range(at, values.size, stride):
-                powers = exp(subtract(load(values, start, WIDE), top))
-                store(values, start, powers)
-                sum_ = add(sum_, powers)
-            inverse = divide(load(_ONES, 0, WIDE), group_total(sum_, lanes))
-            for start in range(at, values.size, stride):
-                store(values, start, multiply(load(values, start, WIDE), inverse))
+    @cache
+    def update_kernel(corners, others):
+        def update(values, start, stride, lattice, points, weights, lattice2, points2, weights2, first, last):
+            """Set values (block, pixel * lane) to softmax(start + slice of lattice + slice of lattice2).
+
+            Blocks are `stride` apart in values, rows are of WIDE values in each. Some rows are sliced and then
+            normalised while they are in cache; at once, a register would wait for what was just stored in pieces.
+            """
+            blocks = values.size // stride
+            size, size2 = lattice.size // blocks, lattice2.size // blocks
+            for tile in range(first, last, _TILE):
+                end = min(tile + _TILE, last)
+                pixels = range(tile * WIDE // lanes, min(end * WIDE // lanes, points.shape[0]))
+                for block in range(blocks):
+                    for i in pixels:
+                        sum_ = load(start, block * stride + i * lanes, lanes)
+                        for r in range(corners):
+                            source = load(lattice, block * size + np.int64(points[i, r]) * lanes, lanes)
+                            sum_ = add_scaled(sum_, weights[i, r], source)
+                        for r in range(others):
+                            source = load(lattice2, block * size2 + np.int64(points2[i, r]) * lanes, lanes)
+                            sum_ = add_scaled(sum_, weights2[i, r], source)
+                        store(values, block * stride + i * lanes, sum_)
+                for at in range(tile * WIDE, end * WIDE, WIDE):
+                    top = load(values, at, WIDE)
+                    for other in range(at + stride, values.size, stride):
+                        top = larger(top, load(values, other, WIDE))
+                    top = group_maximum(top, lanes)
+                    whole = zero(WIDE)
+                    for other in range(at, values.size, stride):
+                        powers = exp(subtract(load(values, other, WIDE), top))
+                        store(values, other, powers)
+                        whole = add(whole, powers)
+                    inverse = divide(load(_ONES, 0, WIDE), group_total(whole, lanes))
+                    for other in range(at, values.size, stride):
+                        store(values, other, multiply(load(values, other, WIDE), inverse))
+
+        return jit(update, f"{lanes}_{corners}_{others}")
 
     @cache
     def slice_kernel(corners):
@@ -125,7 +149,7 @@ def kernels_for(lanes: int) -> Kernels:
         return jit(slice_, f"{lanes}_{corners}")
 
     variant = f"{lanes}"
-    return Kernels(lanes, splat_kernel, jit(merge, variant), jit(blur, variant), slice_kernel, jit(softmax, variant))
+    return Kernels(lanes, splat_kernel, jit(merge, variant), jit(blur, variant), slice_kernel, update_kernel)
 
 
 _ONES = np.ones(WIDE, dtype=np.float32)

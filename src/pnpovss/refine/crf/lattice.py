@@ -116,13 +116,14 @@ _PER_KEY = 96
 def feature_range(
     image: Shaped[np.ndarray, "h w channel"], widths: Float32[np.ndarray, " dim"]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest feature (x, y, channels) in standard deviations, each (dim,)."""
-    height, width, channels = image.shape
+    """Bounds of the features (x, y, channels) in standard deviations: smallest and largest, each (dim,)."""
+    height, width, _ = image.shape
     lowest, highest = np.zeros(len(widths)), np.zeros(len(widths))
     highest[:2] = width - 1, height - 1
-    if channels:
-        pixels = image.reshape(-1, channels)
-        lowest[2:], highest[2:] = pixels.min(axis=0), pixels.max(axis=0)
+    if image.dtype == np.uint8:
+        highest[2:] = 255
+    else:
+        lowest[2:], highest[2:] = image.min(axis=(0, 1)), image.max(axis=(0, 1))
     return lowest / widths, highest / widths
 
 

@@ -99,7 +99,7 @@ def infer(
     logs = log_blocks(maps, probabilities, workers)
     kernels = kernels_for(lanes)
     values, start = _planes(logs.copy()), _planes(logs)
-    _softmax(kernels, values, workers)
+    _update(kernels, [], [], values, start, count, workers)
     buffers = [np.zeros((len(logs), (lattice.size + 1) * kernels.lanes), dtype=np.float32) for lattice in lattices]
     scratches = [np.zeros_like(buffer[0]) for buffer in buffers]
     parts = [np.zeros((lattice.bands, b.shape[1]), np.float32) for lattice, b in zip(lattices, buffers, strict=True)]
@@ -110,14 +110,12 @@ def infer(
                 splat_and_blur(lattice, kernels, values[block], target, scratch, part, workers)
             if reward is not None:
                 _mix_labels(buffer.reshape(len(logs), -1, kernels.lanes), reward)
-        q = values.copy() if diagnose else values
-        _collect(kernels, lattices, buffers, values, start, count, workers)
         if diagnose:
-            measures.append(_diagnose(q.reshape(logs.shape), logs, values.reshape(logs.shape), labels, count))
-        if step == iterations:
-            values = q
-        else:
-            _softmax(kernels, values, workers)
+            sums = np.empty_like(values)
+            _collect(kernels, lattices, buffers, sums, start, count, workers)
+            measures.append(_diagnose(values.reshape(logs.shape), logs, sums.reshape(logs.shape), labels, count))
+        if step < iterations:
+            _update(kernels, lattices, buffers, values, start, count, workers)
     shape = logs.shape
     del logs, start, buffers, scratches, parts  # Before the result is allocated: the peak is the iterations'.
     q, best = np.empty((labels, count), dtype=np.float32), np.empty(count, dtype=np.int32)
@@ -138,10 +136,6 @@ def _planes(blocks: np.ndarray) -> np.ndarray:
     return blocks.reshape(len(blocks), -1)
 
 
-def _softmax(kernels: Kernels, values: np.ndarray, workers: Workers) -> None:
-    workers.run(kernels.softmax, workers.even(values.shape[1] // WIDE), values.reshape(-1), values.shape[1])
-
-
 def _collect(
     kernels: Kernels,
     lattices: Sequence[Lattice],
@@ -160,6 +154,36 @@ def _collect(
         source = values
     if not lattices:
         values[:] = start
+
+
+def _update(
+    kernels: Kernels,
+    lattices: Sequence[Lattice],
+    buffers: Sequence[np.ndarray],
+    values: np.ndarray,
+    start: np.ndarray,
+    count: int,
+    workers: Workers,
+) -> None:
+    """Set values (block, pixel * lane) to the softmax of start + the messages of all terms."""
+    if len(lattices) > 2:
+        _collect(kernels, lattices[:-2], buffers[:-2], values, start, count, workers)
+        start = values
+    none = (np.empty(0, np.float32), np.empty((count, 0), np.int32), np.empty((count, 0), np.float32))
+    tables = [
+        (b.reshape(-1), lattice.points, lattice.weights) for lattice, b in zip(lattices[-2:], buffers[-2:], strict=True)
+    ]
+    tables += [none] * (2 - len(tables))
+    corners = [points.shape[1] for _, points, _ in tables]
+    workers.run(
+        kernels.update(*corners),
+        workers.even(values.shape[1] // WIDE),
+        values.reshape(-1),
+        start.reshape(-1),
+        values.shape[1],
+        *tables[0],
+        *tables[1],
+    )
 
 
 def _mix_labels(values: np.ndarray, reward: np.ndarray) -> None:
