@@ -20,9 +20,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
+from PIL import Image
 
 from pnpovss.datasets import Dataset, open_dataset
 from pnpovss.evaluation.ablation import ablation_arms, ablation_markdown
@@ -72,11 +72,10 @@ def main() -> None:
         "coco-panoptic-subset": (open_dataset("coco-panoptic", unpacked / "coco"), ["oracle", "itm", "itc"]),
     }
     for name, (dataset, filters) in plans.items():
-        if name.split("-subset")[0] in arguments.only:
+        if name.removesuffix("-subset") in arguments.only:
             measure(job, name, dataset, filters)
-    if "voc" in arguments.only:
-        for name in ("voc-subset", "coco-object-subset"):
-            ablate(job, name, plans[name][0])
+            if name != "coco-panoptic-subset":
+                ablate(job, name, dataset)
     if arguments.sweeps:
         sweep(job, "voc-subset", plans["voc-subset"][0])
 
@@ -175,9 +174,8 @@ def object_masks(panoptic: Path, stuff: Path) -> None:
     table[0] = 255
     for photo in sorted((panoptic / "images").glob("*.jpg")):
         (photos / photo.name).write_bytes(photo.read_bytes())
-        values = cv2.imread(str(panoptic / "annotations" / f"{photo.stem}.png"), cv2.IMREAD_UNCHANGED)
-        assert values is not None
-        cv2.imwrite(str(masks / f"{photo.stem}_labelTrainIds.png"), table[values])
+        values = np.asarray(Image.open(panoptic / "annotations" / f"{photo.stem}.png"))
+        Image.fromarray(table[values]).save(masks / f"{photo.stem}_labelTrainIds.png")
 
 
 def machine() -> str:
@@ -210,7 +208,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results"))
     parser.add_argument("--runs", type=Path, default=Path("runs/subsets"), help="run folders, resumed when there")
-    parser.add_argument("--only", nargs="+", default=["voc", "coco-object", "coco-panoptic"])
+    sets = ["voc", "coco-object", "coco-panoptic"]
+    parser.add_argument("--only", nargs="+", choices=sets, default=sets)
     parser.add_argument("--sweeps", action="store_true", help="also sweep layers and heads, threshold, dropout, size")
     parser.add_argument("--limit", type=int, help="only so many photos of each set, for a trial")
     return parser.parse_args()
