@@ -256,7 +256,7 @@ def test_a_killed_run_leaves_whole_files(tmp_path: Path, number: signal.Signals,
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 200
     while len(list(out.glob("*.json"))) < 5 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(number)
