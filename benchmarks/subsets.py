@@ -38,6 +38,7 @@ from pnpovss.presence import make_presence
 from pnpovss.segmenter import Segmenter
 
 COMMAND = "python -m benchmarks.subsets --data DIR"
+SWEPT = 60  # photos of the sweeps over settings; heads take all, since one pass serves them
 SWEEPS = {"threshold": "threshold", "dropout": "passes", "size": "image_size"}
 THINGS = [
     *range(1, 12), *range(13, 26), 27, 28, *range(31, 45), *range(46, 66), 67, 70, *range(72, 83), *range(84, 91),
@@ -139,13 +140,17 @@ def sweep(job: Job, name: str, dataset: Dataset) -> None:
         folder = job.folder(f"{name}-sweep-{axis}")
         arms = sweep_arms(axis, job.segmenter.config, job.segmenter.backbone)  # pyright: ignore[reportArgumentType]
         run_arms(
-            f"sweep {axis}", job.segmenter, dataset, oracle, arms, folder, limit=job.limit, on_image=talk(folder.name)
-        )
+            f"sweep {axis}", job.segmenter, dataset, oracle, arms, folder,
+            limit=job.limit or SWEPT, on_image=talk(folder.name),
+        )  # fmt: skip
         run = read_run(folder)
+        title = f"{dataset.space.key}, {run.settings.subset}, oracle names"
         rows = arms_table(list(run.records.values()), run.settings.arms or {}, len(run.settings.classes))
         plot_arms(rows, column, title, job.out / f"{name}-{axis}.png")
         write(job, f"{name}-{axis}.csv", table_csv(rows))
-        lines.append(f"{axis}: [csv]({name}-{axis}.csv), ![{axis}]({name}-{axis}.png)\n")
+        lines.append(
+            f"{axis} ({run.settings.subset}, seed {run.settings.subset.seed}): [csv]({name}-{axis}.csv), ![{axis}]({name}-{axis}.png)\n"
+        )
     write(job, f"{name}-sweeps.md", "\n".join([*lines, machine()]) + "\n")
 
 

@@ -20,24 +20,30 @@ def plot_heads(rows: Rows, correlations: dict[str, float | None], title: str, pa
     """
     figure_class = _figure()
     statistics = list(correlations)
-    figure = figure_class(figsize=(4.2 * (1 + len(statistics)), 3.8), layout="constrained")
-    axes = figure.subplots(1, 1 + len(statistics))
+    columns = min(3, 1 + len(statistics))
+    lines = -(-(1 + len(statistics)) // columns)
+    figure = figure_class(figsize=(4.6 * columns, 3.8 * lines), layout="constrained")
+    axes = figure.subplots(lines, columns, squeeze=False).ravel()
     layers = sorted({row["layer"] for row in rows})
-    grid = np.full((len(layers), 1 + max(row["head"] for row in rows)), np.nan)
+    heads = 1 + max(row["head"] for row in rows)
+    grid = np.full((len(layers), heads), np.nan)
     for row in rows:
         grid[layers.index(row["layer"]), row["head"]] = 100 * row["miou"]
     shown = axes[0].imshow(grid, cmap="viridis", aspect="auto")
-    axes[0].set(xlabel="head (0-based)", ylabel="layer (0-based)", title="mIoU [%]", yticks=range(len(layers)))
-    axes[0].set_yticklabels([str(layer) for layer in layers])
+    axes[0].set(xlabel="head (0-based)", ylabel="layer (0-based)", title="mIoU [%]")
+    axes[0].set_xticks(range(heads))
+    axes[0].set_yticks(range(len(layers)), [str(layer) for layer in layers])
     figure.colorbar(shown, ax=axes[0])
-    for axis, name in zip(axes[1:], statistics, strict=True):
-        axis.scatter(
-            [row[name] for row in rows], [100 * row["miou"] for row in rows], c=[row["layer"] for row in rows], s=18
-        )
+    for axis, name in zip(axes[1:], statistics, strict=False):
+        for layer in layers:
+            own = [row for row in rows if row["layer"] == layer]
+            axis.scatter([row[name] for row in own], [100 * row["miou"] for row in own], s=18, label=f"layer {layer}")
         rho = correlations[name]
         axis.set(xlabel=name, ylabel="mIoU [%]", title="" if rho is None else f"rank correlation {rho:+.2f}")
     if statistics:
-        figure.colorbar(axes[-1].collections[0], ax=axes[-1], label="layer")
+        axes[1].legend(fontsize=8)
+    for axis in axes[1 + len(statistics) :]:
+        axis.set_axis_off()
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
 

@@ -34,7 +34,7 @@ __all__ = ["Axis", "arms_table", "heads_table", "run_heads", "sweep_arms", "tabl
 Axis = Literal["heads", "dropout", "threshold", "size"]
 
 THRESHOLDS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-PASSES = (1, 2, 3, 4, 6, 8)
+PASSES = (1, 2, 4, 6)
 DROPS = (10, 0.25, 0.5)
 SIZES = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the recommended side
 

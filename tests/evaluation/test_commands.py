@@ -1,0 +1,72 @@
+"""eval, report, ablate and sweep through the program itself."""
+
+import re
+
+import pytest
+from typer.testing import CliRunner
+
+from pnpovss.backbones import base
+from pnpovss.cli.main import app
+from tests.evaluation.conftest import colour_dataset
+from tests.fakes import colour_backbone, fake_spec
+
+
+@pytest.fixture
+def program(monkeypatch, tmp_path):
+    """The program with a backbone by hand, and a data set of colours in whatever folder."""
+    spec = fake_spec(colour_backbone())
+    monkeypatch.setitem(base._registry, spec.key, spec)
+    monkeypatch.setattr("pnpovss.datasets.open_dataset", lambda key, root, protocol: colour_dataset(root))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words, code=0):
+        result = CliRunner().invoke(app, list(words))
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return call
+
+
+COMMON = ("--root", "data", "--model", "fake", "--preset", "paper")
+
+
+def test_measure_then_report(program, tmp_path):
+    first = program("eval", "colours", *COMMON, "--out", "one", "--without", "crf", "--save-maps")
+    assert re.search(r"mIoU \d\d\.\d, pixels \d\d\.\d, fwIoU \d\d\.\d", first)
+    assert "colours, all 6, field protocol, names: oracle, fake, preset paper" in first
+    assert len(list((tmp_path / "one" / "maps").glob("*.png"))) == 6
+    program("eval", "colours", *COMMON, "--out", "two", "--presence", "all", "--limit", "3", "--set", "crf=none")
+    program("report", "one", "two", "--out", "report")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "| two | colours | subset of 3 of 6 | field | all |" in text
+    assert (tmp_path / "report" / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_other_settings_are_refused_in_a_line(program):
+    program("eval", "colours", *COMMON, "--out", "one", "--without", "crf", "--limit", "1")
+    output = program("eval", "colours", *COMMON, "--out", "one", "--without", "blur", "--limit", "1", code=2)
+    assert "another config" in output
+    assert "Traceback" not in output
+
+
+def test_ablate_writes_its_table(program, tmp_path):
+    output = program("ablate", "colours", *COMMON, "--out", "run", "--steps", "dropout,blur", "--set", "crf=none")
+    assert output.count("\n|") >= 3
+    table = (tmp_path / "run" / "ablation.md").read_text()
+    assert "| without blur |" in table
+    assert "field protocol" in table
+
+
+@pytest.mark.parametrize(("axis", "rows"), [("heads", 1), ("threshold", 3)])
+def test_sweep_writes_a_table_and_a_picture(program, tmp_path, axis, rows):
+    pytest.importorskip("matplotlib", reason="in the extra `eval`")
+    values = ["--values", "0.1,0.3"] if axis == "threshold" else []
+    program("sweep", axis, "colours", *COMMON, "--out", "run", "--without", "crf", *values)
+    assert len((tmp_path / "run" / "sweep.csv").read_text().splitlines()) == 1 + rows
+    assert (tmp_path / "run" / "sweep.png").exists()
+
+
+def test_values_that_are_no_numbers(program):
+    assert "wants numbers" in program(
+        "sweep", "threshold", "colours", *COMMON, "--out", "run", "--values", "much", code=2
+    )
