@@ -148,9 +148,8 @@ def sweep(job: Job, name: str, dataset: Dataset) -> None:
         rows = arms_table(list(run.records.values()), run.settings.arms or {}, len(run.settings.classes))
         plot_arms(rows, column, title, job.out / f"{name}-{axis}.png")
         write(job, f"{name}-{axis}.csv", table_csv(rows))
-        lines.append(
-            f"{axis} ({run.settings.subset}, seed {run.settings.subset.seed}): [csv]({name}-{axis}.csv), ![{axis}]({name}-{axis}.png)\n"
-        )
+        where = f"{run.settings.subset}, seed {run.settings.subset.seed}"
+        lines.append(f"{axis} ({where}): [csv]({name}-{axis}.csv), ![{axis}]({name}-{axis}.png)\n")
     write(job, f"{name}-sweeps.md", "\n".join([*lines, machine()]) + "\n")
 
 
