@@ -1,6 +1,7 @@
 """The recipe of the bundled model, step by step: ``python -m training all --data DIR --cache DIR --out DIR``.
 
-Every step goes on where it was interrupted; delete its files in the cache to do it anew.
+Every step goes on where it was interrupted; delete its files in the cache to do it anew. `choose` compares settings of
+the exported model on photos that were not trained on, without masks.
 """
 
 import argparse
@@ -10,12 +11,15 @@ from pathlib import Path
 
 import torch
 
-from pnpovss.backbones.base import Recommended
+from pnpovss.backbones.base import LoadOptions, Recommended
+from pnpovss.backbones.mini.backbone import load_mini
 from training import stages
+from training.choose import choose
 from training.fit import READ_HEAD, READ_LAYER, FitConfig
 from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "export")
+CHOOSE = "choose"
 
 
 def main() -> None:
@@ -24,7 +28,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     work = Workspace(options.data, options.cache, options.wordnet, options.side, options.device)
-    common = {"seed": options.seed, "device": options.device, "bf16": options.precision == "bfloat16", "photos": options.batch}
+    common = {
+        "seed": options.seed,
+        "device": options.device,
+        "bf16": options.precision == "bfloat16",
+        "photos": options.batch,
+    }
     wanted = STEPS if options.step == "all" else (options.step,)
     if "prepare" in wanted:
         stages.prepare(work)
@@ -38,25 +47,38 @@ def main() -> None:
             stages.distill(work, config, round_, options.workers)
     if "export" in wanted:
         recommended = Recommended(
-            READ_LAYER, READ_HEAD, options.image_size, json.loads(options.settings), source="chosen without masks, see the model card"
+            READ_LAYER,
+            READ_HEAD,
+            options.image_size,
+            json.loads(options.settings),
+            source="chosen without masks, see the model card",
         )
         stages.write(work, options.out, recommended)
+    if CHOOSE in wanted:
+        choose(work, load_mini(str(options.out), LoadOptions()), options.cache / "choose.csv", options.count)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("step", choices=(*STEPS, "all"))
+    parser.add_argument("step", choices=(*STEPS, CHOOSE, "all"))
     parser.add_argument("--data", type=Path, required=True, help="folder with the photo archives")
-    parser.add_argument("--cache", type=Path, required=True, help="folder for features, labels and checkpoints (about 12 GB)")
-    parser.add_argument("--out", type=Path, default=Path("src/pnpovss/models/mini"), help="folder of the exported model")
-    parser.add_argument("--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder with WordNet's data.noun")
+    parser.add_argument(
+        "--cache", type=Path, required=True, help="folder for features, labels and checkpoints (about 12 GB)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("src/pnpovss/models/mini"), help="folder of the exported model"
+    )
+    parser.add_argument(
+        "--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder with WordNet's data.noun"
+    )
     parser.add_argument("--side", type=int, default=320, help="pixels photos are resized to")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=2, help="of the training loop")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
-    parser.add_argument("--steps", type=int, nargs=3, default=(600, 450, 900), help="of the three stages")
+    parser.add_argument("--steps", type=int, nargs=3, default=(600, 400, 800), help="of the three stages")
+    parser.add_argument("--count", type=int, default=60, help="photos that settings are judged on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--image-size", type=int, default=384, help="recommended side at inference")
     parser.add_argument("--settings", default="{}", help="recommended settings, as JSON by dotted name")

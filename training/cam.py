@@ -21,7 +21,12 @@ MIN_PHOTOS = 12
 
 
 def train_cam(
-    pooled: Float[np.ndarray, "photo f"], labels: Int8[np.ndarray, "photo name"], photos: np.ndarray, *, seed: int, epochs: int = 12
+    pooled: Float[np.ndarray, "photo f"],
+    labels: Int8[np.ndarray, "photo name"],
+    photos: np.ndarray,
+    *,
+    seed: int,
+    epochs: int = 12,
 ) -> tuple[Float[np.ndarray, "name f"], np.ndarray]:
     """Fit one linear classifier for each name with enough photos.
 
@@ -71,7 +76,9 @@ class CamTeacher:
         self.trunk, self.weights, self.leaves = trunk, torch.from_numpy(weights), leaves
 
     @torch.no_grad()
-    def __call__(self, features: Float[Tensor, "b n 600"], names: list[list[int]]) -> tuple[Float[Tensor, "b name n"], Float[Tensor, "b name"]]:
+    def __call__(
+        self, features: Float[Tensor, "b n 600"], names: list[list[int]]
+    ) -> tuple[Float[Tensor, "b name n"], Float[Tensor, "b name"]]:
         """For each photo, maps of as many names, largest value 1 (0 where nothing speaks for the name); all sure."""
         top = features[..., MID_CHANNELS : MID_CHANNELS + TOP_CHANNELS]
         hidden = F.relu6(F.linear(top, self.trunk.head.weight.flatten(1), self.trunk.head.bias))

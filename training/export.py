@@ -42,7 +42,9 @@ def export(model: Mini, folder: Path, recommended: Recommended) -> float:
     size = sum(file.stat().st_size for file in folder.iterdir())
     log.info("exported to %s: %.1f MB, maps differ by at most %.4f of their maximum", folder, size / 1e6, error)
     if error > MAX_MAP_ERROR or size > MAX_BYTES:
-        raise RuntimeError(f"export refused: {size} bytes (at most {MAX_BYTES}), map error {error} (at most {MAX_MAP_ERROR})")
+        raise RuntimeError(
+            f"export refused: {size} bytes (at most {MAX_BYTES}), map error {error} (at most {MAX_MAP_ERROR})"
+        )
     return error
 
 

@@ -65,7 +65,7 @@ class FitConfig:
     look: float = 0.5
     gradcam: float = 0.5
     rising: float = 0.5
-    amount: float = 0.3
+    amount: float = 0.5
     texts: int = 48
     bf16: bool = False
     device: str = "cpu"
@@ -172,13 +172,17 @@ def parameter_groups(model: Mini, heads: Heads, config: FitConfig) -> list[dict]
             old = name.startswith("text.") and "crossattention" not in name
             groups.setdefault((old, parameter.ndim > 1), []).append(parameter)
     return [
-        {"params": parameters, "peak": config.rate_old if old else config.rate_new, "weight_decay": 0.05 if matrix else 0}
+        {
+            "params": parameters,
+            "peak": config.rate_old if old else config.rate_new,
+            "weight_decay": 0.05 if matrix else 0,
+        }
         for (old, matrix), parameters in groups.items()
     ]
 
 
 def _silence(prompts: Prompts, config: FitConfig, random: np.random.Generator) -> dict[int, Tensor] | None:
-    """Factors for :func:`training.forward.look`, some of the time: only names look, and only through the head that is read."""
+    """Factors for :func:`training.forward.look`: sometimes only names look, sometimes only the head that is read."""
     drawn = random.random()
     if drawn >= 2 * config.silence:
         return None
@@ -218,7 +222,10 @@ def step_losses(
     side = round(batch.features.shape[1] ** 0.5)
     silence = _silence(prompts, config, random)
     # The maps' gradient is itself differentiated, which only the plain attention kernel can do.
-    with torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16), sdpa_kernel(SDPBackend.MATH):
+    with (
+        torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16),
+        sdpa_kernel(SDPBackend.MATH),
+    ):
         tokens = model.neck(batch.features, (side, side))
         seen = look(model.text, tokens, prompts.ids, prompts.mask, frozen_layers=FROZEN_LAYERS, silence=silence)
         logits = model.itm_head(seen.hidden[:, 0]).float()
@@ -314,7 +321,7 @@ def fit(
         log.info("going on from step %d", first)
     random = np.random.default_rng(config.seed + 2 + first)
     history = folder / "log.csv"
-    started, sums = time.monotonic(), {}
+    started, sums, counted = time.monotonic(), {}, 0
     for step in range(first, config.steps):
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(step, config)
@@ -346,9 +353,15 @@ def fit(
             torch._foreach_lerp_([mean[n] for n, _ in trained], [p for _, p in trained], 1 - decay)
         for name, value in [*((n, v.item()) for n, v in losses.items()), ("match_right", right)]:
             sums[name] = sums.get(name, 0.0) + value
-        if (step + 1) % 25 == 0:
-            _report(history, step + 1, {k: v / 25 for k, v in sums.items()}, (time.monotonic() - started) / (step + 1 - first))
-            sums = {}
+        counted += 1
+        if (step + 1) % 25 == 0 or step + 1 == config.steps:
+            _report(
+                history,
+                step + 1,
+                {k: v / counted for k, v in sums.items()},
+                (time.monotonic() - started) / (step + 1 - first),
+            )
+            sums, counted = {}, 0
         if (step + 1) % config.save_every == 0 or step + 1 == config.steps:
             _save(checkpoint, model, heads, optimizer, mean, step + 1, writer, batches)
     model.load_state_dict(mean, strict=False)
@@ -386,11 +399,19 @@ def _report(history: Path, step: int, values: dict[str, float], seconds: float) 
 
 
 def _save(
-    path: Path, model: Mini, heads: Heads, optimizer: torch.optim.Optimizer, mean: dict[str, Tensor], step: int,
-    writer: PromptWriter, batches: Batches,
+    path: Path,
+    model: Mini,
+    heads: Heads,
+    optimizer: torch.optim.Optimizer,
+    mean: dict[str, Tensor],
+    step: int,
+    writer: PromptWriter,
+    batches: Batches,
 ) -> None:
     """Write beside, then rename, so that a kill never leaves half a checkpoint."""
-    kept = {name: value for name, value in model.state_dict().items() if not name.startswith(("trunk.", "text.embeddings."))}
+    kept = {
+        name: value for name, value in model.state_dict().items() if not name.startswith(("trunk.", "text.embeddings."))
+    }
     state = {
         "model": kept, "heads": heads.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step,
         "random": (writer.random.bit_generator.state, batches.random.bit_generator.state),

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
-from pnpovss.backbones.mini.text import Text, feed_forward, self_attention
+from pnpovss.backbones.mini.text import Attention, Text, feed_forward, self_attention
 
 
 @dataclass
@@ -71,9 +71,7 @@ def look(
     return Looked(hidden, scores, probs, raw)
 
 
-def _cross(
-    module: nn.Module, hidden: Tensor, tokens: Tensor, factor: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+def _cross(module: Attention, hidden: Tensor, tokens: Tensor, factor: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     attention, images = module.self, len(tokens)
     heads = (attention.num_attention_heads, -1)
     prompts, length, _ = hidden.shape

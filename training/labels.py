@@ -19,29 +19,37 @@ from training.wordnet import WordNet
 log = logging.getLogger(__name__)
 
 PRESENT, ABSENT = 0.45, 0.03
-"""A name is taken to be present (absent) where the classifier's probability of its classes, summed, is above (below)."""
+"""A name is present (absent) where the classifier's probability of its classes, summed, is above (below)."""
 PROBE_PRESENT, PROBE_ABSENT = 0.6, 0.03
 """The same for the probe that carries caption nouns over to photos without captions."""
 PROBE_MIN_PHOTOS = 60
 
 CALTECH_NAMES: dict[str, tuple[str, ...]] = {
     "Faces": ("person", "face", "man"), "Motorbikes": ("motorcycle", "motorbike"), "airplanes": ("airplane", "plane"),
-    "Leopards": ("leopard", "animal"), "car_side": ("car",), "cellphone": ("cell phone", "phone"), "chair": ("chair",),
-    "bonsai": ("plant", "potted plant", "tree"), "cougar_body": ("cougar", "animal"), "cougar_face": ("cougar", "animal"),
-    "crocodile_head": ("crocodile",), "dollar_bill": ("money", "paper"), "electric_guitar": ("guitar", "electric guitar"),
-    "emu": ("bird",), "ewer": ("jug", "pitcher"), "ferry": ("ferry", "boat", "ship"), "flamingo_head": ("flamingo", "bird"),
+    "Leopards": ("leopard", "animal"), "car_side": ("car",), "cellphone": ("cell phone", "phone"),
+    "chair": ("chair",),
+    "bonsai": ("plant", "potted plant", "tree"), "cougar_body": ("cougar", "animal"),
+    "cougar_face": ("cougar", "animal"),
+    "crocodile_head": ("crocodile",), "dollar_bill": ("money", "paper"),
+    "electric_guitar": ("guitar", "electric guitar"),
+    "emu": ("bird",), "ewer": ("jug", "pitcher"), "ferry": ("ferry", "boat", "ship"),
+    "flamingo_head": ("flamingo", "bird"),
     "gerenuk": ("antelope", "animal"), "grand_piano": ("piano", "grand piano"), "hawksbill": ("turtle",),
     "headphone": ("headphone", "headphones"), "inline_skate": ("rollerblade", "skate"), "joshua_tree": ("tree",),
-    "ketch": ("sailboat", "boat"), "laptop": ("laptop", "computer"), "okapi": ("animal",), "pigeon": ("pigeon", "bird"),
+    "ketch": ("sailboat", "boat"), "laptop": ("laptop", "computer"), "okapi": ("animal",),
+    "pigeon": ("pigeon", "bird"),
     "rhino": ("rhinoceros", "animal"), "sea_horse": ("seahorse",), "soccer_ball": ("soccer ball", "ball"),
-    "stop_sign": ("stop sign", "sign"), "water_lilly": ("water lily", "flower"), "wild_cat": ("cat", "wildcat", "animal"),
+    "stop_sign": ("stop sign", "sign"), "water_lilly": ("water lily", "flower"),
+    "wild_cat": ("cat", "wildcat", "animal"),
     "windsor_chair": ("chair",), "wrench": ("wrench", "tool"), "yin_yang": ("yin yang",), "cup": ("cup",),
     "barrel": ("barrel",), "dalmatian": ("dalmatian", "dog"), "ibis": ("bird",), "elephant": ("elephant", "animal"),
     "llama": ("llama", "animal"), "beaver": ("beaver", "animal"), "hedgehog": ("hedgehog", "animal"),
-    "crayfish": ("crayfish",), "schooner": ("schooner", "ship", "boat"), "watch": ("watch", "clock"), "lamp": ("lamp",),
+    "crayfish": ("crayfish",), "schooner": ("schooner", "ship", "boat"), "watch": ("watch", "clock"),
+    "lamp": ("lamp",),
     "lotus": ("lotus", "flower"), "bass": ("fish",), "minaret": ("minaret", "tower", "building"),
     "pagoda": ("pagoda", "tower", "building"), "pizza": ("pizza", "food"), "umbrella": ("umbrella",),
-    "dragonfly": ("dragonfly", "insect"), "mayfly": ("insect",), "flamingo": ("flamingo", "bird"), "ant": ("ant", "insect"),
+    "dragonfly": ("dragonfly", "insect"), "mayfly": ("insect",), "flamingo": ("flamingo", "bird"),
+    "ant": ("ant", "insect"),
     "octopus": ("octopus", "animal"), "dolphin": ("dolphin", "animal"), "ceiling_fan": ("fan", "ceiling fan"),
     "snoopy": ("toy",), "garfield": ("toy",), "strawberry": ("strawberry", "fruit"), "buddha": ("statue",),
     "scissors": ("scissors",), "stapler": ("stapler",), "telephone": ("telephone",), "crab": ("crab",),
@@ -73,7 +81,10 @@ def class_labels(
 
 def _relatives(vocabulary: Vocabulary, wordnet: WordNet) -> tuple[list[set[int]], list[set[int]]]:
     """For each name: the names above it (synonyms included), and the names below it."""
-    roots = [frozenset().union(*(wordnet.ancestors(o) for o in offsets)) if offsets else frozenset() for offsets in vocabulary.offsets]
+    roots = [
+        frozenset().union(*(wordnet.ancestors(o) for o in offsets)) if offsets else frozenset()
+        for offsets in vocabulary.offsets
+    ]
     holders: dict[int, set[int]] = {}
     for i, offsets in enumerate(vocabulary.offsets):
         for offset in offsets:
@@ -92,7 +103,9 @@ def _relatives(vocabulary: Vocabulary, wordnet: WordNet) -> tuple[list[set[int]]
     return above, below
 
 
-def _name_present(row: np.ndarray, names: list[int], above: list[set[int]], below: list[set[int]], *, silent: int) -> None:
+def _name_present(
+    row: np.ndarray, names: list[int], above: list[set[int]], below: list[set[int]], *, silent: int
+) -> None:
     """Mark names and what lies above them as present; names below become unknown; the rest keep or take ``silent``."""
     present = set(names).union(*(above[i] for i in names)) if names else set()
     unsure = set().union(*(below[i] for i in present)) - present if present else set()
@@ -133,7 +146,11 @@ def folder_names(photo: Photo, wordnet: WordNet, index: dict[str, int]) -> list[
 
 
 def train_probe(
-    pooled: Float[np.ndarray, "photo window f"], captioned: np.ndarray, labels: Int8[np.ndarray, "photo name"], *, seed: int
+    pooled: Float[np.ndarray, "photo window f"],
+    captioned: np.ndarray,
+    labels: Int8[np.ndarray, "photo name"],
+    *,
+    seed: int,
 ) -> tuple[np.ndarray, Float[np.ndarray, "photo probed"]]:
     """A linear probe for the caption nouns, trained on captioned photos and run on all.
 

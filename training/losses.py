@@ -61,9 +61,7 @@ def spread(probs: Float[Tensor, "p slot n"], chosen: Bool[Tensor, "p slot"]) -> 
     return F.relu(torch.log(patches * 0.15 / effective)).mean()
 
 
-def toward(
-    maps: Float[Tensor, "m n"], target: Float[Tensor, "m n"]
-) -> Float[Tensor, ""]:
+def toward(maps: Float[Tensor, "m n"], target: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
     """Cross-entropy of a map, scaled to sum to one, against a target scaled alike: all of the thing, nothing else."""
     floor = 1e-4 / maps.shape[-1]
     share = maps.float() / maps.float().sum(-1, keepdim=True).clamp_min(1e-8)
@@ -88,5 +86,5 @@ def amount(totals: Float[Tensor, " m"], there: Bool[Tensor, " m"]) -> Float[Tens
 
     Salience Dropout sums maps over passes as they are: a pass in which the thing is blanked must add little.
     """
-    short, stray = F.relu(1 - totals[there]), totals[~there].clamp(max=2)
+    short, stray = F.relu(1 - totals[there]), totals[~there].log1p()
     return (short.sum() + stray.sum()) / max(1, len(totals))

@@ -56,7 +56,9 @@ def index_photos(data: Path) -> list[Photo]:
     photos = []
     for source, file in ARCHIVES.items():
         with tarfile.open(data / file) as archive:
-            members = sorted((m for m in archive if m.isfile() and m.name.lower().endswith((".jpg", ".jpeg"))), key=lambda m: m.name)
+            members = sorted(
+                (m for m in archive if m.isfile() and m.name.lower().endswith((".jpg", ".jpeg"))), key=lambda m: m.name
+            )
         for member in members:
             if source == "coco" and _coco_id(member.name) in held_back:
                 continue
@@ -65,10 +67,12 @@ def index_photos(data: Path) -> list[Photo]:
 
 
 def save_index(photos: list[Photo], path: Path) -> None:
+    """Write the index as JSON."""
     path.write_text(json.dumps([asdict(photo) for photo in photos]))
 
 
 def load_index(path: Path) -> list[Photo]:
+    """Read what `save_index` wrote."""
     return [Photo(**entry) for entry in json.loads(path.read_text())]
 
 
@@ -77,9 +81,7 @@ class PhotoReader:
 
     def __init__(self, data: Path, photos: list[Photo]) -> None:
         self.photos = photos
-        self._handles: dict[str, BinaryIO] = {
-            source: open(data / file, "rb") for source, file in ARCHIVES.items()
-        }
+        self._handles: dict[str, BinaryIO] = {source: open(data / file, "rb") for source, file in ARCHIVES.items()}
 
     def __getitem__(self, index: int) -> Image.Image:
         photo = self.photos[index]

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 NAMES = 4
 """Most names of a photo that get a map."""
 CRF_SIDE = 60
-_TERMS = [Gaussian(sxy=1.0, compat=2), Bilateral(sxy=9, srgb=7, compat=5)]
+TERMS = [Gaussian(sxy=1.0, compat=2), Bilateral(sxy=9, srgb=7, compat=5)]
 _LOW, _HIGH = 0.10, 0.50
 """Parts of a map's height that count as surely not, and surely, the thing."""
 
@@ -64,7 +64,9 @@ def open_pseudo(folder: Path, count: int, patches: int, *, write: bool) -> Pseud
         return np.memmap(path, dtype, mode, shape=(count, *shape))
 
     return PseudoMaps(
-        array("maps.u8", np.uint8, NAMES, patches), array("names.i16", np.int16, NAMES), array("sure.f16", np.float16, NAMES)
+        array("maps.u8", np.uint8, NAMES, patches),
+        array("names.i16", np.int16, NAMES),
+        array("sure.f16", np.float16, NAMES),
     )
 
 
@@ -117,9 +119,7 @@ def affinity(features: Float[Tensor, "b n 600"], reach: float = 5.0, sharpness: 
     return steps / steps.sum(-1, keepdim=True)
 
 
-def compete(
-    maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]
-) -> Float[Tensor, "name n"]:
+def compete(maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]) -> Float[Tensor, "name n"]:
     """Take from each map what a rival name claims more strongly."""
     out = maps.clone()
     for i in range(len(maps)):
@@ -187,7 +187,7 @@ def make_pseudo_maps(
             if not names:
                 continue
             mine = compete(maps[row, : len(names)], rival[np.ix_(names, names)]).numpy()
-            crf = DenseCRF(reader.square(int(photo), CRF_SIDE), pairwise=_TERMS)
+            crf = DenseCRF(reader.square(int(photo), CRF_SIDE), pairwise=TERMS)
             for slot, coarse in enumerate(mine):
                 out.maps[photo, slot] = (to_edges(coarse, crf) * 255).round()
         done_file.write_text(str(first + batch))

@@ -22,7 +22,9 @@ WINDOW_SHARE, WINDOW_STEPS = 0.5, 3
 """Windows are half as high and wide as the photo, three by three of them, and the whole photo comes first."""
 
 
-def class_embeddings(wordnet: WordNet, classes: list[int]) -> tuple[Float[np.ndarray, "1000 s"], Float[np.ndarray, "384 s"]]:
+def class_embeddings(
+    wordnet: WordNet, classes: list[int]
+) -> tuple[Float[np.ndarray, "1000 s"], Float[np.ndarray, "384 s"]]:
     """A short embedding for each ImageNet class: half its own names, half its hypernyms, nearer ones first.
 
     Returns:

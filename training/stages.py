@@ -140,7 +140,8 @@ def in_parts(task, work: Workspace, workers: int, *arguments: int) -> None:
     fresh = (work.data, work.cache, work.wordnet_folder, work.side, work.device)
     context = multiprocessing.get_context("spawn")
     processes = [
-        context.Process(target=_run_part, args=(task.__name__, fresh, part, workers, *arguments)) for part in range(workers)
+        context.Process(target=_run_part, args=(task.__name__, fresh, part, workers, *arguments))
+        for part in range(workers)
     ]
     for process in processes:
         process.start()

@@ -1,8 +1,8 @@
 """The model before its first step: pretrained parts in place, new parts set so that it already looks the right way.
 
-The first cross-attention head of each layer starts as a similarity of words: a token's query is fitted (ridge regression)
-to the embedding of the name it stands for, and its key is the semantic token, the embedding of what Lite2's own
-classifier sees there. Training then starts from a model that points at dogs when asked for a dog.
+The first cross-attention head of each layer starts as a similarity of words: a token's query is fitted (ridge
+regression) to the embedding of the name it stands for, and its key is the semantic token, the embedding of what Lite2's
+own classifier sees there. Training then starts from a model that points at dogs when asked for a dog.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from pnpovss.backbones.mini import text as text_side
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.neck import IN_WIDTH, SEMANTIC_WIDTH, WIDTH
+from pnpovss.backbones.mini.text import Attention
 from training.features import load_trunk
 from training.minilm import embed_texts, load_text, load_tokenizer, pad
 from training.prompts import PREFIX_IDS, enc_ids
@@ -42,8 +43,9 @@ def initial_model(
     _start_neck(model, moments)
     states, targets = _query_targets(model.text.eval(), names, basis)
     for index in text_side.CROSS_HEADS:
-        layer = model.text.encoder.layer[index]
-        _start_cross_attention(layer.crossattention, states[index], targets)
+        crossattention = model.text.encoder.layer[index].crossattention
+        assert crossattention is not None
+        _start_cross_attention(crossattention, states[index], targets)
     for head in (model.itm_head, model.vision_proj, model.text_proj):
         nn.init.normal_(head.weight, std=0.02)
         nn.init.zeros_(head.bias)
@@ -95,7 +97,7 @@ def _query_targets(
     return {i: torch.cat(parts) for i, parts in states.items()}, targets.repeat_interleave(torch.tensor(repeats), 0)
 
 
-def _start_cross_attention(module: nn.Module, states: Tensor, targets: Tensor) -> None:
+def _start_cross_attention(module: Attention, states: Tensor, targets: Tensor) -> None:
     """Fit the first head's query; the other heads start at random. The output starts at (nearly) no change."""
     attention, width = module.self, WIDTH // module.self.num_attention_heads
     mean = states.mean(0)

@@ -6,6 +6,7 @@ ImageNet class or one of its hypernyms), for a noun of the captions, or both. No
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from training.wordnet import PHYSICAL, WordNet
 
@@ -15,49 +16,22 @@ HELD_OUT = (
 )  # fmt: skip
 """Words kept out of every training prompt and caption, for the report on names never trained on."""
 
-TOO_VAGUE = frozenset(
-    """abstraction, acanthopterygian, animate thing, anapsid, anapsid reptile, aquatic mammal, aquatic vertebrate, article,
-    article of clothing, appurtenance, artifact, beating-reed instrument, being, business establishment, carnivore,
-    canine, causal agent, chordate, communication, communication system, constraint, craft, commodity, equipment, transport, television system, consumer durables, consumer goods,
-    container, control, conveyance, course, covering, device, diapsid, diapsid reptile, domestic animal, drug,
-    drug of abuse, durable goods, durables, eutherian, even-toed ungulate, entity, establishment, flat solid, fluid,
-    foodstuff, framework, furnishing, game, game bird, game equipment, geological formation, green goods,
-    heavier-than-air craft, hunting dog, implement, instrument, instrumentality, instrumentation, lighter-than-air craft,
-    liquid, living thing, matter, measuring system, mechanical device, mechanism, mercantile establishment, metatherian,
-    missile, motorized vehicle, movable barrier, natural elevation, natural object, nourishment, nutriment, nutrition,
-    object, obstruction, obstructer, obstructor, odd-toed ungulate, organism, oscine, paraphernalia, part, participant,
-    phanerogam, physical entity, physical object, piece, piece of material, place of business, placental, plant organ,
-    plant part, plant structure, portion, produce, projectile, protection, protective cover, protective covering,
-    prototherian, public transport, relation, reproductive structure, restraint, reflector, saurian,
-    self-propelled vehicle, sheath, simple machine, solid, solid food, starches, street drug, structure, substance, support,
-    supporting structure, system, thing, toy dog, telecommunication system, trade good, tracheophyte, transducer, ungulate, unit, upright,
-    vascular plant, vertebrate, ware, warmer, weight, whole""".replace("\n", " ").split(", ")
-)
-TOO_VAGUE = frozenset(" ".join(name.split()) for name in TOO_VAGUE)
 
-NO_NAMES = frozenset(
-    """i white at young down stand small air behind mouth orange watch short back he colored adult climb blond blonde t
-    asian male female hanging fly shallow plastic photo picture closeup metal trunk skate rail be have ledge cross dry surface
-    piece american tank steep gather same block facing silver african art german spray hind downhill empty bat round leather
-    plaid match grab paint come eats giant bank grinding covering base chew begin member tackle cover lap professional plain
-    forward heavy attire shake strip denim well shoot rapid landing lab stripe chest grind helping stretch neon knit wade
-    string working sooner pine fake martial leading natural narrow brunette chased khaki pale cricket lick straight still
-    japanese homeless facial electric floppy opening pop launch official oriental treat overall uphill silly casting great
-    fat european motor peer o indian squirt drink eat body head face hand arm leg foot gear stick slide grey bar run set
-    show right left american chinese fall take light pair dark look play walk work jump swing run rest pass pull
-    top side end front middle edge distance group line area corner view colour color camera shot photograph
-    mound dive frame handle covered clear covers a in on by as no it us am pm ma pa the an so do re mi
-    large little red blue black green brown yellow pink purple tan gold matching dirt wood hurdle
-    shepherd trainer treat cup racer hole star box cone crane crown second even ad
-    foam farm dust drinking water crosses chase catch rider trail guard boxer retriever poodle opponent
-    guy fellow diva miami santa teammate friend member owner parent brother daughter
-    structure equipment device instrument transport commodity craft beast surface objects bleacher stroller jumper wheeler tutu mohawk hood large sheet pad flat closeup close-up upside marble general solo landing shade mix mid crack climbing""".split()
-)
+def _words(file: str) -> frozenset[str]:
+    return frozenset((Path(__file__).parent / "words" / file).read_text().splitlines())
+
+
+TOO_VAGUE = _words("too_vague.txt")
+"""WordNet's words for classes of things that nobody would look for in a photo ("instrumentality")."""
+NO_NAMES = _words("no_names.txt")
+"""Words of captions that WordNet lists as physical things but that are something else there ("white", "stand")."""
 
 EXTRA_CAPTION_WORDS = (
-    "snow", "field", "park", "crowd", "people", "city", "forest", "playground", "court", "sunset", "family", "team", "wave",
+    "snow", "field", "park", "crowd", "people", "city", "forest", "playground", "court", "sunset", "family", "team",
+    "wave",
     "woods", "tv", "food", "cake", "pizza", "table", "chair", "laptop", "phone", "bottle",
-    "cat", "sheep", "cow", "bus", "train", "airplane", "sofa", "couch", "bed", "clock", "kite", "bear", "plant", "giraffe", "cake", "book",
+    "cat", "sheep", "cow", "bus", "train", "airplane", "sofa", "couch", "bed", "clock", "kite", "bear", "plant",
+    "giraffe", "cake", "book",
 )  # fmt: skip
 """Nouns taken from captions whatever their first meaning in WordNet or their number."""
 
@@ -229,17 +203,16 @@ def build_vocabulary(wordnet: WordNet, classes: list[int], caption_nouns: Counte
                 leaves.setdefault(name, set()).add(index)
                 offsets.setdefault(name, set()).add(node)
     names = set(leaves) | {
-        noun for noun, photos in caption_nouns.items() if photos >= MIN_CAPTION_PHOTOS and noun not in NO_NAMES and not noun.startswith(_DESCRIBING)
+        noun
+        for noun, photos in caption_nouns.items()
+        if photos >= MIN_CAPTION_PHOTOS and noun not in NO_NAMES and not noun.startswith(_DESCRIBING)
     }
     names |= {"person"}
     kept = sorted(name for name in names if not held_out(name) and len(name) > 1)
-    meanings = [
-        frozenset(offsets.get(name, ())) | frozenset(wordnet.senses.get(name.lower(), ())[:1]) for name in kept
-    ]
+    meanings = [frozenset(offsets.get(name, ())) | frozenset(wordnet.senses.get(name.lower(), ())[:1]) for name in kept]
     person_root = wordnet.senses["person"][0]
     person = [
-        name in PEOPLE
-        or (not leaves.get(name) and any(person_root in wordnet.ancestors(offset) for offset in meaning))
+        name in PEOPLE or (not leaves.get(name) and any(person_root in wordnet.ancestors(offset) for offset in meaning))
         for name, meaning in zip(kept, meanings, strict=True)
     ]
     return Vocabulary(kept, [tuple(sorted(leaves.get(name, ()))) for name in kept], meanings, person)

@@ -1,13 +1,21 @@
 """A small reader of WordNet 3.0's noun files (``data.noun``, ``index.noun``, ``noun.exc``)."""
 
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 PHYSICAL = {5: "animal", 6: "artifact", 8: "body", 13: "food", 17: "object", 18: "person", 20: "plant", 27: "substance"}
 """Lexicographer files whose nouns can be pointed at in a photo."""
 
-_ENDINGS = (("ies", "y"), ("ves", "f"), ("men", "man"), ("ches", "ch"), ("shes", "sh"), ("xes", "x"), ("ses", "s"), ("s", ""))
+_ENDINGS = (
+    ("ies", "y"),
+    ("ves", "f"),
+    ("men", "man"),
+    ("ches", "ch"),
+    ("shes", "sh"),
+    ("xes", "x"),
+    ("ses", "s"),
+    ("s", ""),
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,9 @@ def _parse(line: str) -> Synset:
     start = 4 + 2 * words
     pointers = fields[start + 1 : start + 1 + 4 * int(fields[start])]
     parents = tuple(
-        int(pointers[i + 1]) for i in range(0, len(pointers), 4) if pointers[i] in ("@", "@i") and pointers[i + 2] == "n"
+        int(pointers[i + 1])
+        for i in range(0, len(pointers), 4)
+        if pointers[i] in ("@", "@i") and pointers[i + 2] == "n"
     )
     return Synset(int(fields[0]), lemmas, parents, int(fields[1]))
 
@@ -48,10 +58,8 @@ class WordNet:
                 f"no data.noun in {folder}; Debian's wordnet-base has it (`apt-get install wordnet-base`, "
                 "then /usr/share/wordnet), or unpack that package with `dpkg -x` and give the folder"
             )
-        self.synsets = {
-            synset.offset: synset
-            for synset in map(_parse, _entries(folder / "data.noun"))
-        }
+        self.synsets = {synset.offset: synset for synset in map(_parse, _entries(folder / "data.noun"))}
+        self._ancestors: dict[int, frozenset[int]] = {}
         self.senses: dict[str, tuple[int, ...]] = {}
         self.familiar: set[str] = set()  # words that occur in WordNet's sense-tagged texts
         for line in _entries(folder / "index.noun"):
@@ -74,15 +82,18 @@ class WordNet:
         return word if word in self.senses else None
 
     def first_sense(self, lemma: str) -> Synset:
+        """The commonest meaning of a noun."""
         return self.synsets[self.senses[lemma][0]]
 
-    @cache
     def ancestors(self, offset: int) -> frozenset[int]:
         """All hypernyms of a synset, itself included."""
+        if offset in self._ancestors:
+            return self._ancestors[offset]
         found = {offset}
         for parent in self.synsets[offset].parents:
             found |= self.ancestors(parent)
-        return frozenset(found)
+        self._ancestors[offset] = frozenset(found)
+        return self._ancestors[offset]
 
 
 def _entries(path: Path) -> list[str]:

@@ -50,10 +50,12 @@ class Workspace:
 
     @cached_property
     def wordnet(self) -> WordNet:
+        """The dictionary."""
         return WordNet(self.wordnet_folder)
 
     @cached_property
     def photos(self) -> list[Photo]:
+        """The index; made and kept on first use."""
         path = self.cache / "photos.json"
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)
@@ -62,14 +64,17 @@ class Workspace:
 
     @cached_property
     def reader(self) -> PhotoReader:
+        """Reads photos by number."""
         return PhotoReader(self.data, self.photos)
 
     @cached_property
     def source(self) -> np.ndarray:
+        """Archive of each photo."""
         return np.array([photo.source for photo in self.photos])
 
     @cached_property
     def validation(self) -> Bool[np.ndarray, " photo"]:
+        """Photos that are never trained on."""
         return np.array([zlib.crc32(photo.name.encode()) % VALIDATION == 0 for photo in self.photos])
 
     @cached_property
@@ -80,14 +85,17 @@ class Workspace:
 
     @cached_property
     def captions(self) -> dict[str, list[str]]:
+        """Captions by photo path."""
         return read_captions(self.data)
 
     @cached_property
     def nouns(self) -> dict[str, Counter[str]]:
+        """Nouns in the captions of each photo."""
         return photo_nouns(self.captions, self.wordnet)
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
+        """The names; built and kept on first use."""
         path = self.cache / "vocabulary.pkl"
         if not path.exists():
             counts = Counter(noun for nouns in self.nouns.values() for noun in nouns)
@@ -97,18 +105,22 @@ class Workspace:
 
     @property
     def tokens(self) -> int:
+        """Patches along a side."""
         return self.side // STRIDE
 
     @cached_property
     def features(self) -> np.memmap:
+        """Cached trunk features."""
         return open_features(self.cache, len(self.photos), self.side, write=False)
 
     @cached_property
     def semantics(self) -> Semantics:
+        """Cached output of the trunk's own classifier."""
         return open_semantics(self.cache, len(self.photos), self.tokens, write=False)
 
     @cached_property
     def labels(self) -> Int8[np.ndarray, "photo name"]:
+        """What each photo shows."""
         return np.load(self.cache / "labels.npz")["labels"]
 
     @cached_property
@@ -161,9 +173,11 @@ class Workspace:
         return ids
 
     def batches(self, config: FitConfig) -> Batches:
+        """Batches of features under a configuration."""
         return Batches(self.features, self.semantics.tokens, self.blank, config)
 
     def writer(self, *, seed: int, mapped: np.ndarray | None = None) -> PromptWriter:
+        """A writer of training prompts."""
         return PromptWriter(
             self.vocabulary.names, self.labels, self.name_weights, self.caption_ids(), seed=seed, mapped=mapped
         )

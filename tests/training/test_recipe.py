@@ -55,7 +55,9 @@ def test_wordnet_missing_says_where_to_get_it(tmp_path: Path):
         WordNet(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(("text", "out"), [("a red helicopter", True), ("Butterflies.", True), ("a camera bag", True), ("a dog", False)])
+@pytest.mark.parametrize(
+    ("text", "out"), [("a red helicopter", True), ("Butterflies.", True), ("a camera bag", True), ("a dog", False)]
+)
 def test_held_out_words_are_known_in_any_form(text: str, out: bool):
     assert held_out(text) is out
 
@@ -199,7 +201,11 @@ def test_training_and_inference_see_the_same():
     logits = model.itm_head(seen.hidden[:, 0])
     (gradient,) = torch.autograd.grad(logits[:, 1].sum(), seen.raw[4])
     text = TextSide(
-        embed=model.text.embeddings, layers=list(model.text.encoder.layer), head=model.itm_head, pad_id=0, max_tokens=128
+        embed=model.text.embeddings,
+        layers=list(model.text.encoder.layer),
+        head=model.itm_head,
+        pad_id=0,
+        max_tokens=128,
     )
     rows = [tuple(row[row != 0].tolist()) for row in ids]
     prompts = [TextTokens(row, ("x",) * len(row), ((0, 0),) * len(row)) for row in rows]

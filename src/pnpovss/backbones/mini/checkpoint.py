@@ -88,7 +88,9 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     tokenizer.encode_special_tokens = True  # a name that reads "[SEP]" is text
-    return Checkpoint(_build(state, folder), tokenizer, _recommended(config, folder), hashlib.sha256(data).hexdigest()[:12])
+    return Checkpoint(
+        _build(state, folder), tokenizer, _recommended(config, folder), hashlib.sha256(data).hexdigest()[:12]
+    )
 
 
 def quantise(words: Float[Tensor, "word d"]) -> tuple[Int8[Tensor, "word d"], Float[Tensor, " word"]]:
@@ -120,7 +122,8 @@ def _read_config(folder: Path) -> dict[str, Any]:
     config = json.loads((folder / CONFIG).read_text())
     if config.get("format") != FORMAT:
         raise CheckpointError(
-            f"{folder} is in format {config.get('format')!r}, this version reads {FORMAT}; update pnpovss or the checkpoint"
+            f"{folder} is in format {config.get('format')!r}, this version reads {FORMAT}; "
+            "update pnpovss or the checkpoint"
         )
     return config
 

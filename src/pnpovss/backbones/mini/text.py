@@ -5,7 +5,8 @@ differences: only the layers named in :data:`CROSS_HEADS` look at the image, and
 than those of self-attention, so that one head's map is a good map.
 """
 
-import torch
+from collections.abc import Sequence
+
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -34,6 +35,7 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(WIDTH, eps=_EPS)
 
     def forward(self, ids: Int[Tensor, "p t"]) -> Float[Tensor, "p t d"]:
+        """Embed token ids."""
         positions = self.position_embeddings.weight[: ids.shape[1]]
         return self.LayerNorm(self.word_embeddings(ids) + positions)
 
@@ -57,7 +59,9 @@ class _Output(nn.Module):
         return self.LayerNorm(self.dense(hidden) + residual)
 
 
-class _Attention(nn.Module):
+class Attention(nn.Module):
+    """Queries, keys and values, and what is made of the weighted sum."""
+
     def __init__(self, heads: int) -> None:
         super().__init__()
         self.self = _Heads(heads)
@@ -78,16 +82,19 @@ class Layer(nn.Module):
 
     def __init__(self, cross_heads: int | None) -> None:
         super().__init__()
-        self.attention = _Attention(SELF_HEADS)
-        self.crossattention = _Attention(cross_heads) if cross_heads else None
+        self.attention = Attention(SELF_HEADS)
+        self.crossattention = Attention(cross_heads) if cross_heads else None
         self.intermediate = _Intermediate()
         self.output = _Output(4 * WIDTH)
 
 
 class Encoder(nn.Module):
+    """The layers, under the name that transformers gives them."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.layer = nn.ModuleList(Layer(CROSS_HEADS.get(index)) for index in range(LAYERS))
+        layers = nn.ModuleList(Layer(CROSS_HEADS.get(index)) for index in range(LAYERS))
+        self.layer: Sequence[Layer] = layers  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Text(nn.Module):
@@ -106,9 +113,7 @@ class Text(nn.Module):
         return mean_over(hidden, mask)
 
 
-def self_attention(
-    layer: nn.Module, hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "p t"]
-) -> Float[Tensor, "p t d"]:
+def self_attention(layer: Layer, hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "p t"]) -> Float[Tensor, "p t d"]:
     """The self-attention of a layer, residual and norm included."""
     module = layer.attention
     query, key, value = (
@@ -119,7 +124,7 @@ def self_attention(
     return module.output(context.transpose(1, 2).flatten(2), hidden)
 
 
-def feed_forward(layer: nn.Module, hidden: Float[Tensor, "p t d"]) -> Float[Tensor, "p t d"]:
+def feed_forward(layer: Layer, hidden: Float[Tensor, "p t d"]) -> Float[Tensor, "p t d"]:
     """The perceptron of a layer, residual and norm included."""
     return layer.output(layer.intermediate(hidden), hidden)
 
