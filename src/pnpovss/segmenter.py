@@ -128,7 +128,7 @@ class Segmenter:
             ImageError: a photo that cannot be read.
             NamesError: no names, empty ones, duplicates, or too long for the text encoder.
         """
-        if not isinstance(image, (list, tuple)):
+        if isinstance(image, str) or not isinstance(image, Sequence):
             inputs = prepare(image, names, self.backbone, self.config)
             return self._finish(inputs, self.explain([inputs])[0], name_match)
         if len(image) != len(names) or any(isinstance(each, (str, Name)) for each in names):

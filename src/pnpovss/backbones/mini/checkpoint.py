@@ -111,7 +111,7 @@ def _build(state: dict[str, Tensor], folder: Path) -> Mini:
         model.load_state_dict(floats, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{folder / WEIGHTS} does not fit this version of {MODEL_TYPE}: {error}") from error
-    model.trunk.to(memory_format=torch.channels_last)
+    model.trunk.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in the stubs
     return model.eval().requires_grad_(False)
 
 
