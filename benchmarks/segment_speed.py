@@ -17,6 +17,7 @@ from typing import TypeVar
 import numba
 import numpy as np
 import torch
+from PIL import Image
 
 from pnpovss.images import load_image
 from pnpovss.inputs import prepare
@@ -52,7 +53,7 @@ def main() -> None:
     print(arguments.out.read_text())
 
 
-def one_round(segmenter: Segmenter, photo: object) -> dict[str, float]:
+def one_round(segmenter: Segmenter, photo: Image.Image) -> dict[str, float]:
     """The whole call, then its parts one by one."""
     config, took = segmenter.config, {}
 
@@ -62,10 +63,10 @@ def one_round(segmenter: Segmenter, photo: object) -> dict[str, float]:
         took[step] = time.perf_counter() - start
         return result
 
-    timed("**everything, in one call**", lambda: segmenter(photo, NAMES))  # pyright: ignore[reportArgumentType]
+    timed("**everything, in one call**", lambda: segmenter(photo, NAMES))
     inputs = timed(
         "photo and names to tensors",
-        lambda: prepare(photo, NAMES, segmenter.backbone, config),  # pyright: ignore[reportArgumentType]
+        lambda: prepare(photo, NAMES, segmenter.backbone, config),
     )
     [explained] = timed("model, GradCAM, Salience Dropout", lambda: segmenter.explain([inputs]))
     pixels = np.asarray(inputs.image)
