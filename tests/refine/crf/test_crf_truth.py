@@ -75,10 +75,14 @@ def test_original(backend: str, height: int, width: int, labels: int) -> None:
     np.testing.assert_allclose(ours.kl, kl, rtol=1e-3, atol=1e-2)
 
 
-def test_original_over_several_bands_and_threads() -> None:
-    image, probabilities = scene(180, 200, 3)
+def test_original_over_several_bands_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, probabilities = scene(180, 200, 21)
     theirs, _ = pydensecrf_q(image, probabilities, *METHOD, 10)
-    ours = DenseCRF(image, threads=3).infer(probabilities=probabilities)
+    whole = DenseCRF(image, threads=3).infer(probabilities=probabilities)
+    monkeypatch.setattr("pnpovss.refine.crf.lattice.bands_for", lambda pixels: 4)  # as for a large image
+    ours, alone = (DenseCRF(image, threads=n).infer(probabilities=probabilities) for n in (3, 1))
+    assert np.array_equal(ours.q, alone.q)
+    assert np.abs(ours.q - whole.q).max() < 1e-3
     assert np.abs(ours.q - theirs).max() < 1e-3
     assert (ours.labels == theirs.argmax(axis=0)).mean() >= 0.999
 

@@ -11,7 +11,7 @@ from pnpovss.errors import InvalidInputError
 from pnpovss.refine.crf.build import embed
 from pnpovss.refine.crf.jit import Workers, announce
 from pnpovss.refine.crf.kernels import kernels_for, lanes_for
-from pnpovss.refine.crf.lattice import Lattice, build_lattice
+from pnpovss.refine.crf.lattice import Lattice, bands_for, build_lattice
 from pnpovss.refine.crf.meanfield import Outcome, infer
 from pnpovss.refine.crf.terms import Term, potts_weight, reward_matrix
 
@@ -67,7 +67,9 @@ class NumbaEngine:
         rewards = [None if potts_weight(term) is not None else reward_matrix(term, labels) for term in self._terms]
         lanes = lanes_for(labels)
         dims = {len(self._widths(term)) for term in self._terms}
-        announce([*(embed(d) for d in dims), *(kernels_for(lanes).splat(d + 1) for d in dims)])
+        kernels = kernels_for(lanes)
+        filters = kernels.filter if bands_for(maps[0].size) == 1 else kernels.splat
+        announce([*(embed(d) for d in dims), *(filters(d + 1) for d in dims)])
         threads = min(self._threads or numba.get_num_threads(), max(1, maps[0].size // _PIXELS_PER_THREAD))
         with Workers(threads) as workers:
             lattices = self._ready(workers)

@@ -83,18 +83,23 @@ class Workers:
         *arguments: Any,
         own: Sequence[Any] | None = None,
     ) -> list[Any]:
-        """`function(*arguments, [own[t],] first, last)` for the t-th pair in `bounds`; the results in order."""
+        """`function(*arguments, [own[t],] first, last)` for the t-th pair in `bounds`; the results, in order."""
         calls = [
             (*arguments, *(() if own is None else (own[t],)), bounds[t], bounds[t + 1]) for t in range(len(bounds) - 1)
         ]
+        return self.run_all([(function, call) for call in calls])
+
+    def run_all(self, calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...]]]) -> list[Any]:
+        """`function(*arguments)` for each of `calls`, the longest first to use all threads; the results, in order."""
         if self._pool is None or len(calls) == 1:
-            return [function(*call) for call in calls]
+            return [function(*arguments) for function, arguments in calls]
         results: list[Any] = [None] * len(calls)
         waiting = iter(range(len(calls)))  # Shared; taking the next is atomic.
 
         def drain() -> None:
             for t in waiting:
-                results[t] = function(*calls[t])
+                function, arguments = calls[t]
+                results[t] = function(*arguments)
 
         helpers = [self._pool.submit(drain) for _ in range(min(self.threads, len(calls)) - 1)]
         try:

@@ -19,7 +19,6 @@ from pnpovss.refine.crf.lanes import (
     larger,
     load,
     multiply,
-    scale,
     store,
     subtract,
     zero,
@@ -38,10 +37,11 @@ PADDING = np.float32(-1e30)
 
 @dataclass(frozen=True)
 class Kernels:
-    """Functions of float32 arrays; the last two arguments are always the rows to do.
+    """Functions of float32 arrays; the last two arguments are the rows to do, except for `filter`, which does all.
 
     Attributes:
         lanes: labels per register.
+        filter: given the number of corners: splat and blur in one, for one thread.
         splat: given the number of corners: adds pixels' values to lattice points.
         merge: sums what several threads have splatted.
         blur: one axis of the blur.
@@ -50,6 +50,7 @@ class Kernels:
     """
 
     lanes: int
+    filter: Callable[[int], Any]
     splat: Callable[[int], Any]
     merge: Any
     blur: Any
@@ -68,6 +69,32 @@ def kernels_for(lanes: int) -> Kernels:
 
     # Given the number of corners at compile time, the loops over them are unrolled: 3 times as fast.
     @cache
+    def filter_kernel(corners):
+        def filter_(values, points, weights, before, after, pair):
+            """Splat values (pixel, lane) and blur them, all in one, into the first of the two halves of `pair`.
+
+            Each half is (point + 1, lane); their last rows are 0 and stand for points that do not exist.
+            """
+            half = pair.size // 2
+            source = np.int64(0) if corners % 2 == 0 else half
+            for at in range(source, source + half, lanes):
+                store(pair, at, zero(lanes))
+            for i in range(points.shape[0]):
+                value = load(values, i * lanes, lanes)
+                for r in range(corners):
+                    at = source + np.int64(points[i, r]) * lanes
+                    store(pair, at, add_scaled(load(pair, at, lanes), weights[i, r], value))
+            for axis in range(corners):
+                target = half - source
+                for v in range(before.shape[1]):
+                    left = load(pair, source + np.int64(before[axis, v]) * lanes, lanes)
+                    right = load(pair, source + np.int64(after[axis, v]) * lanes, lanes)
+                    store(pair, target + v * lanes, blur3(load(pair, source + v * lanes, lanes), left, right))
+                source = target
+
+        return jit(filter_, f"{lanes}_{corners}")
+
+    @cache
     def splat_kernel(corners):
         def splat(values, points, weights, lattice, first, last):
             """Add pixels `first` to `last` of values (pixel, lane) to lattice (point, lane)."""
@@ -79,8 +106,8 @@ def kernels_for(lanes: int) -> Kernels:
 
         return jit(splat, f"{lanes}_{corners}")
 
-    def merge(lattice, parts, gain, first, last):
-        """Set lattice (point, lane) to gain * the sum of parts (part, point * lane), which are left 0."""
+    def merge(lattice, parts, first, last):
+        """Set lattice (point, lane) to the sum of parts (part, point * lane), which are left 0."""
         none = zero(lanes)
         for v in range(first * lanes, last * lanes, lanes):
             sum_ = load(parts[0], v, lanes)
@@ -88,7 +115,7 @@ def kernels_for(lanes: int) -> Kernels:
             for part in range(1, parts.shape[0]):
                 sum_ = add(sum_, load(parts[part], v, lanes))
                 store(parts[part], v, none)
-            store(lattice, v, scale(sum_, gain))
+            store(lattice, v, sum_)
 
     def blur(blurred, lattice, before, after, first, last):
         """One axis: blurred (point, lane) from lattice; the last row is 0 and stands for points that do not exist."""
@@ -99,8 +126,10 @@ def kernels_for(lanes: int) -> Kernels:
 
     @cache
     def update_kernel(corners, others):
-        def update(values, start, stride, lattice, points, weights, lattice2, points2, weights2, first, last):
-            """Set values (block, pixel * lane) to softmax(start + slice of lattice + slice of lattice2).
+        def update(
+            values, start, stride, lattice, points, weights, gain, lattice2, points2, weights2, gain2, first, last
+        ):
+            """Set values (block, pixel * lane) to softmax(start + gain * slice of lattice + gain2 * slice of lattice2).
 
             Blocks are `stride` apart in values, rows are of WIDE values in each. Some rows are sliced and then
             normalised while they are in cache; at once, a register would wait for what was just stored in pieces.
@@ -112,14 +141,15 @@ def kernels_for(lanes: int) -> Kernels:
                 pixels = range(tile * WIDE // lanes, min(end * WIDE // lanes, points.shape[0]))
                 for block in range(blocks):
                     for i in pixels:
-                        sum_ = load(start, block * stride + i * lanes, lanes)
+                        sum_, sum2 = zero(lanes), zero(lanes)
                         for r in range(corners):
                             source = load(lattice, block * size + np.int64(points[i, r]) * lanes, lanes)
                             sum_ = add_scaled(sum_, weights[i, r], source)
                         for r in range(others):
                             source = load(lattice2, block * size2 + np.int64(points2[i, r]) * lanes, lanes)
-                            sum_ = add_scaled(sum_, weights2[i, r], source)
-                        store(values, block * stride + i * lanes, sum_)
+                            sum2 = add_scaled(sum2, weights2[i, r], source)
+                        at = block * stride + i * lanes
+                        store(values, at, add_scaled(add_scaled(load(start, at, lanes), gain, sum_), gain2, sum2))
                 for at in range(tile * WIDE, end * WIDE, WIDE):
                     top = load(values, at, WIDE)
                     for other in range(at + stride, values.size, stride):
@@ -138,18 +168,20 @@ def kernels_for(lanes: int) -> Kernels:
 
     @cache
     def slice_kernel(corners):
-        def slice_(values, start, lattice, points, weights, first, last):
-            """Set values (pixel, lane) to start + the weighted sum of lattice (point, lane) at its corners."""
+        def slice_(values, start, lattice, points, weights, gain, first, last):
+            """Set values (pixel, lane) to start + gain * the weighted sum of lattice (point, lane) at its corners."""
             for i in range(first, last):
-                sum_ = load(start, i * lanes, lanes)
+                sum_ = zero(lanes)
                 for r in range(corners):
                     sum_ = add_scaled(sum_, weights[i, r], load(lattice, np.int64(points[i, r]) * lanes, lanes))
-                store(values, i * lanes, sum_)
+                store(values, i * lanes, add_scaled(load(start, i * lanes, lanes), gain, sum_))
 
         return jit(slice_, f"{lanes}_{corners}")
 
     variant = f"{lanes}"
-    return Kernels(lanes, splat_kernel, jit(merge, variant), jit(blur, variant), slice_kernel, update_kernel)
+    return Kernels(
+        lanes, filter_kernel, splat_kernel, jit(merge, variant), jit(blur, variant), slice_kernel, update_kernel
+    )
 
 
 _ONES = np.ones(WIDE, dtype=np.float32)

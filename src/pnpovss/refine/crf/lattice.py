@@ -1,5 +1,6 @@
 """The permutohedral lattice of one image and one pairwise term, on the CPU."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from pnpovss.refine.crf.kernels import Kernels, kernels_for
 from pnpovss.refine.crf.memory import available_memory, require
 from pnpovss.refine.crf.packing import make_packing
 
-__all__ = ["Lattice", "build_lattice", "feature_range", "splat_and_blur"]
+__all__ = ["Lattice", "bands_for", "build_lattice", "feature_range", "splat_and_blur"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,18 +43,24 @@ class Lattice:
         """Number of lattice points."""
         return self.before.shape[1]
 
+    def new_pairs(self, blocks: int, lanes: int) -> Float32[np.ndarray, "block half point_lane"]:
+        """Values of all lattice points, twice (one half is blurred into the other), and a last row that stays 0."""
+        return np.zeros((blocks, 2, (self.size + 1) * lanes), dtype=np.float32)
+
     @property
     def bands(self) -> int:
         """Parts of the image that are splatted apart and then summed.
 
-        A matter of the image's size alone, so that sums do not depend on the number of threads.
+        One for a small image, where one thread filters one register of labels for one term: handing out smaller pieces
+        would take longer than they do. A matter of the image's size alone, not of the number of threads, so that sums
+        do not depend on it.
         """
         return bands_for(len(self.points))
 
 
 def bands_for(pixels: int) -> int:
     """How many parts an image is splatted in; see `Lattice.bands`."""
-    return 1 if pixels < 1 << 14 else 2 if pixels < 1 << 20 else 4
+    return 1 if pixels < 1 << 19 else 4
 
 
 def build_lattice(
@@ -131,41 +138,53 @@ def _inverse_root_of_sums(lattice: Lattice, workers: Workers) -> Float32[np.ndar
     """1 / sqrt(K 1): scaling a filter K with it on both sides is symmetric normalisation."""
     kernels = kernels_for(1)
     count = len(lattice.points)
-    filtered, scratch = (np.zeros(lattice.size + 1, dtype=np.float32) for _ in range(2))
-    parts = np.zeros((lattice.bands, lattice.size + 1), dtype=np.float32)
-    splat_and_blur(lattice, kernels, np.ones(count, dtype=np.float32), filtered, scratch, parts, workers)
+    pairs = lattice.new_pairs(1, 1)
+    splat_and_blur([lattice], kernels, np.ones((1, count), dtype=np.float32), [pairs], workers)
     sums = np.zeros(count, dtype=np.float32)
-    tables = (lattice.points, lattice.weights)
-    workers.run(kernels.slice(lattice.corners), workers.even(count), sums, sums, filtered, *tables)
+    tables = (pairs[0, 0], lattice.points, lattice.weights, np.float32(lattice.gain))
+    workers.run(kernels.slice(lattice.corners), workers.even(count), sums, sums, *tables)
     return np.float32(1.0) / np.sqrt(sums + np.float32(1e-20))
 
 
 def splat_and_blur(
-    lattice: Lattice,
+    lattices: Sequence[Lattice],
     kernels: Kernels,
-    values: Float32[np.ndarray, " pixel_lane"],
-    filtered: Float32[np.ndarray, " point_lane"],
-    scratch: Float32[np.ndarray, " point_lane"],
-    parts: Float32[np.ndarray, "band point_lane"],
+    values: Float32[np.ndarray, "block pixel_lane"],
+    pairs: Sequence[Float32[np.ndarray, "block half point_lane"]],
     workers: Workers,
 ) -> None:
-    """Splat one register of labels and blur it; the result is in `filtered`.
+    """Splat all labels to all lattices and blur them; the results are in the first halves of `pairs`.
 
     Args:
-        lattice: the lattice.
+        lattices: all of one image.
         kernels: for this many lanes.
-        values: flat float32 (pixel, lane).
-        filtered: flat float32 (point + 1, lane) that receives the result; its last row stays 0.
-        scratch: the same, overwritten except for its last row, which must be 0.
-        parts: float32 (band, (point + 1) * lane), all 0 and left so.
+        values: float32 (block, pixel * lane).
+        pairs: of each lattice, from `new_pairs`.
         workers: threads.
     """
-    axes, count = lattice.corners, len(lattice.points)
-    bands = [count * t // lattice.bands for t in range(lattice.bands + 1)]
-    workers.run(kernels.splat(axes), bands, values, lattice.points, lattice.weights, own=list(parts))
+    calls = []
+    for lattice, pair in sorted(zip(lattices, pairs, strict=True), key=lambda both: -both[0].corners):
+        tables = (lattice.points, lattice.weights, lattice.before, lattice.after)
+        for block, halves in enumerate(pair):
+            if lattice.bands == 1:
+                calls.append((kernels.filter(lattice.corners), (values[block], *tables, halves.reshape(-1))))
+            else:
+                _filter_in_bands(lattice, kernels, values[block], halves, workers)
+    workers.run_all(calls)
+
+
+def _filter_in_bands(
+    lattice: Lattice, kernels: Kernels, values: np.ndarray, halves: np.ndarray, workers: Workers
+) -> None:
+    """What `kernels.filter` does, with several threads on one register of labels."""
+    axes, count, bands = lattice.corners, len(lattice.points), lattice.bands
+    parts = np.zeros((bands, halves.shape[1]), dtype=np.float32)
+    cuts = [count * t // bands for t in range(bands + 1)]
+    workers.run(kernels.splat(axes), cuts, values, lattice.points, lattice.weights, own=list(parts))
     bounds = workers.even(lattice.size)
-    source, target = (filtered, scratch) if axes % 2 == 0 else (scratch, filtered)
-    workers.run(kernels.merge, bounds, source, parts, np.float32(lattice.gain))
+    source = axes % 2
+    workers.run(kernels.merge, bounds, halves[source], parts)
     for axis in range(axes):
-        workers.run(kernels.blur, bounds, target, source, lattice.before[axis], lattice.after[axis])
-        source, target = target, source
+        tables = (lattice.before[axis], lattice.after[axis])
+        workers.run(kernels.blur, bounds, halves[1 - source], halves[source], *tables)
+        source = 1 - source

@@ -100,24 +100,21 @@ def infer(
     kernels = kernels_for(lanes)
     values, start = _planes(logs.copy()), _planes(logs)
     _update(kernels, [], [], values, start, count, workers)
-    buffers = [np.zeros((len(logs), (lattice.size + 1) * kernels.lanes), dtype=np.float32) for lattice in lattices]
-    scratches = [np.zeros_like(buffer[0]) for buffer in buffers]
-    parts = [np.zeros((lattice.bands, b.shape[1]), np.float32) for lattice, b in zip(lattices, buffers, strict=True)]
+    pairs = [lattice.new_pairs(len(logs), lanes) for lattice in lattices]
     measures = []
     for step in range(iterations + diagnose):
-        for lattice, buffer, scratch, part, reward in zip(lattices, buffers, scratches, parts, rewards, strict=True):
-            for block, target in enumerate(buffer):
-                splat_and_blur(lattice, kernels, values[block], target, scratch, part, workers)
+        splat_and_blur(lattices, kernels, values, pairs, workers)
+        for pair, reward in zip(pairs, rewards, strict=True):
             if reward is not None:
-                _mix_labels(buffer.reshape(len(logs), -1, kernels.lanes), reward)
+                _mix_labels(pair[:, 0].reshape(len(logs), -1, lanes), reward)
         if diagnose:
             sums = np.empty_like(values)
-            _collect(kernels, lattices, buffers, sums, start, count, workers)
+            _collect(kernels, lattices, pairs, sums, start, count, workers)
             measures.append(_diagnose(values.reshape(logs.shape), logs, sums.reshape(logs.shape), labels, count))
         if step < iterations:
-            _update(kernels, lattices, buffers, values, start, count, workers)
+            _update(kernels, lattices, pairs, values, start, count, workers)
     shape = logs.shape
-    del logs, start, buffers, scratches, parts  # Before the result is allocated: the peak is the iterations'.
+    del logs, start, pairs  # Before the result is allocated: the peak is the iterations'.
     q, best = np.empty((labels, count), dtype=np.float32), np.empty(count, dtype=np.int32)
     workers.run(blocks_to_maps, workers.even(count), values.reshape(shape), q, best)
     kl, energy = np.array(measures).T if diagnose else (None, None)
@@ -129,7 +126,8 @@ def inference_bytes(labels: int, pixels: int, lattices: Sequence[tuple[int, int]
     lanes = lanes_for(labels)
     blocks = -(-labels // lanes)
     states = 4 * blocks * lanes * pixels * (3 if diagnose else 2)
-    return states + sum(4 * lanes * (points + 1) * (blocks + 1 + bands) for points, bands in lattices)
+    # Large images are splatted in bands, one register of labels at a time.
+    return states + sum(4 * lanes * (points + 1) * (2 * blocks + bands * (bands > 1)) for points, bands in lattices)
 
 
 def _planes(blocks: np.ndarray) -> np.ndarray:
@@ -139,7 +137,7 @@ def _planes(blocks: np.ndarray) -> np.ndarray:
 def _collect(
     kernels: Kernels,
     lattices: Sequence[Lattice],
-    buffers: Sequence[np.ndarray],
+    pairs: Sequence[np.ndarray],
     values: np.ndarray,
     start: np.ndarray,
     count: int,
@@ -147,9 +145,9 @@ def _collect(
 ) -> None:
     """Set values (block, pixel * lane) to start + the messages of all terms."""
     source = start
-    for lattice, buffer in zip(lattices, buffers, strict=True):
+    for lattice, pair in zip(lattices, pairs, strict=True):
         for block, plane in enumerate(values):
-            tables = (buffer[block], lattice.points, lattice.weights)
+            tables = (pair[block, 0], lattice.points, lattice.weights, np.float32(lattice.gain))
             workers.run(kernels.slice(lattice.corners), workers.even(count), plane, source[block], *tables)
         source = values
     if not lattices:
@@ -159,7 +157,7 @@ def _collect(
 def _update(
     kernels: Kernels,
     lattices: Sequence[Lattice],
-    buffers: Sequence[np.ndarray],
+    pairs: Sequence[np.ndarray],
     values: np.ndarray,
     start: np.ndarray,
     count: int,
@@ -167,14 +165,16 @@ def _update(
 ) -> None:
     """Set values (block, pixel * lane) to the softmax of start + the messages of all terms."""
     if len(lattices) > 2:
-        _collect(kernels, lattices[:-2], buffers[:-2], values, start, count, workers)
+        _collect(kernels, lattices[:-2], pairs[:-2], values, start, count, workers)
         start = values
-    none = (np.empty(0, np.float32), np.empty((count, 0), np.int32), np.empty((count, 0), np.float32))
+    no_points, no_weights = np.empty((count, 0), dtype=np.int32), np.empty((count, 0), dtype=np.float32)
+    none = (np.empty(0, dtype=np.float32), no_points, no_weights, np.float32(0.0))
     tables = [
-        (b.reshape(-1), lattice.points, lattice.weights) for lattice, b in zip(lattices[-2:], buffers[-2:], strict=True)
+        (pair.reshape(-1), lattice.points, lattice.weights, np.float32(lattice.gain))
+        for lattice, pair in zip(lattices[-2:], pairs[-2:], strict=True)
     ]
     tables += [none] * (2 - len(tables))
-    corners = [points.shape[1] for _, points, _ in tables]
+    corners = [points.shape[1] for _, points, *_ in tables]
     workers.run(
         kernels.update(*corners),
         workers.even(values.shape[1] // WIDE),
