@@ -1,7 +1,9 @@
 """The registry: a third party's backbone needs no edit in this package."""
 
+import logging
+import sys
 from collections.abc import Iterator
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from fakes import FakeBackbone
 from pnpovss.backbones import base
 from pnpovss.backbones.base import BackboneSpec, LoadOptions, known_backbones, load_backbone, register
 from pnpovss.backbones.blip import SPEC, BlipBackbone
-from pnpovss.errors import UnknownModelError
+from pnpovss.errors import ModelError, UnknownModelError
 
 THEIRS = BackboneSpec(
     key="theirs",
@@ -30,6 +32,7 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(base, "OWN", {"blip": "pnpovss.backbones.blip"})
     monkeypatch.setattr(base, "entry_points", lambda **_: ())
     monkeypatch.setattr(base, "_registry", {})
+    monkeypatch.setattr(base, "_broken", {})
     return
 
 
@@ -44,6 +47,7 @@ def test_registered_by_a_call(name: str) -> None:
 def test_registered_by_an_entry_point(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Point:
         name = "theirs"
+        value = "theirs:SPEC"
 
         def load(self) -> BackboneSpec:
             return THEIRS
@@ -59,6 +63,51 @@ def test_registered_by_an_entry_point(name: str, monkeypatch: pytest.MonkeyPatch
 
 def test_the_entry_point_of_blip_is_its_spec() -> None:
     assert EntryPoint("blip", "pnpovss.backbones.blip:SPEC", base.ENTRY_POINT_GROUP).load() is SPEC
+
+
+def install(folder: Path, package: str, backbone: str, code: str) -> None:
+    """A package as pip leaves it, with one entry point and one module."""
+    (folder / f"{package}.py").write_text(code)
+    info = folder / f"{package}-1.2.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.2\n")
+    (info / "entry_points.txt").write_text(f"[pnpovss.backbones]\n{backbone} = {package}:SPEC\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        ("import no_such_module_at_all", "ModuleNotFoundError: No module named 'no_such_module_at_all'"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("", "AttributeError: module '{package}' has no attribute 'SPEC'"),
+        ("SPEC = 3", "TypeError: expected a BackboneSpec, got int"),
+        ("from pnpovss.backbones.base import BackboneSpec\nSPEC = BackboneSpec('blip', '', {{}}, None, None, None)",
+         "ValueError: a backbone with key 'blip' is registered already"),
+    ],
+    ids=["import", "crash", "absent", "no spec", "key taken"],
+)  # fmt: skip
+def test_a_broken_package_breaks_nobody_else(
+    code: str, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+    request: pytest.FixtureRequest,
+) -> None:  # fmt: skip
+    broken = f"aaa_broken_{request.node.callspec.id.replace(' ', '_')}"  # a module is imported once
+    install(tmp_path, broken, "broken", code.format())
+    install(tmp_path, f"{broken}_sound", "sound", f"from {__name__} import THEIRS as SPEC")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
+    monkeypatch.setattr(base, "entry_points", lambda group: entry_points(group=group))
+    with caplog.at_level(logging.WARNING, logger="pnpovss"):
+        assert list(known_backbones()) == ["blip", "theirs"]
+        assert list(known_backbones()) == ["blip", "theirs"]
+    [said] = caplog.messages  # once
+    assert f"the backbone 'broken' of the package {broken} 1.2 cannot be used" in said
+    assert reason.format(package=broken) in said
+    assert f"update or uninstall {broken}" in said
+    assert load_backbone("their-bundled").name == "their-bundled"
+    with pytest.raises(ModelError, match=f"the backbone 'broken' of the package {broken} 1.2 cannot be used"):
+        load_backbone("broken")
+    with pytest.raises(UnknownModelError, match=f"'nonesuch'.*Perhaps it belongs to one that is broken:.*{broken}"):
+        load_backbone("nonesuch")
 
 
 def test_a_key_is_taken_once() -> None:

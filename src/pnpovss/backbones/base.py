@@ -6,10 +6,11 @@ for and the gradient of the match logit with respect to them. Nothing else in th
 """
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from pnpovss.errors import UnknownModelError
+from pnpovss.errors import ModelError, UnknownModelError
 from pnpovss.structures import TextTokens
 
 __all__ = [
@@ -37,6 +38,8 @@ __all__ = [
 # This package's own backbones, asked in this order; others are installed entry points of the group below.
 OWN = {"mini": "pnpovss.backbones.mini", "blip": "pnpovss.backbones.blip"}
 ENTRY_POINT_GROUP = "pnpovss.backbones"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,7 @@ class BackboneSpec:
 
 
 _registry: dict[str, BackboneSpec] = {}
+_broken: dict[str, ModelError] = {}  # by entry point: why it is no backbone; each is said once
 
 
 def register(spec: BackboneSpec) -> BackboneSpec:
@@ -252,14 +256,37 @@ def register(spec: BackboneSpec) -> BackboneSpec:
 
 
 def known_backbones() -> dict[str, BackboneSpec]:
-    """All backbones by key: those of this package, installed entry points, and what `register` was given."""
+    """All backbones by key: those of this package, installed entry points, and what `register` was given.
+
+    An entry point that cannot be loaded is left out, and a warning names its package; the others work all the same.
+    """
     for key, module in OWN.items():
         if key not in _registry:
             register(import_module(module).SPEC)
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name not in _registry:
-            register(point.load())
+        if point.name not in _registry and point.name not in _broken:
+            _register_entry_point(point)
     return dict(_registry)
+
+
+def _register_entry_point(point: EntryPoint) -> None:
+    """Add what an installed package offers, or note why that cannot be done: its code may fail in any way."""
+    try:
+        spec = point.load()
+        if not isinstance(spec, BackboneSpec):
+            raise TypeError(f"expected a BackboneSpec, got {type(spec).__name__}")
+        register(spec)
+    except Exception as error:
+        dist = getattr(point, "dist", None)
+        package = f"{dist.name} {dist.version}" if dist else "an unknown package"
+        what_to_do = f"update or uninstall {dist.name}" if dist else "update or uninstall the package that brings it"
+        broken = ModelError(
+            f"the backbone {point.name!r} of the package {package} cannot be used: {point.value} fails with "
+            f"{type(error).__name__}: {error}; {what_to_do}, or tell its authors"
+        )
+        broken.__cause__ = error
+        _broken[point.name] = broken
+        logger.warning("%s (all other backbones work)", broken)
 
 
 def load_backbone(name: str | Path, options: LoadOptions | None = None) -> Backbone:
@@ -268,16 +295,20 @@ def load_backbone(name: str | Path, options: LoadOptions | None = None) -> Backb
     Raises:
         UnknownModelError: no backbone claims the name; the message lists the known ones.
         CheckpointError: its files are missing, incomplete or of another architecture.
+        ModelError: it is the name of an installed backbone that cannot be used; the message names its package.
     """
     name = str(name)
     specs = known_backbones()
+    if name in _broken:
+        raise _broken[name]
     for spec in specs.values():
         if spec.claims(name):
             return spec.load(name, options or LoadOptions())
     known = ", ".join(model for spec in specs.values() for model in spec.models)
+    unusable = "".join(f" Perhaps it belongs to one that is broken: {error}." for error in _broken.values())
     raise UnknownModelError(
         f"no backbone knows the model {name!r}{_what_is_there(Path(name))}. Known: {known}; or give a folder that "
-        f"holds such a checkpoint. `pnpovss models` tells what each needs."
+        f"holds such a checkpoint. `pnpovss models` tells what each needs.{unusable}"
     )
 
 
