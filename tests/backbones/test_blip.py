@@ -1,8 +1,10 @@
 import json
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import pytest
 import torch
 from torch import Tensor
@@ -141,6 +143,16 @@ def test_tokens_know_where_they_come_from(backbone: BlipBackbone) -> None:
     assert tokens.pieces.count("[SEP]") == 1  # the name's own is text
 
 
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """The suite may run with shapes checked by jaxtyping; users do not, and meet our own message."""
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
+@pytest.mark.usefixtures("unchecked")
 def test_pixels_that_do_not_fit_the_patch(backbone: BlipBackbone) -> None:
     with pytest.raises(InvalidInputError, match=r"32 x 33 px is no multiple of the patch, 8 px; try 32 x 32"):
         backbone.encode_images(torch.zeros(1, 3, 32, 33))
