@@ -42,9 +42,10 @@ def main() -> None:
     if "train" in wanted:
         stages.start(work, FitConfig(steps=options.steps[0], **common))
     if "distill" in wanted:
-        for round_ in (1, 2):
-            config = FitConfig(steps=options.steps[round_], rate_new=5e-4, rate_old=8e-5, **common)
-            stages.distill(work, config, round_, options.workers)
+        for round_ in options.rounds:
+            rates = {"rate_new": 5e-4, "rate_old": 8e-5, "rate_trunk": options.rate_trunk if round_ == 3 else 0.0}
+            config = FitConfig(steps=options.steps[round_], **rates, **common)
+            stages.distill(work, config, round_, options.mapped, options.workers)
     if "export" in wanted:
         recommended = Recommended(
             READ_LAYER,
@@ -77,7 +78,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2, help="of the training loop")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
-    parser.add_argument("--steps", type=int, nargs=3, default=(600, 400, 800), help="of the three stages")
+    parser.add_argument("--steps", type=int, nargs=4, default=(600, 400, 800, 2400), help="of the four stages")
+    parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2, 3), help="of `distill`: which to run")
+    parser.add_argument(
+        "--rate-trunk", type=float, default=5e-5, help="learning rate of the trunk's last blocks, in the last round"
+    )
+    parser.add_argument("--mapped", type=int, default=9000, help="photos that get pseudo-maps in each round")
     parser.add_argument("--count", type=int, default=60, help="photos that settings are judged on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--image-size", type=int, default=384, help="recommended side at inference")

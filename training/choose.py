@@ -23,18 +23,23 @@ from training.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
+_ONE = {"dropout": None}
 CANDIDATES: dict[str, dict[str, object]] = {
-    "one look": {"dropout": None},
+    "one look": _ONE,
+    "one look, attention alone": {**_ONE, "gradcam": False},
+    "one look, 320 px": {**_ONE, "image_size": 320},
+    "one look, 448 px": {**_ONE, "image_size": 448},
+    "one look, 512 px": {**_ONE, "image_size": 512},
+    "one look, threshold 0.1": {**_ONE, "threshold": 0.1},
+    "one look, threshold 0.25": {**_ONE, "threshold": 0.25},
+    "one look, threshold 0.35": {**_ONE, "threshold": 0.35},
+    "one look, blur 0.02": {**_ONE, "blur.sigma": 0.02},
+    "one look, blur 0.03": {**_ONE, "blur.sigma": 0.03},
+    "2 passes, a tenth": {"dropout.passes": 2, "dropout.drop": 0.1},
+    "2 passes, a fifth": {"dropout.passes": 2, "dropout.drop": 0.2},
+    "3 passes, a tenth": {"dropout.passes": 3, "dropout.drop": 0.1},
     "2 passes, half": {"dropout.passes": 2, "dropout.drop": 0.5},
     "4 passes, half": {"dropout.passes": 4, "dropout.drop": 0.5},
-    "2 passes, a fifth": {"dropout.passes": 2, "dropout.drop": 0.2},
-    "one look, attention alone": {"dropout": None, "gradcam": False},
-    "one look, 320 px": {"dropout": None, "image_size": 320},
-    "one look, 448 px": {"dropout": None, "image_size": 448},
-    "one look, threshold 0.25": {"dropout": None, "threshold": 0.25},
-    "one look, threshold 0.35": {"dropout": None, "threshold": 0.35},
-    "one look, blur 0.02": {"dropout": None, "blur.sigma": 0.02},
-    "one look, blur 0.03": {"dropout": None, "blur.sigma": 0.03},
 }
 
 

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.text import CLS_ID, CROSS_HEADS, SEP_ID
-from training.forward import Looked, by_prompt, look, mean_of_slots
+from training.forward import Looked, by_prompt, from_middle, last_blocks, look, mean_of_slots
 from training.losses import amount, contrastive, presence_by_attention, presence_by_state, rising, spread, toward
 from training.minilm import pad
 from training.prompts import PREFIX_IDS, SLOTS, Prompts, PromptWriter, without
@@ -38,6 +39,8 @@ class FitConfig:
         photos: photos in a batch.
         rate_new: peak learning rate of the parts that start at random.
         rate_old: the same for the pretrained text layers.
+        rate_trunk: the same for the image trunk's last blocks; 0 leaves them as they came, and the cache as it is.
+        keep: weight of the loss that holds those blocks' features near what ImageNet taught them.
         warmup: steps until the peak.
         hide: share of batches' photos of which some squares are hidden.
         silence: how often the heads that are not read, and tokens that are no names, are silenced.
@@ -58,6 +61,8 @@ class FitConfig:
     photos: int = 16
     rate_new: float = 7e-4
     rate_old: float = 1e-4
+    rate_trunk: float = 0.0
+    keep: float = 0.1
     warmup: int = 60
     hide: float = 0.5
     silence: float = 0.3
@@ -161,25 +166,26 @@ class Heads(nn.Module):
 
 
 def parameter_groups(model: Mini, heads: Heads, config: FitConfig) -> list[dict]:
-    """Pretrained text layers at the lower rate, all else that is trained at the higher; norms and biases undecayed."""
+    """Each part at its rate; norms, biases and the trunk undecayed."""
     model.requires_grad_(False)
     for layer in model.text.encoder.layer[FROZEN_LAYERS:]:
         layer.requires_grad_(True)
     for module in (model.neck, model.itm_head, model.vision_proj, model.text_proj):
         module.requires_grad_(True)
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    if config.rate_trunk:
+        # Not the depthwise filters: 2% of the weights, and on a CPU nearly half of the backward pass.
+        for block in last_blocks(model):
+            block.project.requires_grad_(True)
+            if block.expand is not None:
+                block.expand.requires_grad_(True)
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in [*model.named_parameters(), *heads.named_parameters()]:
         if parameter.requires_grad:
-            old = name.startswith("text.") and "crossattention" not in name
-            groups.setdefault((old, parameter.ndim > 1), []).append(parameter)
-    return [
-        {
-            "params": parameters,
-            "peak": config.rate_old if old else config.rate_new,
-            "weight_decay": 0.05 if matrix else 0,
-        }
-        for (old, matrix), parameters in groups.items()
-    ]
+            trunk, old = name.startswith("trunk."), name.startswith("text.") and "crossattention" not in name
+            rate = config.rate_trunk if trunk else config.rate_old if old else config.rate_new
+            decay = 0.05 if parameter.ndim > 1 and not trunk else 0.0
+            groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": parameters, "peak": rate, "weight_decay": decay} for (rate, decay), parameters in groups.items()]
 
 
 def _silence(prompts: Prompts, config: FitConfig, random: np.random.Generator) -> dict[int, Tensor] | None:
@@ -227,7 +233,8 @@ def step_losses(
         torch.autocast(torch.device(config.device).type, torch.bfloat16, enabled=config.bf16),
         sdpa_kernel(SDPBackend.MATH),
     ):
-        tokens = model.neck(batch.features, (side, side))
+        features = from_middle(model, batch.features) if config.rate_trunk else batch.features
+        tokens = model.neck(features, (side, side))
         seen = look(model.text, tokens, prompts.ids, prompts.mask, frozen_layers=FROZEN_LAYERS, silence=silence)
         logits = model.itm_head(seen.hidden[:, 0]).float()
         ids, mask, target = texts
@@ -245,6 +252,10 @@ def step_losses(
             "state": presence_by_state(seen.hidden, heads.presence, prompts.slot_of, named, prompts.present),
             "contrast": 0.5 * contrastive(image @ text.T, target, heads.scale.exp(), heads.bias),
         }
+        if config.rate_trunk:
+            top, scale = slice(MID_CHANNELS, MID_CHANNELS + TOP_CHANNELS), model.neck.scale
+            drift = ((features - batch.features) * scale)[..., top][~batch.hidden]
+            losses["keep"] = config.keep * drift.square().mean()
         if targets is not None:
             losses |= map_losses(seen, logits, prompts, targets, config)
         else:
@@ -412,9 +423,8 @@ def _save(
     batches: Batches,
 ) -> None:
     """Write beside, then rename, so that a kill never leaves half a checkpoint."""
-    kept = {
-        name: value for name, value in model.state_dict().items() if not name.startswith(("trunk.", "text.embeddings."))
-    }
+    frozen = ("trunk.", "text.embeddings.")
+    kept = {n: value for n, value in model.state_dict().items() if n in mean or not n.startswith(frozen)}
     state = {
         "model": kept, "heads": heads.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step,
         "random": (writer.random.bit_generator.state, batches.random.bit_generator.state),

@@ -9,6 +9,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from pnpovss.backbones.mini.lite2 import MID_CHANNELS, Block
+from pnpovss.backbones.mini.model import Mini
+from pnpovss.backbones.mini.neck import semantic_tokens
 from pnpovss.backbones.mini.text import Attention, Text, feed_forward, self_attention
 
 
@@ -27,6 +30,27 @@ class Looked:
     scores: dict[int, Tensor]
     probs: dict[int, Tensor]
     raw: dict[int, Tensor]
+
+
+def last_blocks(model: Mini) -> list[Block]:
+    """The trunk's blocks behind its middle features."""
+    return [block for block in model.trunk.blocks[model.trunk.mid_block + 1 :] if isinstance(block, Block)]
+
+
+def from_middle(model: Mini, features: Float[Tensor, "b n 600"]) -> Float[Tensor, "b n 600"]:
+    """The same features with top and semantic ones made anew from the middle ones by the model's own last blocks.
+
+    No gradient flows through the semantic ones: the classifier they come from stays as it is.
+    """
+    side = round(features.shape[1] ** 0.5)
+    mid = features[..., :MID_CHANNELS]
+    top = mid.mT.unflatten(2, (side, side)).contiguous(memory_format=torch.channels_last)
+    for block in last_blocks(model):
+        top = block(top)
+    top = top.flatten(2).mT
+    with torch.no_grad():
+        words = semantic_tokens(model.trunk.dense_logits(top), model.class_embeddings)
+    return torch.cat([mid, top, words.to(mid.dtype)], -1)
 
 
 def by_prompt(maps: Float[Tensor, "b head kt n"], prompts: int) -> Float[Tensor, "p head t n"]:

@@ -20,7 +20,7 @@ from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.refine.crf import Bilateral, DenseCRF, Gaussian
 from training.fit import FROZEN_LAYERS, READ_HEAD, Batch, Batches
-from training.forward import look, mean_of_slots
+from training.forward import from_middle, look, mean_of_slots
 from training.minilm import pad
 from training.photos import PhotoReader
 from training.prompts import PREFIX_IDS, Prompts, PromptWriter, enc_ids
@@ -29,10 +29,13 @@ log = logging.getLogger(__name__)
 
 NAMES = 4
 """Most names of a photo that get a map."""
-CRF_SIDE = 60
-TERMS = [Gaussian(sxy=1.0, compat=2), Bilateral(sxy=9, srgb=7, compat=5)]
-_LOW, _HIGH = 0.10, 0.50
-"""Parts of a map's height that count as surely not, and surely, the thing."""
+CRF_SIDE = 96
+TERMS = [Gaussian(sxy=1.5, compat=2), Bilateral(sxy=24, srgb=5, compat=8)]
+"""Far-reaching and strict about colour: the trunk sees a small thing as a blot several times its size."""
+_LOW, _HIGH = 0.10, 0.60
+"""Parts of a map's height that count as probably not, and probably, the thing."""
+_DOUBT = 0.12
+"""What the Dense CRF is told never leaves this much doubt behind, so that colours may overrule it."""
 
 
 Teacher = Callable[[Tensor, list[list[int]]], tuple[Tensor, Tensor]]
@@ -95,7 +98,9 @@ def attention_of(
     slot_of = torch.full_like(ids, -1)
     for i, row in enumerate(rows):
         slot_of[i, 1 + len(PREFIX_IDS) : 1 + len(PREFIX_IDS) + len(row)] = 0
-    seen = look(model.text, model.neck(features, (side, side)), ids, mask, frozen_layers=FROZEN_LAYERS)
+    seen = look(
+        model.text, model.neck(from_middle(model, features), (side, side)), ids, mask, frozen_layers=FROZEN_LAYERS
+    )
     total = torch.zeros(len(rows), side * side)
     odds = []
     for scores in seen.scores.values():
@@ -133,9 +138,9 @@ def compete(maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]
 def to_edges(coarse: Float[np.ndarray, " n"], crf: DenseCRF) -> Float[np.ndarray, " n"]:
     """Draw a map to the photo's edges; what comes back is the share of each patch that is the thing."""
     side = round(len(coarse) ** 0.5)
-    rise = torch.from_numpy((coarse - _LOW) / (_HIGH - _LOW)).clamp(0.03, 0.97).view(1, 1, side, side)
+    rise = torch.from_numpy((coarse - _LOW) / (_HIGH - _LOW)).clamp(_DOUBT, 1 - _DOUBT).view(1, 1, side, side)
     fine = F.interpolate(rise, (CRF_SIDE, CRF_SIDE), mode="bilinear")[0, 0].numpy()
-    q = crf.infer(probabilities=np.stack([1 - fine, fine]).astype(np.float32), iterations=4).q[1]
+    q = crf.infer(probabilities=np.stack([1 - fine, fine]).astype(np.float32), iterations=8).q[1]
     return F.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(q))[None], side).flatten().numpy()
 
 

@@ -21,7 +21,7 @@ from training.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-STAGES = ("start", "distill-1", "distill-2")
+STAGES = ("start", "distill-1", "distill-2", "distill-3")
 
 
 def prepare(work: Workspace) -> None:
@@ -71,8 +71,11 @@ def start(work: Workspace, config: FitConfig) -> None:
     plot_history(folder / "log.csv")
 
 
-def distill(work: Workspace, config: FitConfig, round_: int, workers: int) -> None:
-    """Stages 2 and 3: pseudo-maps of the stage before teach attention and GradCAM where things end."""
+def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, workers: int) -> None:
+    """Stages 2 to 4: pseudo-maps of the stage before teach attention and GradCAM where things end.
+
+    ``mapped`` photos get them, those most readily drawn first.
+    """
     rows, weights = work.trainable
     maps = work.cache / f"pseudo-{round_}"
     pseudo = open_pseudo(maps, len(work.photos), work.tokens**2, write=True)
@@ -81,7 +84,7 @@ def distill(work: Workspace, config: FitConfig, round_: int, workers: int) -> No
         pseudo.names.flush()
         (maps / "begun").touch()
     np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
-    in_parts(_pseudo_part, work, workers, round_)
+    in_parts(_pseudo_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.tokens**2, write=False)
     chance = weights * (pseudo.names[rows] >= 0).any(1)
     chance = chance / chance.sum()
@@ -98,9 +101,10 @@ def distill(work: Workspace, config: FitConfig, round_: int, workers: int) -> No
     plot_history(folder / "log.csv")
 
 
-def _pseudo_part(work: Workspace, part: int, parts: int, round_: int) -> None:
-    rows = work.trainable[0].copy()
-    np.random.default_rng(round_).shuffle(rows)
+def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:
+    rows, weights = work.trainable
+    random = np.random.default_rng(round_)
+    rows = random.choice(rows, min(mapped, len(rows)), replace=False, p=weights / weights.sum())
     config = FitConfig()
     writer = work.writer(seed=round_)
     teacher: Teacher = CamTeacher(

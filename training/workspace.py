@@ -27,7 +27,29 @@ from training.wordnet import WordNet
 
 VALIDATION = 20
 """One photo in so many, by a hash of its name, is never trained on."""
+FAMILIAR_SAID = 3
+"""A word that captions say so often is one that people use."""
 _SOURCE_WEIGHT = {"coco": 1.0, "flickr8k": 1.0, "caltech101": 0.4, "imagenet": 0.7}
+
+
+def familiarity(name: str, said: int, classes: int, *, known: bool) -> float:
+    """How likely somebody is to ask for a name, 0.1 to 1.
+
+    Without this, most of the names that are drawn are of a dictionary: penal institution, musteline mammal.
+
+    Args:
+        name: the name.
+        said: how often the captions say it.
+        classes: how many of the classifier's classes lie under it; more than one makes it a class of things.
+        known: whether WordNet's sense-tagged texts hold it.
+    """
+    if said >= FAMILIAR_SAID:
+        return 1.0
+    if not name.islower():
+        return 0.1
+    if " " in name:
+        return 0.3 if classes <= 1 else 0.1
+    return (0.6 if known else 0.25) if classes <= 6 else 0.1
 
 
 @dataclass(frozen=True)
@@ -148,11 +170,15 @@ class Workspace:
 
     @cached_property
     def name_weights(self) -> Float[np.ndarray, " name"]:
-        """How readily a name is drawn: familiar words more, frequent ones less than their number of photos says."""
-        names = self.vocabulary.names
-        familiar = np.array([name.lower() in self.wordnet.familiar or " " in name for name in names])
-        counts = (self.labels > 0).sum(0)
-        return np.where(familiar, 1.0, 0.3) * np.maximum(counts, 1) ** -0.25
+        """How readily a name is drawn: words people say more, frequent ones less than their number of photos says."""
+        said = Counter(noun for nouns in self.nouns.values() for noun in nouns)
+        usual = np.array(
+            [
+                familiarity(name, said[name], len(leaves), known=name in self.wordnet.familiar)
+                for name, leaves in zip(self.vocabulary.names, self.vocabulary.leaves, strict=True)
+            ]
+        )
+        return usual * np.maximum((self.labels > 0).sum(0), 1) ** -0.25
 
     @cached_property
     def trainable(self) -> tuple[np.ndarray, np.ndarray]:

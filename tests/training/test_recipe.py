@@ -11,14 +11,15 @@ from pnpovss.backbones.base import ImageFeatures
 from pnpovss.backbones.cross_attention import TextSide, match_prompts
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.structures import TextTokens
-from training.fit import Batch, FitConfig, _schedule, to_device
-from training.forward import by_prompt, look, mean_of_slots
+from training.fit import Batch, FitConfig, Heads, _schedule, parameter_groups, to_device
+from training.forward import by_prompt, from_middle, look, mean_of_slots
 from training.labels import class_labels
 from training.losses import contrastive, presence_by_attention, rising, spread, toward
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
 from training.vocabulary import Vocabulary, held_out
 from training.wordnet import WordNet
+from training.workspace import familiarity
 
 DATA = """\
   1 a licence line
@@ -69,6 +70,47 @@ def test_probabilities_of_classes_sum_to_their_common_name():
     labels, scores = class_labels(vocabulary, windows)
     np.testing.assert_allclose(scores[0], [0.6, 0, 0.3], rtol=1e-6)
     assert labels[0].tolist() == [1, 0, 0]
+
+
+def test_a_name_of_many_classes_needs_more_than_one_of_few():
+    vocabulary = Vocabulary(["dog", "bus"], [tuple(range(118)), (500,)], [frozenset()] * 2, [False] * 2)
+    windows = np.zeros((3, 1, 1000), np.float32)
+    windows[0, 0, [5, 500]] = 0.45  # half a dog is what noise adds up to; half a bus is a bus
+    windows[1, 0, [5, 500]] = 0.2, 0.02
+    windows[2, 0, [5, 500]] = 0.9, 0.001
+    labels, _ = class_labels(vocabulary, windows)
+    assert labels.tolist() == [[0, 1], [-1, 0], [1, -1]]
+
+
+def test_words_that_people_say_are_drawn_most():
+    weights = [
+        familiarity("dog", 900, 118, known=True),
+        familiarity("toaster", 0, 1, known=True),
+        familiarity("dining table", 1, 1, known=False),
+        familiarity("penal institution", 0, 2, known=False),
+        familiarity("Canis rufus", 0, 1, known=False),
+    ]
+    assert weights == [1.0, 0.6, 0.3, 0.1, 0.1]
+
+
+def test_the_last_blocks_give_the_features_that_the_whole_trunk_gives():
+    model = Mini().eval()
+    model.trunk.requires_grad_(False)
+    with torch.no_grad():
+        features = model.image_features(torch.rand(2, 3, 96, 96))
+        torch.testing.assert_close(from_middle(model, features), features, rtol=1e-4, atol=1e-5)
+
+
+def test_only_what_is_asked_for_is_trained_in_the_trunk():
+    model = Mini()
+    parameter_groups(model, Heads(), FitConfig())
+    assert not any(p.requires_grad for p in model.trunk.parameters())
+    groups = parameter_groups(model, Heads(), FitConfig(rate_trunk=5e-5))
+    trained = {name for name, p in model.trunk.named_parameters() if p.requires_grad}
+    assert trained
+    assert all("project" in name or "expand" in name for name in trained)
+    (slow,) = [group for group in groups if group["peak"] == 5e-5]
+    assert len(slow["params"]) == len(trained)
 
 
 def writer(**kwargs: object) -> PromptWriter:

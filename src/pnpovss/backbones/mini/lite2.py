@@ -73,7 +73,7 @@ class _Conv(nn.Conv2d):
         return super().forward(input if self.sides is None else F.pad(input, self.sides))
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Inverted residual: widen, filter each channel, narrow."""
 
     def __init__(self, cin: int, stage: _Stage, *, stride: int, dilation: int, left_padded: bool) -> None:
@@ -86,7 +86,8 @@ class _Block(nn.Module):
         self.project = _Conv(wide, stage.width, 1)
         self.residual = stride == 1 and cin == stage.width
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "b cin h w"]) -> Float[Tensor, "b cout h2 w2"]:
+        """Features, of half the size where the block has a stride of two."""
         hidden = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
         hidden = self.project(F.relu6(self.depthwise(hidden), inplace=True))
         return hidden + x if self.residual else hidden
@@ -105,7 +106,7 @@ class Lite2(nn.Module):
                 first = repeat == 0
                 dilated = index > _DILATED_FROM_STAGE or (index == _DILATED_FROM_STAGE and not first)
                 blocks.append(
-                    _Block(
+                    Block(
                         cin,
                         stage,
                         stride=stage.stride if first else 1,
