@@ -48,6 +48,10 @@ class TorchLattice:
     after: Int64[Tensor, "corner point"]
     gain: float
 
+    def scratch(self, labels: int) -> int:
+        """Bytes that filtering so many labels takes for a while."""
+        return 4 * min(labels, _LABELS) * (2 * len(self.pixels) + 5 * len(self.counts))
+
     def filter(self, values: Float32[Tensor, "pixel label"]) -> Float32[Tensor, "pixel label"]:
         """The filtered values."""
         return torch.cat([self._filter(part) for part in values.split(_LABELS, dim=1)], dim=1)
@@ -115,6 +119,8 @@ class TorchEngine:
         self._require(labels, count, diagnostics)
         logs = _logs(_tensor(maps).to(self.device, torch.float32), probabilities).T.contiguous()
         lattices = self._ready()
+        scratch = max((lattice.scratch(labels) for lattice in lattices), default=0)
+        require(scratch, self._limit(), f"filtering {labels} labels at {count} pixels")
         rewards = [
             None if potts_weight(term) is not None else torch.from_numpy(reward_matrix(term, labels)).to(self.device)
             for term in self._terms
@@ -136,10 +142,14 @@ class TorchEngine:
         corners = sum(len(term.widths(self._channels.shape[1])) + 1 for term in self._terms)
         tables = 0 if self._lattices else corners * count * 96  # Sorting holds keys, order and inverse at once.
         needed = tables + 4 * count * (labels * (5 + diagnostics) + min(labels, _LABELS) * 2 * (corners + 1))
-        limit = self._memory_limit
-        if limit is None and self.device.type == "cuda":
-            limit = torch.cuda.mem_get_info(self.device)[0]
-        require(needed, limit, f"the CRF of {labels} labels at {count} pixels")
+        require(needed, self._limit(), f"the CRF of {labels} labels at {count} pixels")
+
+    def _limit(self) -> int | None:
+        """Bytes that may be taken now; None for what the machine has."""
+        if self._memory_limit is not None or self.device.type != "cuda":
+            return self._memory_limit
+        held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return torch.cuda.mem_get_info(self.device)[0] + held  # What PyTorch holds and does not use counts as free.
 
     def _ready(self) -> list[TorchLattice]:
         for i, term in enumerate(self._terms):
@@ -147,7 +157,8 @@ class TorchEngine:
                 weight = potts_weight(term)
                 channels = self._channels if term.sees_image else self._channels[:, :0]
                 widths = np.array(term.widths(channels.shape[1]))
-                self._lattices[i] = _build(channels, self._size, widths, 1.0 if weight is None else weight)
+                gain = 1.0 if weight is None else weight
+                self._lattices[i] = _build(channels, self._size, widths, gain, self._limit())
         return [self._lattices[i] for i in range(len(self._terms))]
 
 
@@ -178,13 +189,15 @@ def _diagnose(q: Tensor, logs: Tensor, sums: Tensor) -> tuple[float, float]:
     return float(entropy + unary + pairwise), float(unary + pairwise / 2)
 
 
-def _build(channels: Tensor, size: tuple[int, int], widths: np.ndarray, gain: float) -> TorchLattice:
+def _build(channels: Tensor, size: tuple[int, int], widths: np.ndarray, gain: float, limit: int | None) -> TorchLattice:
     features = _features(channels, size, widths)
     packing = make_packing(features.amin(dim=1).cpu().numpy(), features.amax(dim=1).cpu().numpy())
     keys, weights = _embed(features, packing)
     found, points = torch.unique(keys, return_inverse=True)
     order = points.flatten().argsort(stable=True)
     corners, count = points.shape[1], len(found)
+    # Five tables of neighbours at once, if only for a moment.
+    require(40 * corners * count, limit, f"the filter of a {size[1]} x {size[0]} image, of {count} points,")
     before, after = _neighbours(found, torch.from_numpy(packing.steps).to(found.device))
     alpha = 1.0 / (1.0 + 2.0 ** (1 - corners))
 

@@ -87,7 +87,7 @@ def build_lattice(
     dims, count = len(widths), height * width
     packing = make_packing(*feature_range(image, widths))
     budget = available_memory() if memory_limit is None else memory_limit
-    tables_size = count * (dims + 1) * 8
+    tables_size = count * ((dims + 1) * 8 + 16)  # With the sums that normalise it.
     require(tables_size + _PER_KEY * 1024, budget, f"the filter of a {width} x {height} image")
     most = np.iinfo(np.int64).max if budget is None else (budget - tables_size) // _PER_KEY // workers.threads
     points, weights = np.empty((count, dims + 1), dtype=np.int32), np.empty((count, dims + 1), dtype=np.float32)

@@ -127,7 +127,9 @@ def inference_bytes(labels: int, pixels: int, lattices: Sequence[tuple[int, int]
     blocks = -(-labels // lanes)
     states = 4 * blocks * lanes * pixels * (3 if diagnose else 2)
     # Large images are splatted in bands, one register of labels at a time.
-    return states + sum(4 * lanes * (points + 1) * (2 * blocks + bands * (bands > 1)) for points, bands in lattices)
+    filters = sum(4 * lanes * (points + 1) * (2 * blocks + bands * (bands > 1)) for points, bands in lattices)
+    results = 4 * pixels * (blocks * lanes + labels + 1)
+    return max(states + filters, results)
 
 
 def _planes(blocks: np.ndarray) -> np.ndarray:
