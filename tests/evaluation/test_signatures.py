@@ -1,8 +1,13 @@
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from pnpovss.config import Config
+from pnpovss.cli.settings import parse_settings
+from pnpovss.config import PRESETS, STEPS, Config
+from pnpovss.evaluation.advice import for_fragments, for_jagged, for_over, for_under
 from pnpovss.evaluation.confusion import Confusion
 from pnpovss.evaluation.regions import find_regions
 from pnpovss.evaluation.signatures import find_failures, looks_like, signatures_of
@@ -107,11 +112,66 @@ def test_names_that_light_up_the_same_places():
     assert any(line.startswith("looks like confusion: 'cat' and 'dog' light up the same places") for line in lines)
 
 
-def test_an_outline_with_teeth():
-    result = segment({"cat": grid((slice(1, 7), slice(1, 7)))}, ["cat"])
+def with_teeth(**settings):
+    result = segment({"cat": grid((slice(1, 7), slice(1, 7)))}, ["cat"], **settings)
     ragged = box(60, 20, 140, 140, side=160)
     for column in range(20, 140, 4):
         ragged |= box(30, column, 60, column + 2, side=160)
     labels = ragged.astype(np.uint8)
-    broken = type(result)(**{**{f: getattr(result, f) for f in result.__dataclass_fields__}, "labels": labels})
-    assert any(line.startswith("looks jagged: the outline of 'cat'") for line in looks_like(broken))
+    return replace(result, labels=labels)
+
+
+ON = {"blur": {"sigma": 0.05}, "crf": {"gaussian_compat": 7}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "told", "untold"),
+    [
+        ({}, ["the blur is off", "--set blur.sigma=0.05"], ["CRF", "more"]),
+        ({"blur": ON["blur"]}, ["--set blur.sigma=0.08"], ["CRF", "turn"]),
+        ({"crf": ON["crf"]}, ["--set crf.gaussian_compat=21", "--set crf.bilateral_compat=5"], ["blur", "turn"]),
+        (ON, ["--set crf.gaussian_compat=21"], ["blur", "off", "turn"]),
+        ({**ON, "crf": {"gaussian_compat": 90}}, ["--set crf.bilateral_compat=5"], ["blur", "gaussian"]),
+    ],
+)
+def test_an_outline_with_teeth(settings, told, untold):
+    [line] = [line for line in looks_like(with_teeth(**settings)) if "jagged" in line]
+    assert line.startswith("looks jagged: the outline of 'cat'")
+    for text in told:
+        assert text in line
+    for text in untold:
+        assert text not in line
+
+
+def suggested(line):
+    """The settings in a line, as the command line reads them."""
+    return parse_settings(re.findall(r"--set (\S+?)(?=[),\s]|$)", line))
+
+
+@pytest.mark.parametrize("make", [for_over, for_under, for_jagged, for_fragments])
+@pytest.mark.parametrize(
+    "config",
+    [
+        *PRESETS.values(),
+        *(Config().without(step) for step in STEPS),
+        Config().without(*STEPS),
+        Config().replace({"threshold": 0.95, "blur.sigma": 1, "crf.gaussian_compat": 500, "dropout.passes": 100}),
+        Config().replace({"threshold": 0.0, "crf.gaussian_compat": 0}),
+    ],
+    ids=lambda config: None,
+)
+def test_what_is_suggested_can_be_set_and_changes_something(make, config):
+    settings = suggested(make(config))
+    for name, value in settings.items():
+        if name != "dropout.weights":  # goes with the passes
+            assert config.replace({name: value, **({"dropout.weights": None} if "passes" in name else {})}) != config
+    assert config.replace(settings) is not None
+    assert make(config)
+
+
+def test_a_threshold_is_told_from_the_one_that_was_used():
+    assert "threshold=0.3)" in for_over(Config())
+    assert "threshold=0.45)" in for_over(Config().replace({"threshold": 0.3}))
+    assert "threshold=0.1)" in for_under(Config())
+    assert "threshold" not in for_under(Config().replace({"threshold": 0.0}))
+    assert for_over(Config().replace({"threshold": 0.9})) == "name what else is in the photo"

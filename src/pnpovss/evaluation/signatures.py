@@ -11,11 +11,12 @@ With a mask, each class in each photo that the truth holds is one of these, or n
 `fragments` (a mask in several pieces where the object is in one) may come on top of each.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pnpovss.evaluation import advice
 from pnpovss.evaluation.confusion import Confusion
 from pnpovss.evaluation.regions import Region, parts, roughness
 from pnpovss.structures import Segmentation
@@ -110,45 +111,38 @@ def find_failures(
 SPILLS = 0.85  # of the photo, beside a background or other names
 TINY = 0.002  # of the photo
 UNCOVERED = 0.35  # share of a name's heat that lies in its mask, below which much was left out
-ROUGH = 1.6
+ROUGH = 2.2  # the Dense CRF as preset brings most outlines to 1.7 or 2, which says nothing of one photo
 PIECES = 8
 ALIKE = 0.95  # cosine of two names' heat maps
 
-_ADVICE: Mapping[str, str] = {
-    "nothing": "it may not be in the photo; leave the name out, or let the model decide which names are there",
-    "over": "raise the threshold (--set threshold=0.3), or name what else is in the photo",
-    "under": "lower the threshold (--set threshold=0.1), or look more often (--set dropout.passes=6)",
-    "jagged": "leave the Dense CRF and the blur on, or raise blur.sigma",
-    "fragments": "blur more (--set blur.sigma=0.08)",
-    "confusion": "the model does not tell them apart here; ask for one of them, or in other words",
-}
+NOTHING = "it may not be in the photo; leave the name out, or let the model decide which names are there"
+CONFUSING = "the model does not tell them apart here; ask for one of them, or in other words"
 
 
 def looks_like(segmentation: Segmentation) -> list[str]:
     """Which failures a result looks like, each as a line that says what to change; no mask is needed.
 
-    A guess from the label map and the heat maps; an empty list does not mean that the result is right.
+    A guess from the label map and the heat maps; an empty list does not mean that the result is right. What to change
+    follows from the settings of the result.
     """
-    several = len(segmentation.names) > 1
+    several, config = len(segmentation.names) > 1, segmentation.provenance.config
     lines = []
     for index, name in enumerate(segmentation.names):
         mask = segmentation.labels == index + 1
         share = segmentation.shares[index]
         if share < TINY:
-            lines.append(f"{name.text!r} was hardly found anywhere: {_ADVICE['nothing']}")
+            lines.append(f"{name.text!r} was hardly found anywhere: {NOTHING}")
             continue
         if share > SPILLS and (several or segmentation.has_background):
-            lines.append(
-                f"looks like over-segmentation: {name.text!r} covers {share:.0%} of the photo; {_ADVICE['over']}"
-            )
+            mark = f"looks like over-segmentation: {name.text!r} covers {share:.0%} of the photo"
+            lines.append(f"{mark}; {advice.for_over(config)}")
         elif _covered(segmentation.heatmap(name.text), mask) < UNCOVERED:
-            lines.append(
-                f"looks like under-segmentation: the model looks beyond the mask of {name.text!r}; {_ADVICE['under']}"
-            )
+            mark = f"looks like under-segmentation: the model looks beyond the mask of {name.text!r}"
+            lines.append(f"{mark}; {advice.for_under(config)}")
         if roughness(mask) > ROUGH:
-            lines.append(f"looks jagged: the outline of {name.text!r}; {_ADVICE['jagged']}")
+            lines.append(f"looks jagged: the outline of {name.text!r}; {advice.for_jagged(config)}")
         elif (pieces := parts(mask)) > PIECES:
-            lines.append(f"{name.text!r} is in {pieces} pieces: {_ADVICE['fragments']}")
+            lines.append(f"{name.text!r} is in {pieces} pieces: {advice.for_fragments(config)}")
     return lines + _alike(segmentation)
 
 
@@ -165,7 +159,7 @@ def _alike(segmentation: Segmentation) -> list[str]:
     unit = maps / np.where(norms > 0, norms, 1)
     texts = [name.text for name in segmentation.names]
     return [
-        f"looks like confusion: {texts[i]!r} and {texts[j]!r} light up the same places; {_ADVICE['confusion']}"
+        f"looks like confusion: {texts[i]!r} and {texts[j]!r} light up the same places; {CONFUSING}"
         for i in range(len(texts))
         for j in range(i + 1, len(texts))
         if unit[i] @ unit[j] > ALIKE
