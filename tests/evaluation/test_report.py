@@ -7,6 +7,7 @@ import pytest
 
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import InvalidInputError
+from pnpovss.evaluation.charts import bars
 from pnpovss.evaluation.explain import explain, photo_scores
 from pnpovss.evaluation.published import published_miou
 from pnpovss.evaluation.report import page, write_report
@@ -35,10 +36,16 @@ class Checker(HTMLParser):
     def __init__(self):
         super().__init__()
         self.open, self.sources, self.text = [], [], []
+        self.ids, self.pictures, self.headers, self.regions = set(), [], [], []
 
     def handle_starttag(self, tag, attrs):
         if tag not in ("meta", "img", "line", "rect", "circle"):
             self.open.append(tag)
+        found = dict(attrs)
+        self.ids |= {found["id"]} if "id" in found else set()
+        self.pictures += [found] if tag == "img" else []
+        self.headers += [found] if tag == "th" else []
+        self.regions += [found] if found.get("role") == "region" else []
         self.sources += [value for name, value in attrs if name in ("src", "href", "srcset", "data")]
 
     def handle_endtag(self, tag):
@@ -60,8 +67,10 @@ def test_the_page_is_whole_and_fetches_nothing(folders):
     runs = [read_run(folders / "whole"), read_run(folders / "plain")]
     html = page(runs)
     found = read(html)
-    assert found.sources
-    assert all(source.startswith("data:image/jpeg;base64,") for source in found.sources)
+    pictures = [source for source in found.sources if not source.startswith("#")]
+    assert pictures
+    assert all(source.startswith("data:image/jpeg;base64,") for source in pictures)
+    assert {source[1:] for source in found.sources if source.startswith("#")} <= found.ids
     assert not re.search(r"https?://|url\(|@import|<script", html)
     text = " ".join(found.text)
     for run in runs:
@@ -69,7 +78,28 @@ def test_the_page_is_whole_and_fetches_nothing(folders):
     assert "subset of 5 of 8" in text
     assert "none under this protocol" in text
     assert "Best photos" in text
-    assert "field protocol" in text
+    for photos in ("all 8", r"subset of 5 of 8( \(drawn with seed 1\))?"):
+        said = re.findall(f"colours, {photos}, field protocol, names: oracle", text)
+        assert len(said) == 2, "beside the bars and beside the scores of the run"
+
+
+def test_pictures_and_tables_are_told_to_those_who_do_not_see_them(folders):
+    found = read(page([read_run(folders / "whole")]))
+    assert found.pictures
+    assert not [tag for tag in found.pictures if not tag.get("alt")]
+    named = [tag["alt"] for tag in found.pictures if re.match("(truth|prediction) of photo0", tag["alt"])]
+    assert any("red" in alt for alt in named)
+    assert found.headers
+    assert all(tag.get("scope") == "col" for tag in found.headers)
+    assert all(tag.get("aria-label") for tag in found.regions)
+
+
+def test_bars_show_every_value_and_a_dash_for_none():
+    html = bars(["cat", "dog"], {"a": [0.25, None], "<b>": [1.0, 0.0]})
+    found = read(html)
+    assert re.findall(r"width:([\d.]+)%", html) == ["25.0", "100.0", "0.0"]
+    assert [text for text in found.text if text in ("25.0", "-", "100.0")] == ["25.0", "100.0", "-"]
+    assert "<b>," not in html
 
 
 def test_both_files_are_written_and_the_tables_agree(folders, tmp_path):

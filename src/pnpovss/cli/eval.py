@@ -145,12 +145,9 @@ def _table(summary: dict[str, Any]) -> Table:
 def described(folder: Path) -> str:
     """What was measured, and how, in a line; every number goes with it."""
     from pnpovss.evaluation.rundir import read_run
+    from pnpovss.evaluation.tables import protocol_line
 
-    settings = read_run(folder).settings
-    return (
-        f"{settings.dataset}, {settings.subset}, {settings.protocol} protocol, names: {settings.presence}, "
-        f"{settings.model}, preset {settings.preset}"
-    )
+    return protocol_line(read_run(folder).settings)
 
 
 def _headline(folder: Path, summary: dict[str, Any]) -> str:

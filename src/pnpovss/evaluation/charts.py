@@ -1,4 +1,4 @@
-"""Charts and pictures for the report page, as SVG and data URLs: nothing is fetched when the page is opened."""
+"""Charts and pictures for the report page, as HTML and data URLs: nothing is fetched when the page is opened."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -15,70 +15,67 @@ from pnpovss.errors import ImageError
 from pnpovss.evaluation.bootstrap import Interval
 from pnpovss.images import load_image
 
-__all__ = ["bars", "intervals", "photo_url", "region_url"]
+__all__ = ["bars", "intervals", "legend", "photo_url", "region_url", "swatch"]
 
 PHOTO_SIDE = 220  # longer side of a picture on the page [px]
-ROW, LABEL, PLOT = 13, 170, 520  # bar height, room for names, width of 100% [px]
 
 
 def bars(rows: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> str:
-    """Horizontal bars, a group for each row, a colour for each series.
+    """Horizontal bars, a group for each row, a colour for each series; text, so that it is read at any width.
 
     Args:
         rows: names, top down.
-        series: values in [0, 1] by name, one a row; None draws nothing.
+        series: values in [0, 1] by name, one a row; None draws a dash.
     """
-    group = ROW * len(series) + 7
-    height = group * len(rows) + 22
-    parts = [f'<svg viewBox="0 0 {LABEL + PLOT + 50} {height}" role="img" aria-label="IoU of each class" class="bars">']
-    for tick in range(0, 101, 20):
-        x = LABEL + PLOT * tick / 100
-        parts.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{height - 18}" class="grid"/>')
-        parts.append(f'<text x="{x}" y="{height - 4}" text-anchor="middle" class="tick">{tick}</text>')
+    items = []
     for i, row in enumerate(rows):
-        top = i * group + 3
-        parts.append(
-            f'<text x="{LABEL - 8}" y="{top + ROW * len(series) / 2 + 4}" text-anchor="end">{escape(row)}</text>'
-        )
-        for j, (name, values) in enumerate(series.items()):
-            value = values[i]
-            if value is None:
-                continue
-            y, width = top + j * ROW, PLOT * value
-            parts.append(
-                f'<rect x="{LABEL}" y="{y}" width="{width:.1f}" height="{ROW - 2}" fill="{_css(j)}">'
-                f"<title>{escape(name)}, {escape(row)}: {100 * value:.1f}</title></rect>"
-                f'<text x="{LABEL + width + 4:.1f}" y="{y + ROW - 4}" class="tick">{100 * value:.1f}</text>'
-            )
-    return "".join(parts) + "</svg>"
+        drawn = "".join(_bar(f"{name}, {row}", values[i], _css(j)) for j, (name, values) in enumerate(series.items()))
+        items.append(f"<li><span class='name'>{escape(row)}</span><div class='track'>{drawn}</div></li>")
+    return f"<ul class='bars'>{''.join(items)}{_axis(20)}</ul>"
+
+
+def _bar(what: str, value: float | None, colour: str) -> str:
+    if value is None:
+        return f"<div class='bar none' style='width:0' title='{escape(what)}: no IoU'><span>-</span></div>"
+    shown = f"{100 * value:.1f}"
+    return (
+        f"<div class='bar' style='width:{shown}%;background:{colour}' title='{escape(what)}: {shown}'>"
+        f"<span>{shown}</span></div>"
+    )
 
 
 def intervals(rows: Sequence[tuple[str, Interval]]) -> str:
-    """A point with its 95% interval for each row, on one scale from 0 to 100%."""
-    line = 24
-    height = line * len(rows) + 20
-    label, plot = 260, 380
-    parts = [f'<svg viewBox="0 0 {label + plot + 60} {height}" role="img" aria-label="scores by group" class="spread">']
-    for tick in range(0, 101, 25):
-        x = label + plot * tick / 100
-        parts.append(f'<line x1="{x}" x2="{x}" y1="0" y2="{height - 16}" class="grid"/>')
-        parts.append(f'<text x="{x}" y="{height - 3}" text-anchor="middle" class="tick">{tick}</text>')
-    for i, (name, found) in enumerate(rows):
-        y = i * line + 14
-        low, middle, high = (label + plot * value for value in (found.low, found.value, found.high))
-        parts.append(
-            f'<text x="{label - 10}" y="{y + 4}" text-anchor="end">{escape(name)}</text>'
-            f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y}" y2="{y}" stroke="{_css(0)}" stroke-width="2"/>'
-            f'<circle cx="{middle:.1f}" cy="{y}" r="5" fill="{_css(0)}"/>'
-            f'<text x="{max(high, middle) + 9:.1f}" y="{y + 4}" class="tick">{100 * found.value:.1f}</text>'
+    """A point with its 95% interval for each row, on one scale from 0 to 100%, and both as numbers."""
+    items = []
+    for name, found in rows:
+        low, middle, high = (f"{100 * value:.1f}" for value in (found.low, found.value, found.high))
+        width = max(100 * (found.high - found.low), 0)
+        items.append(
+            f"<li><span class='name'>{escape(name)}</span><div class='track' aria-hidden='true'>"
+            f"<div class='line' style='left:{low}%;width:{width:.1f}%'></div>"
+            f"<div class='dot' style='left:{middle}%'></div></div>"
+            f"<span class='value'><b>{middle}</b> ({low} to {high})</span></li>"
         )
-    return "".join(parts) + "</svg>"
+    return f"<ul class='spread'>{''.join(items)}{_axis(20)}</ul>"
 
 
-def legend(names: Sequence[str]) -> str:
-    """What the colours of `bars` stand for."""
-    items = (f'<span><i style="background:{_css(i)}"></i>{escape(name)}</span>' for i, name in enumerate(names))
-    return f'<p class="legend">{"".join(items)}</p>'
+def _axis(step: int) -> str:
+    """The scale below a chart, from 0 to 100%."""
+    ticks = "".join(f"<span>{tick}</span>" for tick in range(0, 101, step))
+    return f"<li aria-hidden='true'><span></span><div class='track axis'>{ticks}</div></li>"
+
+
+def legend(entries: Mapping[str, str]) -> str:
+    """What the colours of `bars` stand for, in their order.
+
+    Args:
+        entries: by name, what is said of it.
+    """
+    items = (
+        f"<li><i style='background:{_css(i)}'></i><b>{escape(name)}</b> {escape(text)}</li>"
+        for i, (name, text) in enumerate(entries.items())
+    )
+    return f"<ul class='legend'>{''.join(items)}</ul>"
 
 
 def photo_url(path: Path) -> str | None:

@@ -5,34 +5,32 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Integer
+
 from pnpovss.errors import InvalidInputError
 from pnpovss.evaluation.charts import bars, intervals, legend, photo_url, region_url, swatch
 from pnpovss.evaluation.explain import Explanation, explain, photo_scores
 from pnpovss.evaluation.previews import decode_classes
+from pnpovss.evaluation.published import published_miou
 from pnpovss.evaluation.rundir import Run, read_run
 from pnpovss.evaluation.signatures import SIGNATURES
-from pnpovss.evaluation.tables import RUN_COLUMNS, class_rows, markdown, percent, run_names, run_rows, settings_line
+from pnpovss.evaluation.style import STYLE
+from pnpovss.evaluation.tables import (
+    RUN_COLUMNS,
+    class_rows,
+    markdown,
+    percent,
+    protocol_line,
+    run_names,
+    run_rows,
+    settings_line,
+)
 from pnpovss.writing import write_all
 
 __all__ = ["page", "write_report"]
 
 SHOWN = 4  # photos of the best, of the worst, and of each failure
-
-STYLE = """
-:root{color-scheme:light}body{font:15px/1.5 system-ui,sans-serif;color:#1d1d1f;background:#fff;margin:0 auto;
-max-width:1180px;padding:24px}h1{font-size:26px}h2{margin-top:44px;border-top:1px solid #ddd;padding-top:20px}
-h3{margin:28px 0 8px}.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;margin:8px 0}
-th,td{padding:4px 10px;border-bottom:1px solid #e4e4e7;text-align:right;white-space:nowrap}th{background:#f5f5f7}
-th:first-child,td:first-child,td.text,th.text{text-align:left}caption{text-align:left;color:#555;padding:4px 0}
-svg{max-width:100%;height:auto;font-size:12px;display:block}svg.bars{width:760px}svg.spread{width:700px}
-.grid{stroke:#e4e4e7}.tick{fill:#555;font-size:11px}.note{color:#555;font-size:13px}
-.legend span{margin-right:18px}.legend i,.key i{display:inline-block;width:11px;height:11px;margin-right:5px;
-border-radius:2px}.photos{display:flex;flex-wrap:wrap;gap:18px}figure{margin:0;width:540px}
-.trio{display:flex;gap:6px}.trio img{flex:1 1 0;min-width:0;object-fit:contain;object-position:top left;
-max-height:240px;border-radius:3px}
-figcaption{font-size:13px}.key span{margin-right:12px}details{margin:10px 0}pre{background:#f5f5f7;padding:12px;
-overflow-x:auto;font-size:12px}
-"""
 
 
 def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
@@ -70,24 +68,38 @@ def page(runs: Sequence[Run]) -> str:
     if len(runs) == 1:
         rows = sorted(rows, key=lambda row: -(row[1][0] if row[1][0] is not None else -1))
     series = {name: [values[i] for _, values in rows] for i, name in enumerate(names)}
+    measured = {
+        name: f"mIoU {_score(run, 'miou')}: {protocol_line(run.settings)}"
+        for name, run in zip(names, runs, strict=True)
+    }
+    links = "".join(f"<a href='#run-{i}'>{escape(name)}</a>" for i, name in enumerate(names))
     body = [
-        "<h1>Evaluation</h1>",
+        "<header><h1>Evaluation</h1>",
+        f"<nav aria-label='On this page'><a href='#classes'>IoU by class</a>{links}</nav>",
         "<p class='note'>IoU from one confusion matrix over all photos of a run; classes that neither truth nor "
-        "prediction holds are left out of the mean. A published value is shown only under the same protocol.</p>",
-        _table(RUN_COLUMNS, run_rows(runs)),
-        "<h2>IoU by class [%]</h2>",
-        legend(names) if len(runs) > 1 else "",
+        "prediction holds are left out of the mean, and out of mIoU (truth) all that the truth does not hold. A "
+        "published value is shown only under the same protocol.</p></header><main>",
+        _table(RUN_COLUMNS, run_rows(runs), label="Runs", kind="runs"),
+        "<section id='classes'><h2>IoU by class [%]</h2>",
+        legend(measured),
         bars([name for name, _ in rows], series),
         "<details><summary>As a table</summary>",
-        _table(("class", *names), [[name, *map(percent, values)] for name, values in rows]),
-        "</details>",
+        _table(("class", *names), [[name, *map(percent, values)] for name, values in rows], (0,), "IoU by class"),
+        "</details></section>",
     ]
-    body += [_section(name, run) for name, run in zip(names, runs, strict=True)]
+    body += [
+        f"<section id='run-{i}'>{_section(name, run)}</section>"
+        for i, (name, run) in enumerate(zip(names, runs, strict=True))
+    ]
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
-        f"content='width=device-width'><title>Evaluation: {escape(', '.join(names))}</title>"
-        f"<style>{STYLE}</style></head><body>{''.join(body)}</body></html>\n"
+        f"content='width=device-width, initial-scale=1'><title>Evaluation: {escape(', '.join(names))}</title>"
+        f"<style>{STYLE}</style></head><body>{''.join(body)}</main></body></html>\n"
     )
+
+
+def _score(run: Run, key: str) -> str:
+    return percent((run.summary or {}).get(key))
 
 
 def _section(name: str, run: Run) -> str:
@@ -95,21 +107,24 @@ def _section(name: str, run: Run) -> str:
     found = explain(run)
     best = photo_scores(run)
     keys = list(best)
-    shown = [("Best photos", keys[:SHOWN]), ("Worst photos", keys[::-1][:SHOWN])]
+    published = published_miou(run.settings)
+    beside = f"{published[0]:.1f} ({published[1]})" if published else "none under this protocol"
     parts = [
-        f"<h2>{escape(name)}</h2><p class='note'>{escape(settings_line(run))}</p>",
+        f"<h2>{escape(name)}</h2><p class='headline'><b>mIoU {_score(run, 'miou')}</b>, pixel accuracy "
+        f"{_score(run, 'pixel_accuracy')}, frequency-weighted IoU {_score(run, 'frequency_weighted_iou')}; "
+        f"published: {escape(beside)}</p><p class='note'>{escape(settings_line(run))}</p>",
         _groups(found),
-        _failures(found, run),
     ]
-    for title, chosen in shown:
+    for title, chosen in (("Best photos", keys[:SHOWN]), ("Worst photos", keys[::-1][:SHOWN])):
         figures = "".join(_figure(run, key, f"mIoU {percent(best[key])}") for key in chosen)
-        parts.append(f"<h3>{title}</h3><p class='note'>By the mIoU of each photo alone: photo, truth, prediction.</p>"
+        parts.append(f"<h3>{title}</h3><p class='note'>By the mIoU of each photo alone.</p>"
                      f"<div class='photos'>{figures}</div>")  # fmt: skip
+    parts.append(_failures(found, run))
     settings = json.dumps(run.settings.model_dump(mode="json", exclude={"classes"}), indent=1)
     sittings = json.dumps(list(run.sittings), indent=1)
     parts.append(
         "<details><summary>Settings, versions and commands</summary>"
-        f"<pre>{escape(settings)}</pre><pre>{escape(sittings)}</pre></details>"
+        f"<pre tabindex='0'>{escape(settings)}</pre><pre tabindex='0'>{escape(sittings)}</pre></details>"
     )
     return "".join(parts)
 
@@ -136,11 +151,12 @@ def _failures(found: Explanation, run: Run) -> str:
     ]
     parts = [
         f"<h3>Failures</h3><p class='note'>Of {found.objects} objects (a class in a photo).</p>",
-        _table(("failure", "what it means", "objects", "% of objects"), rows, text=(0, 1)),
+        _table(("failure", "what it means", "objects", "% of objects"), rows, (0, 1), "Failures"),
     ]
     if found.pairs:
         pairs = [[classes[p.label], classes[p.other], percent(p.share), str(p.photos)] for p in found.pairs[:12]]
-        parts.append(_table(("true class", "was called", "% of its pixels", "photos"), pairs, text=(0, 1)))
+        parts.append("<h4>Most confused</h4>")
+        parts.append(_table(("true class", "was called", "% of its pixels", "photos"), pairs, (0, 1), "Confusion"))
     for mark, findings in found.failures.items():
         if not findings:
             continue
@@ -149,7 +165,7 @@ def _failures(found: Explanation, run: Run) -> str:
         for finding in list(chosen.values())[::-1][:SHOWN]:
             other = f", {percent(finding.share)}% called {classes[finding.other]}" if finding.other is not None else ""
             figures.append(_figure(run, finding.key, f"{classes[finding.label]}: IoU {percent(finding.iou)}{other}"))
-        parts.append(f"<h4>{escape(mark)}</h4><div class='photos'>{''.join(figures)}</div>")
+        parts.append(f"<h4>{escape(mark)}: {SIGNATURES[mark]}</h4><div class='photos'>{''.join(figures)}</div>")
     return "".join(parts)
 
 
@@ -162,8 +178,9 @@ def _figure(run: Run, key: str, caption: str) -> str:
     url = photo_url(path)
     photo = path if url is not None else None
     there = f"<img src='{url}' alt='photo {escape(key)}'>" if url else "<em>the photo is no longer there</em> "
-    pictures = "".join(
-        f"<img src='{region_url(classes, shown, settings.background_class, photo)}' alt='{what} of {escape(key)}'>"
+    pictures = f"<div>{there}<small>photo</small></div>" + "".join(
+        f"<div><img src='{region_url(classes, shown, settings.background_class, photo)}' "
+        f"alt='{what} of {escape(key)}: {escape(_named(classes, shown, settings.classes))}'><small>{what}</small></div>"
         for what, classes in (("truth", truth), ("prediction", predicted))
     )
     names = "".join(
@@ -171,15 +188,44 @@ def _figure(run: Run, key: str, caption: str) -> str:
         for i, label in enumerate(shown)
     )
     return (
-        f"<figure><div class='trio'>{there}{pictures}</div><figcaption><b>{escape(key)}</b> {escape(caption)} "
+        f"<figure><div class='trio'>{pictures}</div><figcaption><b>{escape(key)}</b> {escape(caption)} "
         f"<span class='key'>{names}</span></figcaption></figure>"
     )
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], text: Sequence[int] = (0, 1, 2, 3, 4, 5, 6)) -> str:
-    def cells(row: Sequence[str], tag: str) -> str:
-        kinds = ("class='text'" if i in text and len(row) != 2 else "" for i in range(len(row)))
-        return "".join(f"<{tag} {kind}>{escape(c)}</{tag}>" for c, kind in zip(row, kinds, strict=True))
+def _named(found: Integer[np.ndarray, "h w"], shown: Sequence[int], classes: Sequence[str]) -> str:
+    """What a picture of classes shows, for those who do not see it."""
+    return ", ".join(classes[label] for label in shown if (found == label).any()) or "nothing"
 
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f"<div class='scroll'><table><tr>{cells(header, 'th')}</tr>{body}</table></div>"
+
+def _table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    text: Sequence[int] = (0, 1, 2, 3, 4, 5, 6),
+    label: str = "",
+    kind: str = "",
+) -> str:
+    """A table that scrolls in itself where it is too wide.
+
+    Args:
+        header: of the columns.
+        rows: cells.
+        text: columns of words; the others are numbers.
+        label: what the table holds, for those who do not see it.
+        kind: class of the table, for its style.
+    """
+    classes = ["class='text'" if i in text else "" for i in range(len(header))]
+    head = "".join(f"<th scope='col' {c}>{escape(cell)}</th>" for c, cell in zip(classes, header, strict=True))
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f"<td {c} data-label='{escape(title)}'>{escape(cell)}</td>"
+            for c, title, cell in zip(classes, header, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f"<div class='scroll' role='region' tabindex='0' aria-label='{escape(label)}'><table class='{kind}'>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pnpovss.errors import InvalidInputError
 from pnpovss.evaluation.explain import Explanation, explain
 from pnpovss.evaluation.published import published_miou
-from pnpovss.evaluation.rundir import Run
+from pnpovss.evaluation.rundir import Run, RunSettings
 from pnpovss.evaluation.signatures import SIGNATURES
 
-__all__ = ["class_rows", "markdown", "percent", "run_names", "run_rows", "settings_line"]
+__all__ = ["class_rows", "markdown", "percent", "protocol_line", "run_names", "run_rows", "settings_line"]
 
 RUN_COLUMNS = ("run", "data set", "photos", "protocol", "names", "model", "preset", "mIoU", "mIoU (truth)",
                "pixel accuracy", "fwIoU", "names' precision / recall / AP", "s a photo", "published")  # fmt: skip
@@ -61,6 +61,14 @@ def class_rows(runs: Sequence[Run]) -> list[tuple[str, list[float | None]]]:
         if any(value is not None for value in values):
             rows.append((name, values))
     return rows
+
+
+def protocol_line(settings: RunSettings) -> str:
+    """What was measured, and how, in a line; every number goes with it."""
+    return (
+        f"{settings.dataset}, {settings.subset}, {settings.protocol} protocol, names: {settings.presence}, "
+        f"{settings.model}, preset {settings.preset}"
+    )
 
 
 def settings_line(run: Run) -> str:
