@@ -3,6 +3,10 @@
 import json
 from pathlib import Path
 
+import pytest
+
+from tests.presence.chat_server import ChatServer, answer, fail
+
 from .conftest import Call, files
 
 FAKE = ("--model", "fake", "--without", "dropout,blur,crf")
@@ -53,3 +57,49 @@ def test_what_cannot_work_is_refused_before_loading(call: Call, photo: Path):
         done = call("segment", photo, "--names", "red", "--presence", spec, "--model", "no-such-model")
         assert done.exit_code == 2
         assert message in done.output, done.output
+
+
+def test_settings_of_a_language_model_reach_it(
+    call: Call, photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another address than the environment's, another cache, fewer attempts, and the price of the answer."""
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.setenv("OTHER_KEY", "sesame")
+    words = ("segment", photo, "--names", "red, green, blue", "--presence", "llm:some-model", *FAKE, "--overwrite")
+    with ChatServer() as server:
+        server.acts = [answer([(3, "blue", 90)])]
+        given = (f"base_url={server.url}", "key_variable=OTHER_KEY", "cache=answers", "longest_side=32")
+        options = [part for setting in given for part in ("--llm", setting)]
+        done = call(*words, *options)
+        assert done.exit_code == 0, done.output
+        assert [name["name"] for name in record(tmp_path)["names"]] == ["blue"]
+        headers, body = server.requests[0]
+        assert headers["Authorization"] == "Bearer sesame"
+        assert body["model"] == "some-model"
+        assert list((tmp_path / "answers").rglob("*.json"))
+        server.acts = [fail(500)]
+        done = call(*words, "--llm", f"base_url={server.url}", "--llm", "cache=no", "--llm", "attempts=1")
+        assert done.exit_code == 1
+        assert "gave no usable answer in 1 attempts" in done.output
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("presence", "setting", "message"),
+    [
+        ("itm", "timeout=3", "--llm is for --presence llm:MODEL; the presence asked for is 'itm'"),
+        ("all", "timeout=3", "the presence asked for is 'all'"),
+        ("llm:some-model", "timeouts=3", "unknown llm setting 'timeouts'; known: base_url (such as"),
+        ("llm:some-model", "timeout=-1", "llm setting timeout: Input should be greater than 0, got -1"),
+        ("llm:some-model", "base_url=example.org", "base URL 'example.org' is no web address"),
+        ("llm:some-model", "timeout", "a setting is given as NAME=VALUE"),
+    ],
+)
+def test_settings_of_a_language_model_that_cannot_be(
+    call: Call, photo: Path, presence: str, setting: str, message: str
+):
+    done = call(
+        "segment", photo, "--names", "red", "--presence", presence, "--llm", setting, "--model", "no-such-model"
+    )
+    assert done.exit_code == 2
+    assert message in done.output, done.output

@@ -7,8 +7,10 @@ from typer.testing import CliRunner
 
 from pnpovss.backbones import base
 from pnpovss.cli.main import app
+from pnpovss.evaluation.rundir import read_run
 from tests.evaluation.conftest import colour_dataset
 from tests.fakes import colour_backbone, fake_spec
+from tests.presence.chat_server import ChatServer, answer
 
 
 @pytest.fixture
@@ -34,6 +36,8 @@ def test_measure_then_report(program, tmp_path):
     first = program("eval", "colours", *COMMON, "--out", "one", "--without", "crf", "--save-maps")
     assert re.search(r"mIoU \d\d\.\d, pixels \d\d\.\d, fwIoU \d\d\.\d", first)
     assert "colours, all 6, field protocol, names: oracle, fake, preset paper" in first
+    lines = re.findall(r"^(\d) of 6, mIoU [\d.]+, \d+ s left$", first, re.MULTILINE)
+    assert lines == list("123456"), "progress, where there is no terminal for a bar"
     assert len(list((tmp_path / "one" / "maps").glob("*.png"))) == 6
     program("eval", "colours", *COMMON, "--out", "two", "--presence", "all", "--limit", "3", "--set", "crf=none")
     program("report", "one", "two", "--out", "report")
@@ -70,3 +74,34 @@ def test_values_that_are_no_numbers(program):
     assert "wants numbers" in program(
         "sweep", "threshold", "colours", *COMMON, "--out", "run", "--values", "much", code=2
     )
+
+
+def test_settings_of_a_language_model_reach_it(program, tmp_path):
+    options = (
+        "--limit",
+        "2",
+        "--without",
+        "crf",
+        "--out",
+        "run",
+        "--presence",
+        "llm:some-model",
+        "--llm",
+        "cache=kept",
+    )
+    with ChatServer() as server:
+        server.acts = [answer([(1, "red", 90)])]
+        program("eval", "colours", *COMMON, *options, "--llm", f"base_url={server.url}")
+        assert len(server.requests) == 2
+    assert len(list((tmp_path / "kept").rglob("*.json"))) == 2
+    assert read_run(tmp_path / "run").settings.presence == "llm:some-model:0.7"
+
+
+@pytest.mark.parametrize(
+    ("presence", "message"),
+    [("llm:some-model", "unknown llm setting 'nonsense'; known: base_url"), ("oracle", "--llm is for --presence llm:")],
+)
+def test_wrong_settings_of_a_language_model_are_refused_before_loading(program, presence, message):
+    for command in (("eval",), ("ablate",), ("sweep", "threshold")):
+        words = (*command, "colours", "--root", "data", "--model", "no-such-model", "--out", "run")
+        assert message in program(*words, "--presence", presence, "--llm", "nonsense=1", code=2)

@@ -1,5 +1,6 @@
 """`pnpovss eval`: measure a model on a benchmark."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from pnpovss.cli.presence import LLM_HELP, early_presence
 from pnpovss.cli.settings import parse_settings, parse_steps
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
 from pnpovss.config import PRESETS, STEPS, Config
@@ -32,6 +34,7 @@ Preset = Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(P
 Presence = Annotated[
     str, typer.Option(help="Which names are asked for: all, oracle, itm, itc, file:PATH, clip:MODEL, llm:MODEL.")
 ]
+Llm = Annotated[list[str] | None, typer.Option("--llm", metavar="NAME=VALUE", help=LLM_HELP)]
 ProtocolOption = Annotated[
     str, typer.Option(help="field (as most papers count) or authors (as the released code does).")
 ]
@@ -50,6 +53,7 @@ def evaluate(
     model: Model = "mini",
     preset: Preset = "default",
     presence: Presence = "oracle",
+    llm: Llm = None,
     protocol: ProtocolOption = "field",
     limit: Limit = None,
     seed: Seed = 0,
@@ -71,7 +75,7 @@ def evaluate(
     with readable_errors(notes, debug=debug), logged_to(notes):
         chosen = {"preset": preset, "settings": parse_settings(set_ or []), "without": parse_steps(without or [])}
         data, segmenter, names = load_all(
-            notes, dataset, root, protocol, presence, model=model, device=device, dtype=dtype, **chosen
+            notes, dataset, root, protocol, presence, llm, model=model, device=device, dtype=dtype, **chosen
         )
         from pnpovss.evaluation.runner import evaluate as run
 
@@ -92,12 +96,19 @@ def evaluate(
 
 
 def load_all(
-    notes: Console, dataset: str, root: Path, protocol: Any, presence: str, **chosen: Any
+    notes: Console,
+    dataset: str,
+    root: Path,
+    protocol: Any,
+    presence: str,
+    llm: list[str] | None = None,
+    **chosen: Any,
 ) -> tuple["Dataset", "Segmenter", "PresenceFilter"]:
     """The data set, the segmenter and the presence filter, which share one memory of encodings."""
     Config.preset(chosen["preset"], chosen["settings"]).without(*chosen["without"])  # before seconds of loading
     from pnpovss.datasets import open_dataset
 
+    early = early_presence(presence, llm or [], device=chosen["device"], masks=True)
     data = open_dataset(dataset, root, protocol=protocol)
     with notes.status(f"Loading {chosen['model']}"):
         from pnpovss.evaluation.encodings import share_encodings
@@ -106,13 +117,16 @@ def load_all(
 
         segmenter = Segmenter.from_pretrained(**chosen)
         segmenter = Segmenter(share_encodings(segmenter.backbone), segmenter.config, segmenter.preset)
-        names = make_presence(presence, backbone=segmenter.backbone, config=segmenter.config)
+        names = early or make_presence(presence, backbone=segmenter.backbone, config=segmenter.config)
     return data, segmenter, names
 
 
 @contextmanager
 def progress_bar(notes: Console) -> Iterator[Any]:
-    """Done, of how many, time left, and the running mIoU; gives the function to call after each image."""
+    """Done, of how many, time left, and the running mIoU; gives the function to call after each image.
+
+    A bar on a terminal; elsewhere, such as in a log, a line for every twentieth of the images.
+    """
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -121,13 +135,17 @@ def progress_bar(notes: Console) -> Iterator[Any]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=notes, transient=True) as bar:
-        task = bar.add_task("", total=None, score="")
+    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as bar:
+        task, begin = bar.add_task("", total=None, score=""), time.monotonic()
 
         def show(progress: Any) -> None:
             if progress.new == 1:  # photos of an earlier sitting must not enter the speed
                 bar.reset(task, total=progress.of, completed=progress.done - 1)
-            bar.update(task, completed=progress.done, score=f"mIoU {100 * progress.confusion.miou:.1f}")
+            score = f"mIoU {100 * progress.confusion.miou:.1f}"
+            bar.update(task, completed=progress.done, score=score)
+            if not notes.is_terminal and (progress.done == progress.of or progress.done % -(-progress.of // 20) == 0):
+                left = (time.monotonic() - begin) / progress.new * (progress.of - progress.done)
+                say(notes, f"{progress.done} of {progress.of}, {score}, {left:.0f} s left")
 
         yield show
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from pnpovss.cli.presence import LLM_HELP
 from pnpovss.cli.terminal import FAILED, consoles, logged_to, readable_errors, say
 from pnpovss.config import PRESETS, STEPS, Config
 
@@ -29,6 +30,7 @@ def segment(
         str,
         typer.Option(metavar="FILTER", help="Ask only for names held to be there: itm, itc, file:PATH, llm:MODEL, ..."),
     ] = "all",
+    llm: Annotated[list[str] | None, typer.Option("--llm", metavar="NAME=VALUE", help=LLM_HELP)] = None,
     model: Annotated[str, typer.Option(help="A bundled name, a hub id or a folder; see `pnpovss models`.")] = "mini",
     preset: Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")] = "default",
     without: Annotated[
@@ -74,7 +76,7 @@ def segment(
         asked = parse_names(gather_names(names, names_file))
         replaced, off = parse_settings(set_ or []), parse_steps(without or [])
         Config.preset(preset, replaced).without(*off)
-        early = early_presence(presence)
+        early = early_presence(presence, llm or [], device=device, local_files_only=local_files_only)
         files, empty = finding.expand(photos)
         tasks = list(zip(files, finding.output_stems(files), strict=True))
         finding.open_folder(out)
