@@ -109,6 +109,9 @@ def test_public_names_are_sorted_and_there():
         _ = pnpovss.segmenter_
 
 
+HEAVY = {"numpy", "cv2", "torch", "transformers", "numba", "PIL", "matplotlib", "pycocotools", "huggingface_hub"}
+
+
 def test_every_error_is_public():
     errors = importlib.import_module("pnpovss.errors")
     assert set(errors.__all__) <= set(pnpovss.__all__)
@@ -118,7 +121,7 @@ def test_every_error_is_public():
     ("module", "not_loaded"),
     [
         ("pnpovss", {"numpy", "torch", "pydantic", "rich"}),
-        ("pnpovss.cli.main", {"numpy", "cv2", "torch", "transformers", "numba", "PIL"}),
+        ("pnpovss.cli.main", HEAVY),
         ("pnpovss.images", {"torch", "cv2"}),
         ("pnpovss.exports", {"torch", "supervision", "pycocotools"}),
     ],
@@ -127,3 +130,21 @@ def test_imports_are_light(module: str, not_loaded: set[str]):
     program = f"import sys, {module}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not not_loaded & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("command", [(), ("segment",), ("models",), ("eval",), ("report",), ("ablate",), ("sweep",)])
+def test_help_waits_for_nothing_heavy(command: tuple[str, ...]):
+    program = f"""
+import sys
+from pnpovss.cli.main import run
+sys.argv = ["pnpovss", *{command}, "--help"]
+try:
+    run()
+except SystemExit as end:
+    print(end.code, *sys.modules, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    code, *loaded = done.stderr.split()
+    assert code == "0"
+    assert "Usage: pnpovss" in done.stdout
+    assert not HEAVY & set(loaded)
