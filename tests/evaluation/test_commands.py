@@ -70,10 +70,18 @@ def test_sweep_writes_a_table_and_a_picture(program, tmp_path, axis, rows):
     assert (tmp_path / "run" / "sweep.png").exists()
 
 
-def test_values_that_are_no_numbers(program):
-    assert "wants numbers" in program(
-        "sweep", "threshold", "colours", *COMMON, "--out", "run", "--values", "much", code=2
-    )
+@pytest.mark.parametrize(
+    ("axis", "values", "message"),
+    [
+        ("threshold", "much", "wants numbers"),
+        ("dropout", "2.5", "a sweep over dropout takes whole numbers, got 2.5"),
+        ("size", "16,16.5", "a sweep over size takes whole numbers, got 16.5"),
+        ("heads", "1,2", "a sweep over heads takes all of them"),
+    ],
+)
+def test_values_that_cannot_be(program, tmp_path, axis, values, message):
+    assert message in program("sweep", axis, "colours", *COMMON, "--out", "run", "--values", values, code=2)
+    assert not (tmp_path / "run").exists()
 
 
 def test_settings_of_a_language_model_reach_it(program, tmp_path):

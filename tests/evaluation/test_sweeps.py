@@ -12,7 +12,7 @@ from pnpovss.config import Config
 from pnpovss.errors import ConfigError, MissingExtraError
 from pnpovss.evaluation.arms import run_arms
 from pnpovss.evaluation.heads import HeadLook, head_statistics, look_with_all_heads, rank_correlation
-from pnpovss.evaluation.plots import plot_arms, plot_heads, require_matplotlib
+from pnpovss.evaluation.plots import _arms_figure, plot_arms, plot_heads, require_matplotlib
 from pnpovss.evaluation.rundir import read_run
 from pnpovss.evaluation.runner import evaluate
 from pnpovss.evaluation.sweeps import arms_table, run_heads, sweep_arms, table_csv
@@ -156,3 +156,29 @@ def test_plots_without_matplotlib_name_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(MissingExtraError, match=r"pnpovss\[eval\]"):
         require_matplotlib()
+
+
+def swept(x, values, **fixed):
+    """Rows of a sweep along one axis, the settings as they were first."""
+    row = {"arm": "as set", "image_size": 32, "threshold": 0.15, "passes": 2, "drop": 0.2, "low": 0.2, "high": 0.6}
+    row |= {"miou": 0.4, **fixed}
+    return [row, *({**row, "arm": f"{x} {value}", x: value} for value in values)]
+
+
+def test_every_drop_rule_begins_at_one_pass():
+    pytest.importorskip("matplotlib", reason="in the extra `eval`")
+    rows = swept("passes", [1], drop=0.5) + swept("passes", [2, 4], drop=0.5)[1:] + swept("passes", [2, 4], drop=10)[1:]
+    [axis] = _arms_figure(rows, "passes", "title").axes
+    lines = {bar.get_label(): bar.lines[0] for bar in axis.containers}
+    assert set(lines) == {"drop 0.5", "drop 10"}
+    for line in lines.values():
+        assert np.round(line.get_xdata().astype(float)).tolist() == [1, 2, 4]
+    assert not np.array_equal(*(line.get_xdata() for line in lines.values())), "intervals do not hide each other"
+    assert axis.get_legend().get_texts()[0].get_text() == "as set (passes 2, drop 0.5)"
+
+
+def test_the_patch_grid_stands_below_the_image_size():
+    pytest.importorskip("matplotlib", reason="in the extra `eval`")
+    rows = [{**row, "arm": f"{row['image_size']} px, 4 x 4 patches"} for row in swept("image_size", [16, 32])]
+    [axis] = _arms_figure(rows, "image_size", "title").axes
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["16 px\n4 x 4 patches", "32 px\n4 x 4 patches"]

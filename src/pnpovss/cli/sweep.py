@@ -9,6 +9,7 @@ from pnpovss.cli import eval as shared
 from pnpovss.cli.settings import parse_settings, parse_steps
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
 from pnpovss.config import STEPS
+from pnpovss.errors import ConfigError
 
 __all__ = ["sweep"]
 
@@ -47,6 +48,9 @@ def sweep(
     """
     _, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
+        numbers = _numbers(values)
+        if numbers and over == "heads":
+            raise ConfigError("a sweep over heads takes all of them, and no --values; leave it out")
         data, segmenter, names = shared.load_all(
             notes,
             dataset,
@@ -68,30 +72,30 @@ def sweep(
         from pnpovss.writing import write_all
 
         require_matplotlib()  # before the work
-        picture, title = out / "sweep.png", f"{data.space.key}, {presence} names"
+        picture = out / "sweep.png"
         with shared.progress_bar(notes) as shown:
             options: dict[str, Any] = {"limit": limit, "seed": seed, "on_image": shown}
             if over == "heads":
                 run_heads(segmenter, data, names, out, **options)
             else:
-                arms = sweep_arms(over, segmenter.config, segmenter.backbone, _numbers(values))
+                arms = sweep_arms(over, segmenter.config, segmenter.backbone, numbers)
                 run_arms(f"sweep {over}", segmenter, data, names, arms, out, **options)
         run = read_run(out)
+        title = shared.described(out)
         if over == "heads":
             assert run.summary is not None
             rows = run.summary["heads"]
-            plot_heads(rows, run.summary["correlations"], f"{title}, {run.settings.subset}", picture)
+            title += "; one pass, no Salience Dropout, no Dense CRF"
+            plot_heads(rows, run.summary["correlations"], title, picture)
         else:
             rows = arms_table(list(run.records.values()), run.settings.arms or {}, len(run.settings.classes))
-            plot_arms(rows, COLUMN[over], f"{title}, {run.settings.subset}", picture)
+            plot_arms(rows, COLUMN[over], title, picture)
         write_all({out / "sweep.csv": table_csv(rows).encode()})
         typer.echo(table_csv(rows), nl=False)
         say(notes, f"{shared.described(out)}\n{out / 'sweep.csv'}\n{picture}")
 
 
 def _numbers(text: str | None) -> list[float]:
-    from pnpovss.errors import ConfigError
-
     try:
         return [float(part) for part in (text or "").split(",") if part.strip()]
     except ValueError as error:

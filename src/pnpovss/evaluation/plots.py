@@ -39,12 +39,12 @@ def plot_heads(rows: Rows, correlations: dict[str, float | None], title: str, pa
             own = [row for row in rows if row["layer"] == layer]
             axis.scatter([row[name] for row in own], [100 * row["miou"] for row in own], s=18, label=f"layer {layer}")
         rho = correlations[name]
-        axis.set(xlabel=name, ylabel="mIoU [%]", title="" if rho is None else f"rank correlation {rho:+.2f}")
+        axis.set(xlabel=name, ylabel="mIoU [%]", title="all alike" if rho is None else f"rank correlation {rho:+.2f}")
     if statistics:
         axes[1].legend(fontsize=8)
     for axis in axes[1 + len(statistics) :]:
         axis.set_axis_off()
-    figure.suptitle(title)
+    figure.suptitle(title, fontsize=11)
     figure.savefig(path, dpi=110)
 
 
@@ -60,19 +60,37 @@ def plot_arms(rows: Rows, x: str, title: str, path: Path) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure = _figure()(figsize=(6.4, 4), layout="constrained")
+    _arms_figure(rows, x, title).savefig(path, dpi=110)
+
+
+def _arms_figure(rows: Rows, x: str, title: str) -> Any:
+    figure = _figure()(figsize=(7.2, 4.4), layout="constrained")
     axis = figure.subplots()
     level, swept = rows[0], rows[1:]
-    axis.axhline(100 * level["miou"], color="0.6", linestyle="--", label=level["arm"])
-    lines = sorted({str(row["drop"]) for row in swept}) if x == "passes" else [None]
-    for line in lines:
-        own = sorted((row for row in swept if line in (None, str(row["drop"]))), key=lambda row: row[x])
+    axis.axhline(100 * level["miou"], color="0.6", linestyle="--", label=_as_set(level, x))
+    lines = sorted({str(row["drop"]) for row in swept if row["passes"] > 1}) if x == "passes" else [None]
+    for i, line in enumerate(lines):
+        # One pass drops nothing, so it begins every line; lines stand apart, or their intervals would hide each other.
+        own = [row for row in swept if line in (None, str(row["drop"])) or row["passes"] == 1]
+        own.sort(key=lambda row: row[x])
+        aside = 0.07 * (i - (len(lines) - 1) / 2)
         middle = np.array([100 * row["miou"] for row in own])
         errors = np.abs(np.array([[100 * row["low"], 100 * row["high"]] for row in own]).T - middle)
-        axis.errorbar([row[x] for row in own], middle, errors, marker="o", capsize=3, label=line and f"drop {line}")
-    axis.set(xlabel=x.replace("_", " "), ylabel="mIoU [%], 95% interval", title=title)
+        places = [row[x] + aside for row in own]
+        axis.errorbar(places, middle, errors, marker="o", capsize=3, label=line and f"drop {line}")
+    if x == "image_size":  # the patch grid belongs to it; the arms are named "192 px, 12 x 12 patches"
+        axis.set_xticks([row[x] for row in swept], [row["arm"].replace(", ", "\n") for row in swept], fontsize=7)
+    axis.set(xlabel=x.replace("_", " "), ylabel="mIoU [%], 95% interval")
+    axis.set_title(title, fontsize=9, wrap=True)
     axis.legend()
-    figure.savefig(path, dpi=110)
+    return figure
+
+
+def _as_set(row: dict[str, Any], x: str) -> str:
+    """What the level is: the settings that the sweep started from."""
+    if x == "passes":
+        return f"{row['arm']} (passes {row['passes']}" + (f", drop {row['drop']})" if row["drop"] is not None else ")")
+    return f"{row['arm']} ({'off' if row[x] is None else row[x]})"
 
 
 def require_matplotlib() -> None:

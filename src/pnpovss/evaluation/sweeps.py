@@ -58,17 +58,22 @@ def sweep_arms(axis: Axis, config: Config, backbone: Backbone, values: Sequence[
         changes |= {f"threshold {value:g}": {"threshold": float(value)} for value in values or THRESHOLDS}
     elif axis == "dropout":
         for drop in DROPS:
-            for passes in map(int, values or PASSES):
+            for passes in _whole(axis, values) or PASSES:
                 rule = {"passes": passes, "drop": drop, "ranking": "names", "weights": None}
                 changes[_dropout_name(passes, drop)] = {"dropout": rule}
     elif axis == "size":
-        sides = [int(value) for value in values] or _sides(backbone)
-        for side in sides:
+        for side in _whole(axis, values) or _sides(backbone):
             patches = side // backbone.patch
             changes[f"{side} px, {patches} x {patches} patches"] = {"image_size": side}
     else:
         raise ConfigError(f"unknown axis {axis!r}; known: {', '.join(get_args(Axis))}")
     return {name: config.replace(change) for name, change in changes.items()}
+
+
+def _whole(axis: str, values: Sequence[float]) -> list[int]:
+    if torn := [value for value in values if value != int(value)]:
+        raise ConfigError(f"a sweep over {axis} takes whole numbers, got {torn[0]:g}")
+    return [int(value) for value in values]
 
 
 def _dropout_name(passes: int, drop: float) -> str:
