@@ -12,7 +12,7 @@ from pathlib import Path
 from pnpovss.errors import InvalidInputError, OutputError
 from pnpovss.images import PHOTO_SUFFIXES
 
-__all__ = ["expand", "open_folder", "output_stems", "refuse_foreign"]
+__all__ = ["bare_words", "expand", "open_folder", "output_stems", "refuse_foreign"]
 
 _OUR_PICTURES = re.compile(r"\.(labels|overlay|heat-\d+[^.]*)\.png$")
 
@@ -43,6 +43,11 @@ def expand(given: Sequence[str]) -> tuple[list[Path], list[str]]:
         for photo in photos:
             found.setdefault(Path(os.path.realpath(photo)), photo)
     return list(found.values()), empty
+
+
+def bare_words(photos: Sequence[Path]) -> list[str]:
+    """What was given as photos but is no file and looks like a word: `--names cat rocket` names one thing only."""
+    return [photo.name for photo in photos if photo.parent == Path() and not photo.suffix and not photo.exists()]
 
 
 def _looks_like_photo(path: Path) -> bool:

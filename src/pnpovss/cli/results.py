@@ -14,7 +14,7 @@ from pnpovss import exports
 from pnpovss.drawing import colour
 from pnpovss.structures import Name, Segmentation
 
-__all__ = ["file_contents", "file_names", "json_bytes", "table"]
+__all__ = ["doubts", "file_contents", "file_names", "json_bytes", "table"]
 
 
 def file_names(stem: str, names: Sequence[Name], *, heatmaps: bool, npz: bool) -> dict[str, str]:
@@ -54,6 +54,27 @@ def _png(picture: Image.Image) -> bytes:
 def json_bytes(document: dict[str, Any]) -> bytes:
     """JSON as UTF-8; bytes of file names that are no UTF-8 become escapes."""
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+DOUBTFUL = 0.1
+"""A match score below which the model holds a name to be absent."""
+
+
+def doubts(result: Segmentation) -> str | None:
+    """A line on the names that got pixels though the model doubts that they are there; None where there are none.
+
+    The method gives every name that is asked for its best place, and leaves it to the asker that it has one.
+    """
+    if result.name_match is None:
+        return None
+    absent = [
+        str(name)
+        for name, score, share in zip(result.names, result.name_match, result.shares, strict=True)
+        if score < DOUBTFUL and share
+    ]
+    if not absent:
+        return None
+    return f"hardly there, by its match score: {', '.join(absent)}; --presence itm leaves such names out"
 
 
 def table(result: Segmentation) -> Table:

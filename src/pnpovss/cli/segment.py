@@ -105,4 +105,7 @@ def segment(
             say(notes, f"{len(records)} photos done, {len(failures)} not:", "red")
             for failure in failures:
                 say(notes, f"  {failure['error']}", "red")
+            if words := finding.bare_words(files):
+                together = ", ".join([str(asked[-1]), *words])
+                say(notes, f'names, not photos? They go together, with commas: --names "{together}"', "yellow")
             raise typer.Exit(FAILED)

@@ -82,7 +82,8 @@ def segment_photos(
                 records.append(record)
                 say(results, str(photo), "bold")
                 results.print(writing.table(result))
-                for line in looks_like(result):
+                doubts = writing.doubts(result) if job.presence is None else None
+                for line in [*([doubts] if doubts else []), *looks_like(result)]:
                     say(results, line, "yellow")
                 say(results, str(job.out / record["files"]["overlay"]), "dim")
             progress.advance(bar)
