@@ -83,6 +83,15 @@ def test_the_page_is_whole_and_fetches_nothing(folders):
         assert len(said) == 2, "beside the bars and beside the scores of the run"
 
 
+def test_runs_that_were_not_measured_alike_are_said_to_be(folders):
+    whole, plain = (read_run(folders / name) for name in ("whole", "plain"))
+    assert "Not measured alike:</b> these runs have different photos." in page([whole, plain])
+    alike = replace(whole, folder=folders / "other")
+    assert "Not measured alike" not in page([whole, alike])
+    named = replace(alike, settings=whole.settings.model_copy(update={"presence": "all", "protocol": "authors"}))
+    assert "different protocols, sources of names." in page([whole, named])
+
+
 def test_pictures_and_tables_are_told_to_those_who_do_not_see_them(folders):
     found = read(page([read_run(folders / "whole")]))
     assert found.pictures

@@ -80,6 +80,7 @@ def page(runs: Sequence[Run]) -> str:
         "prediction holds are left out of the mean, and out of mIoU (truth) all that the truth does not hold. A "
         "published value is shown only under the same protocol.</p></header><main>",
         _table(RUN_COLUMNS, run_rows(runs), label="Runs", kind="runs"),
+        f"<p class='note'>{_unlike(runs)}</p>",
         "<section id='classes'><h2>IoU by class [%]</h2>",
         legend(measured),
         bars([name for name, _ in rows], series),
@@ -96,6 +97,18 @@ def page(runs: Sequence[Run]) -> str:
         f"content='width=device-width, initial-scale=1'><title>Evaluation: {escape(', '.join(names))}</title>"
         f"<style>{STYLE}</style></head><body>{''.join(body)}</main></body></html>\n"
     )
+
+
+def _unlike(runs: Sequence[Run]) -> str:
+    """What a reader must know before comparing the runs; empty where they were measured alike."""
+    sides = {
+        "data sets": {run.settings.dataset for run in runs},
+        "photos": {run.settings.subset.digest for run in runs},
+        "protocols": {run.settings.protocol for run in runs},
+        "sources of names": {run.settings.presence for run in runs},
+    }
+    unlike = [what for what, found in sides.items() if len(found) > 1]
+    return f"<b>Not measured alike:</b> these runs have different {', '.join(unlike)}." if unlike else ""
 
 
 def _score(run: Run, key: str) -> str:
@@ -138,7 +151,9 @@ def _groups(found: Explanation) -> str:
     ]
     for title, groups in found.groups.items():
         unit = "objects" if title == "object size" else "photos"
-        rows = [(f"{group.name} ({group.count} {unit})", group.score) for group in groups]
+        rows = [
+            (f"{group.name} ({group.count} {unit if group.count != 1 else unit[:-1]})", group.score) for group in groups
+        ]
         parts.append(f"<h4>By {escape(title)}</h4>{intervals(rows)}")
     return "".join(parts)
 
