@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pnpovss.cli.terminal import consoles, readable_errors
+from pnpovss.cli.terminal import consoles, logged_to, readable_errors
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ def models(
 ) -> None:
     """List the models, what each needs, and whether it is on this machine."""
     results, notes = consoles(machine_readable=as_json)
-    with readable_errors(notes, debug=debug):
+    with readable_errors(notes, debug=debug), logged_to(notes):
         with notes.status("Looking for models"):
             rows = _rows()
         if as_json:
