@@ -1,7 +1,6 @@
 """The registry: a third party's backbone needs no edit in this package."""
 
 import logging
-import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -45,16 +44,9 @@ def test_registered_by_a_call(name: str) -> None:
 
 @pytest.mark.parametrize("name", THEIRS.models)
 def test_registered_by_an_entry_point(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Point:
-        name = "theirs"
-        value = "theirs:SPEC"
-
-        def load(self) -> BackboneSpec:
-            return THEIRS
-
     def points(**chosen: str) -> tuple[Any, ...]:
         assert chosen == {"group": "pnpovss.backbones"}
-        return (Point(),)
+        return (EntryPoint("theirs", f"{__name__}:THEIRS", base.ENTRY_POINT_GROUP),)
 
     monkeypatch.setattr(base, "entry_points", points)
     assert list(known_backbones()) == ["blip", "theirs"]
@@ -81,7 +73,7 @@ def install(folder: Path, package: str, backbone: str, code: str) -> None:
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("", "AttributeError: module '{package}' has no attribute 'SPEC'"),
         ("SPEC = 3", "TypeError: expected a BackboneSpec, got int"),
-        ("from pnpovss.backbones.base import BackboneSpec\nSPEC = BackboneSpec('blip', '', {{}}, None, None, None)",
+        ("from pnpovss.backbones.base import BackboneSpec\nSPEC = BackboneSpec('blip', '', {{}}, bool, print, bool)",
          "ValueError: a backbone with key 'blip' is registered already"),
     ],
     ids=["import", "crash", "absent", "no spec", "key taken"],
@@ -94,7 +86,6 @@ def test_a_broken_package_breaks_nobody_else(
     install(tmp_path, broken, "broken", code.format())
     install(tmp_path, f"{broken}_sound", "sound", f"from {__name__} import THEIRS as SPEC")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setitem(sys.modules, __name__, sys.modules[__name__])
     monkeypatch.setattr(base, "entry_points", lambda group: entry_points(group=group))
     with caplog.at_level(logging.WARNING, logger="pnpovss"):
         assert list(known_backbones()) == ["blip", "theirs"]
