@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float, Float32, Int64
 
 from pnpovss.errors import InvalidInputError
 
@@ -39,7 +39,7 @@ class Packing:
     keys: int
 
 
-def make_packing(lowest: Float32[np.ndarray, " dim"], highest: Float32[np.ndarray, " dim"]) -> Packing:
+def make_packing(lowest: Float[np.ndarray, " dim"], highest: Float[np.ndarray, " dim"]) -> Packing:
     """The packing for features between `lowest` and `highest` (in standard deviations).
 
     Raises:
