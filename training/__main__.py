@@ -20,6 +20,7 @@ from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "export")
 CHOOSE = "choose"
+RECOMMENDED = '{"dropout.passes": 4, "dropout.drop": 0.05}'
 
 
 def main() -> None:
@@ -54,7 +55,7 @@ def main() -> None:
             json.loads(options.settings),
             source="chosen without masks, see the model card",
         )
-        stages.write(work, options.out, recommended)
+        stages.write(work, options.out, max(options.rounds), recommended)
     if CHOOSE in wanted:
         choose(work, load_mini(str(options.out), LoadOptions()), options.cache / "choose.csv", options.count)
 
@@ -79,15 +80,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
     parser.add_argument("--steps", type=int, nargs=4, default=(600, 400, 800, 2400), help="of the four stages")
-    parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2, 3), help="of `distill`: which to run")
+    parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2), help="of `distill`; 3 trains the trunk, too")
     parser.add_argument(
         "--rate-trunk", type=float, default=5e-5, help="learning rate of the trunk's last blocks, in the last round"
     )
     parser.add_argument("--mapped", type=int, default=9000, help="photos that get pseudo-maps in each round")
     parser.add_argument("--count", type=int, default=60, help="photos that settings are judged on")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--image-size", type=int, default=384, help="recommended side at inference")
-    parser.add_argument("--settings", default="{}", help="recommended settings, as JSON by dotted name")
+    parser.add_argument("--image-size", type=int, default=320, help="recommended side at inference")
+    parser.add_argument("--settings", default=RECOMMENDED, help="recommended settings, as JSON by dotted name")
     return parser
 
 

@@ -23,23 +23,21 @@ from training.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-_ONE = {"dropout": None}
+_ONE = {"dropout": None, "image_size": 320}
+_FOUR = {"dropout.passes": 4, "dropout.drop": 0.05, "image_size": 320}
 CANDIDATES: dict[str, dict[str, object]] = {
     "one look": _ONE,
     "one look, attention alone": {**_ONE, "gradcam": False},
-    "one look, 320 px": {**_ONE, "image_size": 320},
-    "one look, 448 px": {**_ONE, "image_size": 448},
-    "one look, 512 px": {**_ONE, "image_size": 512},
-    "one look, threshold 0.1": {**_ONE, "threshold": 0.1},
-    "one look, threshold 0.25": {**_ONE, "threshold": 0.25},
-    "one look, threshold 0.35": {**_ONE, "threshold": 0.35},
-    "one look, blur 0.02": {**_ONE, "blur.sigma": 0.02},
-    "one look, blur 0.03": {**_ONE, "blur.sigma": 0.03},
-    "2 passes, a tenth": {"dropout.passes": 2, "dropout.drop": 0.1},
-    "2 passes, a fifth": {"dropout.passes": 2, "dropout.drop": 0.2},
-    "3 passes, a tenth": {"dropout.passes": 3, "dropout.drop": 0.1},
-    "2 passes, half": {"dropout.passes": 2, "dropout.drop": 0.5},
-    "4 passes, half": {"dropout.passes": 4, "dropout.drop": 0.5},
+    "one look, 256 px": {**_ONE, "image_size": 256},
+    "one look, 288 px": {**_ONE, "image_size": 288},
+    "one look, 384 px": {**_ONE, "image_size": 384},
+    "2 passes, a fifth": {**_FOUR, "dropout.passes": 2, "dropout.drop": 0.2},
+    "2 passes, a fifth, 384 px": {**_FOUR, "dropout.passes": 2, "dropout.drop": 0.2, "image_size": 384},
+    "4 passes, a twentieth": _FOUR,
+    "4 passes, a twentieth, 288 px": {**_FOUR, "image_size": 288},
+    "4 passes, a twentieth, threshold 0.1": {**_FOUR, "threshold": 0.1},
+    "4 passes, a twentieth, blur 0.03": {**_FOUR, "blur.sigma": 0.03},
+    "4 passes, a tenth": {**_FOUR, "dropout.drop": 0.1},
 }
 
 

@@ -126,10 +126,9 @@ def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: in
     )
 
 
-def write(work: Workspace, out: Path, recommended: Recommended) -> None:
-    """Export the last stage that was run."""
-    last = next(stage for stage in reversed(STAGES) if (work.cache / stage / "last.pt").exists())
-    export(work.restore(work.cache / last / "last.pt"), out, recommended)
+def write(work: Workspace, out: Path, round_: int, recommended: Recommended) -> None:
+    """Export the model of a round of `distill`."""
+    export(work.restore(work.cache / STAGES[round_] / "last.pt"), out, recommended)
 
 
 def in_parts(task, work: Workspace, workers: int, *arguments: int) -> None:
