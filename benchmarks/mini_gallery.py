@@ -8,7 +8,6 @@ trained on, evenly spaced in the order of their paths, with the name of their fo
 
 import argparse
 import json
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from PIL import Image
 
 from pnpovss.segmenter import Segmenter
 from training.photos import PhotoReader, index_photos
-from training.workspace import VALIDATION
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 COLOURS = np.array([[0, 0, 0], [230, 97, 1], [26, 152, 80], [94, 60, 153], [33, 102, 172]], np.float32)
@@ -27,11 +25,7 @@ def chosen(data: Path) -> list[tuple[Image.Image, list[str]]]:
     """Photos and names by the rule."""
     boxes = json.loads((EXAMPLES / "boxes.json").read_text())
     pairs = [(Image.open(EXAMPLES / photo).convert("RGB"), list(names)) for photo, names in sorted(boxes.items())]
-    photos = [
-        photo
-        for photo in index_photos(data)
-        if photo.source == "caltech101" and zlib.crc32(photo.name.encode()) % VALIDATION == 0
-    ]
+    photos = [photo for photo in index_photos(data) if photo.source == "caltech101" and photo.held_back]
     reader = PhotoReader(data, photos)
     for index in np.linspace(0, len(photos) - 1, 12 - len(pairs)).round().astype(int):
         name = photos[index].name.split("/")[0].replace("_", " ").lower()

@@ -9,18 +9,16 @@ The photos are all of the held-out folders, and of the other folders those that 
 """
 
 import argparse
-import zlib
 from datetime import date
 from pathlib import Path
 
 import numpy as np
-import torch
 from sklearn.metrics import average_precision_score
 
 from pnpovss.backbones.base import load_backbone
+from pnpovss.inputs import to_pixels
 from training.photos import PhotoReader, index_photos
 from training.vocabulary import HELD_OUT
-from training.workspace import VALIDATION
 
 
 def main() -> None:
@@ -33,16 +31,14 @@ def main() -> None:
     backbone = load_backbone(options.model)
     photos = [photo for photo in index_photos(options.data) if photo.source == "caltech101"]
     folder = np.array([photo.name.split("/")[0] for photo in photos])
-    unseen = np.array([zlib.crc32(photo.name.encode()) % VALIDATION == 0 for photo in photos])
+    unseen = np.array([photo.held_back for photo in photos])
     names = [name for name in HELD_OUT if (folder == name).any()]
     rows = np.flatnonzero(np.isin(folder, names) | unseen)
     reader = PhotoReader(options.data, photos)
     prompts = [backbone.tokenize(f"A picture of {name}") for name in names]
     itm, itc = [], []
     for row in rows:
-        pixels = torch.from_numpy(reader.square(int(row), 320).copy()).permute(2, 0, 1).float()[None] / 255
-        mean, std = (torch.tensor(value)[:, None, None] for value in (backbone.mean, backbone.std))
-        features = backbone.encode_images((pixels - mean) / std)
+        features = backbone.encode_images(to_pixels(reader[int(row)], (320, 320), backbone))
         itm.append(backbone.match(features, prompts, image_index=[0] * len(prompts)).probability.numpy())
         alike = backbone.similarity(features, prompts)
         assert alike is not None

@@ -11,14 +11,15 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from pnpovss.backbones.base import Backbone
 from pnpovss.config import Config
-from pnpovss.refine.crf import DenseCRF
 from pnpovss.segmenter import Segmenter
 from training.cam import CamTeacher
+from training.features import load_trunk
 from training.fit import FitConfig
-from training.pseudo import CRF_SIDE, TERMS, affinity, compete, to_edges
+from training.pseudo import CRF_SIDE, cut_out, walk
 from training.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -58,22 +59,14 @@ def teacher_masks(
 ) -> list[np.ndarray]:
     """Bool masks of ``CRF_SIDE`` x ``CRF_SIDE``, one a name."""
     features = work.batches(FitConfig()).load(np.array([photo]), augment=False).features
-    maps, _ = teacher(features, [names])
-    steps = affinity(features)
-    maps = (steps @ (steps @ maps.mT)).mT[0]
-    maps = compete(maps / maps.amax(-1, keepdim=True).clamp_min(1e-6), rival[np.ix_(names, names)]).numpy()
-    crf = DenseCRF(work.reader.square(photo, CRF_SIDE), pairwise=TERMS)
+    maps = walk(teacher(features, [names])[0], features)[0]
+    coarse = cut_out(maps, rival[np.ix_(names, names)], work.reader.square(photo, CRF_SIDE))
     side = work.tokens
-    coarse = [to_edges(each, crf).reshape(side, side) for each in maps]
-    return [cv2.resize(each, (CRF_SIDE, CRF_SIDE)) > 0.5 for each in coarse]
+    return [cv2.resize(each.reshape(side, side), (CRF_SIDE, CRF_SIDE)) > 0.5 for each in coarse]
 
 
 def choose(work: Workspace, backbone: Backbone, out: Path, count: int = 60) -> None:
     """Judge every candidate on ``count`` photos and write a table, the best first."""
-    import torch
-
-    from training.features import load_trunk
-
     rival = np.load(work.cache / "rivals.npy")
     teacher = CamTeacher(load_trunk(torch.device("cpu")), np.load(work.cache / "cam.npy"), work.vocabulary.leaves)
     photos = np.flatnonzero(work.validation & (work.source != "imagenet"))

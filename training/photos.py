@@ -7,6 +7,7 @@ a photo is known everywhere by one integer.
 import io
 import json
 import tarfile
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +23,8 @@ ARCHIVES = {
     "imagenet": "imagenet-samples-224.tar",
 }
 EVALUATION_ARCHIVE = "coco-semantic-val-subset.tar"
+VALIDATION = 20
+"""One photo in so many is never trained on."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,11 @@ class Photo:
     name: str
     offset: int
     size: int
+
+    @property
+    def held_back(self) -> bool:
+        """Whether it is never trained on: one photo in so many, by a hash of its name."""
+        return zlib.crc32(self.name.encode()) % VALIDATION == 0
 
 
 def _coco_id(name: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -20,7 +20,7 @@ from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.refine.crf import Bilateral, DenseCRF, Gaussian
 from training.fit import FROZEN_LAYERS, READ_HEAD, Batch, Batches
-from training.forward import from_middle, look, mean_of_slots
+from training.forward import look, mean_of_slots
 from training.minilm import pad
 from training.photos import PhotoReader
 from training.prompts import PREFIX_IDS, Prompts, PromptWriter, enc_ids
@@ -89,7 +89,7 @@ def attention_of(
     The other heads are left out: they start at random, and may well learn to tell a dog by the grass around it.
 
     Args:
-        model: of the stage before.
+        model: of a stage that left the trunk as it came.
         features: of the photos.
         rows: word pieces of each name, the same number of names for each photo.
     """
@@ -98,9 +98,7 @@ def attention_of(
     slot_of = torch.full_like(ids, -1)
     for i, row in enumerate(rows):
         slot_of[i, 1 + len(PREFIX_IDS) : 1 + len(PREFIX_IDS) + len(row)] = 0
-    seen = look(
-        model.text, model.neck(from_middle(model, features), (side, side)), ids, mask, frozen_layers=FROZEN_LAYERS
-    )
+    seen = look(model.text, model.neck(features, (side, side)), ids, mask, frozen_layers=FROZEN_LAYERS)
     total = torch.zeros(len(rows), side * side)
     odds = []
     for scores in seen.scores.values():
@@ -122,6 +120,21 @@ def affinity(features: Float[Tensor, "b n 600"], reach: float = 5.0, sharpness: 
     far = torch.cdist(place, place) > reach
     steps = ((joint @ joint.mT - 1) * sharpness).exp().masked_fill(far, 0)
     return steps / steps.sum(-1, keepdim=True)
+
+
+def walk(maps: Float[Tensor, "b name n"], features: Float[Tensor, "b n 600"]) -> Float[Tensor, "b name n"]:
+    """Maps after two steps to like patches, largest value 1."""
+    steps = affinity(features)
+    maps = (steps @ (steps @ maps.mT)).mT
+    return maps / maps.amax(-1, keepdim=True).clamp_min(1e-6)
+
+
+def cut_out(
+    maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"], pixels: UInt8[np.ndarray, "side side 3"]
+) -> list[Float[np.ndarray, " n"]]:
+    """Maps of one photo's names after they competed for patches, drawn to the edges of its pixels."""
+    crf = DenseCRF(pixels, pairwise=TERMS)
+    return [to_edges(coarse, crf) for coarse in compete(maps, rivals).numpy()]
 
 
 def compete(maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]) -> Float[Tensor, "name n"]:
@@ -182,19 +195,16 @@ def make_pseudo_maps(
         filled = [[*names, *[names[0] if names else 0] * (NAMES - len(names))] for names in chosen]
         features = batches.load(now, augment=False).features
         maps, sure = teacher(features, filled)
-        steps = affinity(features)
-        maps = (steps @ (steps @ maps.mT)).mT
-        maps = maps / maps.amax(-1, keepdim=True).clamp_min(1e-6)
+        maps = walk(maps, features)
         for row, photo in enumerate(now):
             names = chosen[row]
             out.names[photo] = [*names, *[-1] * (NAMES - len(names))]
             out.sure[photo] = sure[row].numpy()
             if not names:
                 continue
-            mine = compete(maps[row, : len(names)], rival[np.ix_(names, names)]).numpy()
-            crf = DenseCRF(reader.square(int(photo), CRF_SIDE), pairwise=TERMS)
-            for slot, coarse in enumerate(mine):
-                out.maps[photo, slot] = (to_edges(coarse, crf) * 255).round()
+            pixels = reader.square(int(photo), CRF_SIDE)
+            for slot, mine in enumerate(cut_out(maps[row, : len(names)], rival[np.ix_(names, names)], pixels)):
+                out.maps[photo, slot] = (mine * 255).round()
         done_file.write_text(str(first + batch))
         if first % (50 * batch) < batch:
             log.info("pseudo-maps: %d of %d photos", first, len(photos))

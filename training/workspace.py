@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import zlib
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,8 +24,6 @@ from training.semantics import Semantics, open_semantics
 from training.vocabulary import Vocabulary, build_vocabulary, held_out
 from training.wordnet import WordNet
 
-VALIDATION = 20
-"""One photo in so many, by a hash of its name, is never trained on."""
 FAMILIAR_SAID = 3
 """A word that captions say so often is one that people use."""
 _SOURCE_WEIGHT = {"coco": 1.0, "flickr8k": 1.0, "caltech101": 0.4, "imagenet": 0.7}
@@ -97,7 +94,7 @@ class Workspace:
     @cached_property
     def validation(self) -> Bool[np.ndarray, " photo"]:
         """Photos that are never trained on."""
-        return np.array([zlib.crc32(photo.name.encode()) % VALIDATION == 0 for photo in self.photos])
+        return np.array([photo.held_back for photo in self.photos])
 
     @cached_property
     def classes(self) -> list[int]:
