@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from pnpovss.refine.crf import Bilateral, DenseCRF, Gaussian
+from pnpovss.densecrf import Bilateral, DenseCRF, Gaussian
 
 PRESET: dict[str, Any] = {
     "sxy": 3,

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pnpovss.densecrf import DenseCRF
 from pnpovss.images import load_image
 from pnpovss.inputs import prepare
-from pnpovss.refine.crf import DenseCRF
 from pnpovss.refine.pipeline import crf_terms, score_maps
 from pnpovss.segmenter import Segmenter
 

@@ -24,16 +24,16 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pnpovss.backbones.memory import share_encodings
 from pnpovss.datasets import Dataset, open_dataset
-from pnpovss.evaluation.ablation import ablation_arms, ablation_markdown
-from pnpovss.evaluation.arms import run_arms
-from pnpovss.evaluation.encodings import share_encodings
-from pnpovss.evaluation.plots import plot_arms, plot_heads
-from pnpovss.evaluation.report import write_report
-from pnpovss.evaluation.rundir import read_run
-from pnpovss.evaluation.runner import Progress, evaluate
-from pnpovss.evaluation.sweeps import arms_table, run_heads, sweep_arms, table_csv
-from pnpovss.evaluation.tables import markdown, settings_line
+from pnpovss.evaluation.report.markdown import markdown, settings_line
+from pnpovss.evaluation.report.page import write_report
+from pnpovss.evaluation.report.plots import plot_arms, plot_heads
+from pnpovss.evaluation.runs.ablation import ablation_arms, ablation_markdown
+from pnpovss.evaluation.runs.evaluate import Progress, evaluate
+from pnpovss.evaluation.runs.folder import read_run
+from pnpovss.evaluation.runs.sweeps import arms_table, run_heads, sweep_arms, table_csv
+from pnpovss.evaluation.runs.variants import run_arms
 from pnpovss.presence import make_presence
 from pnpovss.segmenter import Segmenter
 

@@ -18,13 +18,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from fakes import colour_backbone, fake_spec
 from pnpovss.backbones import base
 from pnpovss.cli.main import app
-from test_images import blank_png
+from tests.support.fakes import colour_backbone, fake_spec
+from tests.support.photos import blank_png
 
 FAST = ("--model", "fake", "--without", "dropout,blur,crf")
-PROGRAM = (sys.executable, str(Path(__file__).parent / "program.py"))
+PROGRAM = (sys.executable, "-m", "tests.support.program")
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pnpovss import exports, rle
-from pnpovss.drawing import colour, palette
 from pnpovss.errors import ImageError, InvalidInputError, MissingExtraError, OutputError
-from pnpovss.structures import Name, Segmentation
-from results import CAT_AND_SOFA, hand_made
+from pnpovss.names import Name
+from pnpovss.results import exports, rle
+from pnpovss.results.drawing import colour, palette
+from pnpovss.results.segmentation import Segmentation
+from tests.support.results import CAT_AND_SOFA, hand_made
 
 
 @pytest.fixture

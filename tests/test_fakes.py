@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from fakes import PADDING, FakeBackbone, colour_backbone
 from pnpovss.backbones.base import Backbone
+from tests.support.fakes import PADDING, FakeBackbone, colour_backbone
 
 
 def test_it_is_a_backbone():

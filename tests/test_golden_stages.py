@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pnpovss.config import Config
-from pnpovss.refine.crf import DenseCRF
+from pnpovss.densecrf import DenseCRF
 from pnpovss.refine.pipeline import crf_terms, score_maps
 from pnpovss.refine.scores import add_background, gaussian_blur, normalise, resize, softmax, threshold
 from pnpovss.saliency.tokens import merge_tokens

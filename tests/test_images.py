@@ -1,9 +1,7 @@
 """Every kind of file, picture and array that a person may hand in."""
 
 import logging
-import struct
 import threading
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from PIL import Image
 
 from pnpovss.errors import ImageError
 from pnpovss.images import load_image
+from tests.support.photos import blank_png
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -19,19 +18,6 @@ RED, WHITE = (255, 0, 0), (255, 255, 255)
 def pixels(image: Image.Image) -> np.ndarray:
     assert image.mode == "RGB"
     return np.asarray(image)
-
-
-def blank_png(path: Path, width: int, height: int) -> Path:
-    """A valid PNG of any size in a few bytes a row of memory: 1 bit a pixel, all 0, compressed as it is made."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    row, packer = bytes(1 + (width + 7) // 8), zlib.compressobj(9)
-    body = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
-    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b""))
-    return path
 
 
 @pytest.fixture

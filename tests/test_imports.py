@@ -17,11 +17,11 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # a row may be named more exactly than the package that holds it.
 LAYERS = (
     ("_version", "errors"),
-    ("config",),
-    ("structures", "images", "writing", "rle"),
-    ("drawing", "exports", "prompts", "saliency", "refine", "backbones.base"),
+    ("config", "names"),
+    ("images", "files", "results.rle", "prompts", "densecrf"),
+    ("results", "saliency", "refine", "backbones.base"),
     ("backbones", "presence.base"),
-    ("inputs", "loading"),
+    ("inputs", "loading", "hints"),
     ("segmenter", "presence"),
     ("datasets", "evaluation", "tuning"),
     ("batch", "serving", "cli"),
@@ -30,9 +30,9 @@ LAYERS = (
 # Who may import what is heavy, beside the standard library and the base dependencies.
 ONLY_IN = {
     "transformers": ("backbones", "segmenter", "presence"),
-    "supervision": ("exports",),
-    "typer": ("cli",),
-    "rich": ("cli",),
+    "supervision": ("results",),
+    "typer": ("cli", "batch"),
+    "rich": ("cli", "batch"),
     "ray": ("batch",),
     "fastapi": ("serving",),
 }
@@ -123,7 +123,7 @@ def test_every_error_is_public():
         ("pnpovss", {"numpy", "torch", "pydantic", "rich"}),
         ("pnpovss.cli.main", HEAVY),
         ("pnpovss.images", {"torch", "cv2"}),
-        ("pnpovss.exports", {"torch", "supervision", "pycocotools"}),
+        ("pnpovss.results.exports", {"torch", "supervision", "pycocotools"}),
     ],
 )
 def test_imports_are_light(module: str, not_loaded: set[str]):

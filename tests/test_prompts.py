@@ -1,9 +1,9 @@
 import pytest
 
-from fakes import FakeBackbone
 from pnpovss.errors import NamesError
-from pnpovss.prompts import build_prompts, parse_names
-from pnpovss.structures import Name, TextTokens
+from pnpovss.names import Name, parse_names
+from pnpovss.prompts import TextTokens, build_prompts
+from tests.support.fakes import FakeBackbone
 
 tokenize = FakeBackbone().tokenize
 

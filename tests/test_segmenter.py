@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from fakes import FakeBackbone, colour_backbone, fake_spec
 from pnpovss.backbones import base
 from pnpovss.config import Config
 from pnpovss.errors import ConfigError, ImageError, NamesError, UnknownModelError
 from pnpovss.inputs import blank_patches, input_size
 from pnpovss.segmenter import Segmenter
+from tests.support.fakes import FakeBackbone, colour_backbone, fake_spec
 
 CAT_AND_DOG = {"cat": [[9, 4], [0, 0]], "dog": [[0, 0], [0, 8]]}
 GREY = np.full((2, 2, 3), 200, np.uint8)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pnpovss.errors import OutputError
-from pnpovss.writing import write_all
+from pnpovss.files.writing import write_all
 
 
 def test_writes_and_replaces(tmp_path: Path):
@@ -45,7 +45,7 @@ def test_no_space_leaves_nothing(tmp_path: Path):
     program = (
         "import resource, signal, sys, pathlib\n"
         "from pnpovss.errors import OutputError\n"
-        "from pnpovss.writing import write_all\n"
+        "from pnpovss.files.writing import write_all\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "folder = pathlib.Path(sys.argv[1])\n"

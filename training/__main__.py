@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cache", type=Path, required=True, help="folder for features, labels and checkpoints (about 12 GB)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("src/pnpovss/models/mini"), help="folder of the exported model"
+        "--out", type=Path, default=Path("src/pnpovss/backbones/mini"), help="folder of the exported model"
     )
     parser.add_argument(
         "--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder with WordNet's data.noun"

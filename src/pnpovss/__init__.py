@@ -31,8 +31,9 @@ if TYPE_CHECKING:
         UnknownModelError,
     )
     from pnpovss.images import load_image
+    from pnpovss.names import Name
+    from pnpovss.results.segmentation import HeatMaps, Provenance, Segmentation
     from pnpovss.segmenter import Segmenter
-    from pnpovss.structures import HeatMaps, Name, Provenance, Segmentation
 
 __all__ = [
     "Backbone",
@@ -63,7 +64,8 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Backbone", "BackboneSpec", "register"), "backbones.base"),
-    **dict.fromkeys(("HeatMaps", "Name", "Provenance", "Segmentation"), "structures"),
+    **dict.fromkeys(("HeatMaps", "Provenance", "Segmentation"), "results.segmentation"),
+    "Name": "names",
     "Config": "config",
     "Segmenter": "segmenter",
     "load_image": "images",

@@ -12,8 +12,8 @@ from torch import Tensor
 from pnpovss.backbones.base import Backbone
 from pnpovss.config import Config
 from pnpovss.images import ImageSource, load_image
-from pnpovss.prompts import NameLike, Prompt, build_prompts, parse_names
-from pnpovss.structures import Name
+from pnpovss.names import Name, NameLike, parse_names
+from pnpovss.prompts import Prompt, build_prompts
 
 __all__ = ["Inputs", "blank_patches", "input_size", "prepare", "to_pixels"]
 

@@ -4,18 +4,34 @@ Spans are found by token offsets in the text, never by the look of word pieces, 
 tokenizer cuts into many pieces are all alike.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pnpovss.errors import NamesError
-from pnpovss.structures import Name, TextTokens
+from pnpovss.names import Name
 
-__all__ = ["PREFIX", "NameLike", "Prompt", "build_prompts", "parse_names"]
+__all__ = ["PREFIX", "Prompt", "TextTokens", "build_prompts"]
 
 PREFIX = "A picture of"  # the paper's prompt
 UNKNOWN = "[UNK]"  # the piece that BERT vocabularies have for what they cannot write
 
-NameLike = str | Sequence[str] | Name
+
+@dataclass(frozen=True)
+class TextTokens:
+    """One text as the text encoder reads it, special tokens included.
+
+    Attributes:
+        ids: token ids; ids[0] is what the match head reads ([ENC] in BLIP).
+        pieces: the token strings, for display.
+        offsets: [start, end) characters of the text that each token covers; (0, 0) for special tokens.
+    """
+
+    ids: tuple[int, ...]
+    pieces: tuple[str, ...]
+    offsets: tuple[tuple[int, int], ...]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 @dataclass(frozen=True)
@@ -37,32 +53,6 @@ class Prompt:
     name_tokens: tuple[tuple[int, ...], ...]
     words: tuple[str, ...]
     word_tokens: tuple[tuple[int, ...], ...]
-
-
-def parse_names(names: Iterable[NameLike]) -> tuple[Name, ...]:
-    """Check names and bring them into one form.
-
-    Args:
-        names: each a string ("potted plant"), a sequence of synonyms (["sofa", "couch"]; the first is the name that
-            results carry), or a `Name`.
-
-    Raises:
-        NamesError: no name at all, an empty one, or the same one twice (upper and lower case count as the same).
-    """
-    if isinstance(names, str):
-        raise NamesError(f"names must be a list of names, got one string {names!r}; write [{names!r}]")
-    parsed = tuple(_parse_name(name) for name in names)
-    if not parsed:
-        raise NamesError("no names were given; name at least one thing to look for, such as 'cat'")
-    seen: dict[str, str] = {}
-    for name in parsed:
-        for word in name.all:
-            key = word.casefold()
-            if key in seen:
-                other = f"the same word as in {seen[key]!r}" if seen[key] != name.text else "named twice"
-                raise NamesError(f"name {word!r} is {other}; give every name and synonym once")
-            seen[key] = name.text
-    return parsed
 
 
 def build_prompts(
@@ -93,18 +83,6 @@ def build_prompts(
         else:
             groups.append([index])
     return tuple(_prompt([names[i] for i in group], group, tokenize, squash) for group in groups)
-
-
-def _parse_name(name: NameLike) -> Name:
-    if isinstance(name, Name):
-        return name
-    words = [name] if isinstance(name, str) else name
-    if not isinstance(words, Sequence) or not words or not all(isinstance(word, str) for word in words):
-        raise NamesError(f"a name is a string or a list of synonyms, got {name!r}")
-    cleaned = [" ".join(word.split()) for word in words]
-    if not all(cleaned):
-        raise NamesError(f"an empty name was given ({name!r}); remove it or write a word")
-    return Name(cleaned[0], tuple(cleaned[1:]))
 
 
 def _prompt(

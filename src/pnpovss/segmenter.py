@@ -18,12 +18,13 @@ from pnpovss.errors import NamesError
 from pnpovss.images import ImageSource
 from pnpovss.inputs import Inputs, blank_patches, prepare
 from pnpovss.loading import complete_config, parse_device, parse_dtype
-from pnpovss.prompts import NameLike, build_prompts
+from pnpovss.names import Name, NameLike
+from pnpovss.prompts import build_prompts
 from pnpovss.refine.pipeline import refine
+from pnpovss.results.segmentation import HeatMaps, Provenance, Segmentation
 from pnpovss.saliency.dropout import salience_dropout
 from pnpovss.saliency.gradcam import attention_map
 from pnpovss.saliency.tokens import merge_tokens
-from pnpovss.structures import HeatMaps, Name, Provenance, Segmentation
 
 __all__ = ["Explained", "Segmenter"]
 

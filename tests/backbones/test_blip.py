@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from transformers import BlipForImageTextRetrieval, BlipVisionConfig
 
-from blip_models import random_model, save_checkpoint
 from pnpovss.backbones import blip
 from pnpovss.backbones.base import Backbone, LoadOptions
 from pnpovss.backbones.blip import SPEC, BlipBackbone, load_blip
 from pnpovss.errors import ConfigError, InvalidInputError
+from tests.support.blip_models import random_model, save_checkpoint
 
 
 @pytest.fixture(scope="module")

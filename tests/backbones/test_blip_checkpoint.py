@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import BlipForImageTextRetrieval
 from transformers.utils import logging as transformers_logging
 
-from blip_models import VOCABULARY, random_model, save_checkpoint
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.blip import load_blip
 from pnpovss.backbones.blip_checkpoint import content_hash, read_model
 from pnpovss.errors import CheckpointError
+from tests.support.blip_models import VOCABULARY, random_model, save_checkpoint
 
 
 @pytest.fixture(scope="module")

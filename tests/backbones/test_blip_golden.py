@@ -17,10 +17,10 @@ import torch
 from torch import Tensor
 from transformers import BlipForImageTextRetrieval
 
-from blip_models import plain_match
 from pnpovss.backbones.base import ImageFeatures, LoadOptions
 from pnpovss.backbones.blip import BlipBackbone, load_blip
 from pnpovss.backbones.cross_attention import TextSide, match_prompts
+from tests.support.blip_models import plain_match
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 IMAGES = range(4)

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from blip_models import VOCABULARY, plain_match, random_model
 from pnpovss.backbones import cross_attention
 from pnpovss.backbones.base import ImageFeatures, Match, TextTokens
 from pnpovss.backbones.cross_attention import TextSide, encode_text, match_prompts
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
+from tests.support.blip_models import VOCABULARY, plain_match, random_model
 
 LAYERS = (2, 0, 3)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from blip_models import save_checkpoint
-from fakes import FakeBackbone
 from pnpovss.backbones import base
 from pnpovss.backbones.base import BackboneSpec, LoadOptions, known_backbones, load_backbone, register
 from pnpovss.backbones.blip import SPEC, BlipBackbone
 from pnpovss.errors import ModelError, UnknownModelError
+from tests.support.blip_models import save_checkpoint
+from tests.support.fakes import FakeBackbone
 
 THEIRS = BackboneSpec(
     key="theirs",

@@ -1,19 +1,14 @@
 """A program to call, with a model whose attention is set by hand."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from click.testing import Result
-from PIL import Image
 from typer.testing import CliRunner
 
-from fakes import colour_backbone, fake_spec
 from pnpovss.backbones import base
 from pnpovss.cli.main import app
-
-Call = Callable[..., Result]
+from tests.support.fakes import colour_backbone, fake_spec
+from tests.support.program_calls import Call, save_flag
 
 
 @pytest.fixture
@@ -29,16 +24,3 @@ def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
 def photo(tmp_path: Path) -> Path:
     """flag.png, 32 x 32: red left, blue right."""
     return save_flag(tmp_path / "flag.png")
-
-
-def save_flag(path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.zeros((32, 32, 3), np.uint8)
-    pixels[:, :16, 0] = 255
-    pixels[:, 16:, 2] = 255
-    Image.fromarray(pixels).save(path)
-    return path
-
-
-def files(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir()}

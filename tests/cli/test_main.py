@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 import pnpovss
-
-from .conftest import Call, files
+from tests.support.program_calls import Call, files
 
 
 def test_version(call: Call):

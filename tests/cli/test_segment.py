@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pnpovss import Segmenter, rle
-from pnpovss.cli.results import doubts
+from pnpovss import Segmenter
+from pnpovss.batch.outputs import doubts
 from pnpovss.images import load_image
-from pnpovss.structures import Segmentation
-
-from .conftest import Call, files, save_flag
+from pnpovss.results import rle
+from pnpovss.results.segmentation import Segmentation
+from tests.support.program_calls import Call, files, save_flag
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FAKE = ("--model", "fake", "--without", "dropout,blur,crf")

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.presence.chat_server import ChatServer, answer, fail
-
-from .conftest import Call, files
+from tests.support.chat_server import ChatServer, answer, fail
+from tests.support.program_calls import Call, files
 
 FAKE = ("--model", "fake", "--without", "dropout,blur,crf")
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import trees
 
 from pnpovss.datasets import IGNORE, known_datasets, open_dataset
 from pnpovss.datasets.catalog import BENCHMARKS
 from pnpovss.errors import DatasetError
+from tests.support import trees
 
 
 def rows(dataset, sample=0) -> list[int]:

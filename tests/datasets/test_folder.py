@@ -1,8 +1,8 @@
 import pytest
-import trees
 
 from pnpovss.datasets import IGNORE, open_dataset
 from pnpovss.errors import DatasetError
+from tests.support import trees
 
 
 def test_with_a_background_line(tmp_path):

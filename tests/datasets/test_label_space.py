@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from pnpovss.config import Background
 from pnpovss.datasets import IGNORE, NOTHING, LabelSpace
 from pnpovss.errors import DatasetError
-from pnpovss.structures import Name
+from pnpovss.names import Name
 
 CAT, DOG, SKY = Name("cat", ("kitten",)), Name("dog"), Name("sky")
 

@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pnpovss.backbones.memory import share_encodings
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.errors import ConfigError
-from pnpovss.evaluation.ablation import FULL, ablation_arms, ablation_markdown
-from pnpovss.evaluation.arms import arm_labels, run_arms
-from pnpovss.evaluation.encodings import share_encodings
-from pnpovss.evaluation.rundir import read_run
-from pnpovss.evaluation.runner import evaluate
+from pnpovss.evaluation.runs.ablation import FULL, ablation_arms, ablation_markdown
+from pnpovss.evaluation.runs.evaluate import evaluate
+from pnpovss.evaluation.runs.folder import read_run
+from pnpovss.evaluation.runs.variants import arm_labels, run_arms
+from pnpovss.names import Name
 from pnpovss.segmenter import Segmenter
-from pnpovss.structures import Name
-from tests.evaluation.conftest import Oracle
+from tests.support.colours import Oracle
 
 NAMES = [Name("red"), Name("green")]
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.bootstrap import ImageCounts, difference, interval
-from pnpovss.evaluation.confusion import Confusion
+from pnpovss.evaluation.measures.bootstrap import ImageCounts, difference, interval
+from pnpovss.evaluation.measures.confusion import Confusion
 
 
 def photos(rates, pixels=100):

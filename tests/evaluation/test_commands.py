@@ -7,10 +7,10 @@ from typer.testing import CliRunner
 
 from pnpovss.backbones import base
 from pnpovss.cli.main import app
-from pnpovss.evaluation.rundir import read_run
-from tests.evaluation.conftest import colour_dataset
-from tests.fakes import colour_backbone, fake_spec
-from tests.presence.chat_server import ChatServer, answer
+from pnpovss.evaluation.runs.folder import read_run
+from tests.support.chat_server import ChatServer, answer
+from tests.support.colours import colour_dataset
+from tests.support.fakes import colour_backbone, fake_spec
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.confusion import Confusion
+from pnpovss.evaluation.measures.confusion import Confusion
 
 # Class 0 fills the upper half, 1 the lower left, 2 the lower right; one pixel is left out.
 TRUTH = np.array([[0, 0, 0, 0], [0, 0, 0, -1], [1, 1, 2, 2], [1, 1, 2, 2]])

@@ -1,7 +1,7 @@
 import pytest
 
 from pnpovss.errors import OutputError
-from pnpovss.evaluation.journal import Journal, read_journal
+from pnpovss.files.journal import Journal, read_journal
 
 
 def test_records_come_back_by_key_and_go_on_where_they_stopped(tmp_path):

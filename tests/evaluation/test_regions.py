@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pnpovss.evaluation.regions import Region, boundary_band, edge_share, find_regions, parts, roughness
+from pnpovss.evaluation.measures.regions import Region, boundary_band, edge_share, find_regions, parts, roughness
 
 
 def blank(side=100):

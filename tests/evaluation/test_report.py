@@ -7,16 +7,16 @@ import pytest
 
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.charts import bars
-from pnpovss.evaluation.explain import explain, photo_scores
-from pnpovss.evaluation.published import published_miou
-from pnpovss.evaluation.report import page, write_report
-from pnpovss.evaluation.rundir import Subset, read_run
-from pnpovss.evaluation.runner import evaluate
-from pnpovss.evaluation.tables import class_rows, markdown, run_names
+from pnpovss.evaluation.report.bars import bars
+from pnpovss.evaluation.report.breakdown import explain, photo_scores
+from pnpovss.evaluation.report.markdown import class_rows, markdown, run_names
+from pnpovss.evaluation.report.page import page, write_report
+from pnpovss.evaluation.report.published import published_miou
+from pnpovss.evaluation.runs.evaluate import evaluate
+from pnpovss.evaluation.runs.folder import Subset, read_run
 from pnpovss.segmenter import Segmenter
-from tests.evaluation.conftest import Oracle, colour_dataset
-from tests.fakes import colour_backbone
+from tests.support.colours import Oracle, colour_dataset
+from tests.support.fakes import colour_backbone
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +164,7 @@ def test_a_photo_that_is_gone_is_said_to_be_gone(folders, tmp_path):
 
 def test_names_from_a_data_set_cannot_break_the_page(tmp_path):
     data = colour_dataset(tmp_path / "data", count=2)
-    from tests.evaluation.conftest import colour_space
+    from tests.support.colours import colour_space
 
     space = colour_space(background_name="<script>alert(1)</script>|")
     evaluate(Segmenter(colour_backbone()), Dataset(space, data.root, data.samples), Oracle(), tmp_path / "run")

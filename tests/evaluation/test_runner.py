@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 import torch
 
+from pnpovss.backbones.memory import SharedEncodings, share_encodings
 from pnpovss.config import Background, Config
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import ConfigError, DatasetError, InvalidInputError
-from pnpovss.evaluation.confusion import Confusion
-from pnpovss.evaluation.encodings import SharedEncodings, share_encodings
-from pnpovss.evaluation.previews import decode_classes
-from pnpovss.evaluation.rundir import choose, read_run
-from pnpovss.evaluation.runner import evaluate
+from pnpovss.evaluation.measures.class_png import decode_classes
+from pnpovss.evaluation.measures.confusion import Confusion
+from pnpovss.evaluation.runs.evaluate import evaluate
+from pnpovss.evaluation.runs.folder import choose, read_run
 from pnpovss.presence.base import Presence
 from pnpovss.segmenter import Segmenter
-from tests.evaluation.conftest import Oracle, colour_dataset, colour_space, write_photo
-from tests.fakes import colour_backbone
+from tests.support.colours import Oracle, colour_dataset, colour_space, write_photo
+from tests.support.fakes import colour_backbone
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -212,11 +212,11 @@ def test_a_folder_with_other_things_is_left_alone(segmenter, dataset, oracle, tm
 WORKER = """
 import sys, time
 from pathlib import Path
-from pnpovss.evaluation.runner import evaluate
+from pnpovss.evaluation.runs.evaluate import evaluate
 from pnpovss.segmenter import Segmenter
 from pnpovss.config import Config
-from tests.evaluation.conftest import Oracle, colour_dataset
-from tests.fakes import colour_backbone
+from tests.support.colours import Oracle, colour_dataset
+from tests.support.fakes import colour_backbone
 
 root, pause = Path(sys.argv[1]), float(sys.argv[2])
 data = colour_dataset(root / "data", count=12)

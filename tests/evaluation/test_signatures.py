@@ -7,13 +7,13 @@ from PIL import Image
 
 from pnpovss.cli.settings import parse_settings
 from pnpovss.config import PRESETS, STEPS, Config
-from pnpovss.evaluation.advice import for_fragments, for_jagged, for_over, for_under
-from pnpovss.evaluation.confusion import Confusion
-from pnpovss.evaluation.regions import find_regions
-from pnpovss.evaluation.signatures import find_failures, looks_like, signatures_of
+from pnpovss.evaluation.measures.confusion import Confusion
+from pnpovss.evaluation.measures.regions import find_regions
+from pnpovss.evaluation.report.failures import find_failures, looks_like, signatures_of
+from pnpovss.hints.advice import for_fragments, for_jagged, for_over, for_under
 from pnpovss.segmenter import Segmenter
 from tests.evaluation.test_regions import box, teeth
-from tests.fakes import FakeBackbone
+from tests.support.fakes import FakeBackbone
 
 
 def marks(truth, guess):

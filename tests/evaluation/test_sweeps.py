@@ -10,16 +10,16 @@ import torch
 from pnpovss.backbones.base import CrossAttention
 from pnpovss.config import Config
 from pnpovss.errors import ConfigError, MissingExtraError
-from pnpovss.evaluation.arms import run_arms
-from pnpovss.evaluation.heads import HeadLook, head_statistics, look_with_all_heads, rank_correlation
-from pnpovss.evaluation.plots import _arms_figure, plot_arms, plot_heads, require_matplotlib
-from pnpovss.evaluation.rundir import read_run
-from pnpovss.evaluation.runner import evaluate
-from pnpovss.evaluation.sweeps import arms_table, run_heads, sweep_arms, table_csv
+from pnpovss.evaluation.report.plots import _arms_figure, plot_arms, plot_heads, require_matplotlib
+from pnpovss.evaluation.runs.evaluate import evaluate
+from pnpovss.evaluation.runs.folder import read_run
+from pnpovss.evaluation.runs.heads import HeadLook, head_statistics, look_with_all_heads, rank_correlation
+from pnpovss.evaluation.runs.sweeps import arms_table, run_heads, sweep_arms, table_csv
+from pnpovss.evaluation.runs.variants import run_arms
 from pnpovss.inputs import prepare
 from pnpovss.segmenter import Segmenter
-from tests.evaluation.conftest import Oracle
-from tests.fakes import FakeBackbone, colour_backbone
+from tests.support.colours import Oracle
+from tests.support.fakes import FakeBackbone, colour_backbone
 
 
 def look(attention, maps=None):

@@ -1,11 +1,6 @@
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `chat_server`
-
-from chat_server import ChatServer
+from tests.support.chat_server import ChatServer
 
 
 @pytest.fixture

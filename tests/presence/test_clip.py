@@ -19,9 +19,9 @@ from transformers import (
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.errors import CheckpointError
+from pnpovss.names import Name
 from pnpovss.presence import make_presence
 from pnpovss.presence.clip import ClipPreprocessing, load_clip
-from pnpovss.structures import Name
 
 WORDS = ["<pad>", "a", "photo", "of", ".", "cat", "dog", "sofa", "couch", "<unk>", "<s>", "</s>"]
 NAMES = (Name("cat"), Name("sofa", ("couch",)), Name("dog"))

@@ -4,9 +4,9 @@ import pytest
 from PIL import Image
 
 from pnpovss.errors import PresenceError
+from pnpovss.names import Name
 from pnpovss.presence import make_presence
-from pnpovss.presence.answers import MalformedAnswer, parse_listed_answer
-from pnpovss.structures import Name
+from pnpovss.presence.llm.answers import MalformedAnswer, parse_listed_answer
 
 NAMES = (Name("aeroplane"), Name("dining table"), Name("tv monitor"), Name("sofa", ("couch",)))
 PHOTO = Image.new("RGB", (8, 8))

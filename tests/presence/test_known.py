@@ -2,9 +2,9 @@ import pytest
 from PIL import Image
 
 from pnpovss.errors import PresenceError
+from pnpovss.names import Name
 from pnpovss.presence import PresenceFilter, known_filters, make_presence
 from pnpovss.presence.base import PresenceFilter as Protocol
-from pnpovss.structures import Name
 
 NAMES = (Name("cat"), Name("dog"), Name("sky"))
 PHOTO = Image.new("RGB", (8, 8))

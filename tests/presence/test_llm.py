@@ -4,14 +4,14 @@ import logging
 import time
 from email.utils import formatdate
 
-import chat_server as chat
 import pytest
 from PIL import Image
 
 from pnpovss.errors import PresenceError
+from pnpovss.names import Name
 from pnpovss.presence import LlmSettings, Rule, make_presence
-from pnpovss.presence.llm import Llm
-from pnpovss.structures import Name
+from pnpovss.presence.llm.filter import Llm
+from tests.support import chat_server as chat
 
 NAMES = (Name("cat", ("kitten",)), Name("dining table"), Name("sofa"))
 PHOTO = Image.new("RGB", (64, 48), (200, 30, 30))

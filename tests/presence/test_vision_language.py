@@ -6,13 +6,13 @@ import pytest
 import torch
 from PIL import Image
 
-from fakes import FakeBackbone
 from pnpovss.backbones.base import ImageFeatures
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
+from pnpovss.names import Name
 from pnpovss.presence import make_presence
-from pnpovss.presence.vision_language import BATCH
-from pnpovss.structures import Name
+from pnpovss.presence.own_model import BATCH
+from tests.support.fakes import FakeBackbone
 
 PHOTO = Image.new("RGB", (16, 16), "white")
 # Logits: cat 2, dog -1 (by its bias in the grid), sofa 0, couch 3.

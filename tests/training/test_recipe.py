@@ -10,7 +10,7 @@ import torch
 from pnpovss.backbones.base import ImageFeatures
 from pnpovss.backbones.cross_attention import TextSide, match_prompts
 from pnpovss.backbones.mini.model import Mini
-from pnpovss.structures import TextTokens
+from pnpovss.prompts import TextTokens
 from training.fit import Batch, FitConfig, Heads, _schedule, parameter_groups, to_device
 from training.forward import by_prompt, from_middle, look, mean_of_slots
 from training.labels import class_labels

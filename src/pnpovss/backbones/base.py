@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from pnpovss.errors import ModelError, UnknownModelError
-from pnpovss.structures import TextTokens
+from pnpovss.prompts import TextTokens
 
 __all__ = [
     "Backbone",

@@ -7,7 +7,7 @@ from tokenizers import Tokenizer
 from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
 
 from pnpovss.errors import CheckpointError
-from pnpovss.structures import TextTokens
+from pnpovss.prompts import TextTokens
 
 __all__ = ["BlipTokenizer"]
 

@@ -54,9 +54,9 @@ def ablate(
             settings=parse_settings(set_ or []),
             without=(),
         )
-        from pnpovss.evaluation.ablation import ABLATED, ablation_arms, ablation_markdown
-        from pnpovss.evaluation.arms import run_arms
-        from pnpovss.writing import write_all
+        from pnpovss.evaluation.runs.ablation import ABLATED, ablation_arms, ablation_markdown
+        from pnpovss.evaluation.runs.variants import run_arms
+        from pnpovss.files.writing import write_all
 
         chosen = parse_steps(steps or []) or list(ABLATED)
         arms = ablation_arms(segmenter.config, chosen, combinations=combinations)

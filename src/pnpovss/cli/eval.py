@@ -77,7 +77,7 @@ def evaluate(
         data, segmenter, names = load_all(
             notes, dataset, root, protocol, presence, llm, model=model, device=device, dtype=dtype, **chosen
         )
-        from pnpovss.evaluation.runner import evaluate as run
+        from pnpovss.evaluation.runs.evaluate import evaluate as run
 
         with progress_bar(notes) as shown:
             summary = run(
@@ -111,7 +111,7 @@ def load_all(
     early = early_presence(presence, llm or [], device=chosen["device"], masks=True)
     data = open_dataset(dataset, root, protocol=protocol)
     with notes.status(f"Loading {chosen['model']}"):
-        from pnpovss.evaluation.encodings import share_encodings
+        from pnpovss.backbones.memory import share_encodings
         from pnpovss.presence import make_presence
         from pnpovss.segmenter import Segmenter
 
@@ -162,8 +162,8 @@ def _table(summary: dict[str, Any]) -> Table:
 
 def described(folder: Path) -> str:
     """What was measured, and how, in a line; every number goes with it."""
-    from pnpovss.evaluation.rundir import read_run
-    from pnpovss.evaluation.tables import protocol_line
+    from pnpovss.evaluation.report.markdown import protocol_line
+    from pnpovss.evaluation.runs.folder import read_run
 
     return protocol_line(read_run(folder).settings)
 

@@ -13,10 +13,10 @@ from pnpovss.errors import ConfigError, PresenceError
 if TYPE_CHECKING:
     from PIL import Image
 
+    from pnpovss.names import Name
     from pnpovss.presence.base import PresenceFilter
-    from pnpovss.presence.llm import LlmSettings
+    from pnpovss.presence.llm.filter import LlmSettings
     from pnpovss.segmenter import Segmenter
-    from pnpovss.structures import Name
 
 __all__ = ["LLM_HELP", "early_presence", "late_presence", "narrow", "parse_llm", "tell_presence"]
 
@@ -87,7 +87,7 @@ def late_presence(
     """A filter that asks the segmenter's own model, and a segmenter that shares its encodings with it."""
     if spec == EVERYTHING or early is not None:
         return segmenter, early
-    from pnpovss.evaluation.encodings import share_encodings
+    from pnpovss.backbones.memory import share_encodings
     from pnpovss.presence import make_presence
     from pnpovss.segmenter import Segmenter
 

@@ -20,7 +20,7 @@ def report(
     """Compare runs: report.html (a page that needs no network) and report.md (tables for a paper)."""
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
-        from pnpovss.evaluation.report import write_report
+        from pnpovss.evaluation.report.page import write_report
 
         for path in write_report(runs, out or runs[0]):
             say(results, str(path))

@@ -66,12 +66,12 @@ def segment(
     results, notes = consoles(machine_readable=json_ == "-")
     with readable_errors(notes, debug=debug), logged_to(notes):
         # Imported here, because --help must not wait for arrays, and nobody's typing error for torch.
-        from pnpovss.cli import photos as finding
+        from pnpovss.batch import photos as finding
         from pnpovss.cli.names import gather_names
         from pnpovss.cli.presence import early_presence, late_presence, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
         from pnpovss.images import MAX_PIXELS
-        from pnpovss.prompts import parse_names
+        from pnpovss.names import parse_names
 
         asked = parse_names(gather_names(names, names_file))
         replaced, off = parse_settings(set_ or []), parse_steps(without or [])
@@ -81,7 +81,7 @@ def segment(
         tasks = list(zip(files, finding.output_stems(files), strict=True))
         finding.open_folder(out)
         with notes.status(f"Loading {model}"):
-            from pnpovss.cli.segment_photos import Job, segment_photos, write_records
+            from pnpovss.batch.job import Job, segment_photos, write_records
             from pnpovss.segmenter import Segmenter
 
             segmenter = Segmenter.from_pretrained(

@@ -65,11 +65,11 @@ def sweep(
             settings=parse_settings(set_ or []),
             without=parse_steps(without or []),
         )
-        from pnpovss.evaluation.arms import run_arms
-        from pnpovss.evaluation.plots import plot_arms, plot_heads, require_matplotlib
-        from pnpovss.evaluation.rundir import read_run
-        from pnpovss.evaluation.sweeps import arms_table, run_heads, sweep_arms, table_csv
-        from pnpovss.writing import write_all
+        from pnpovss.evaluation.report.plots import plot_arms, plot_heads, require_matplotlib
+        from pnpovss.evaluation.runs.folder import read_run
+        from pnpovss.evaluation.runs.sweeps import arms_table, run_heads, sweep_arms, table_csv
+        from pnpovss.evaluation.runs.variants import run_arms
+        from pnpovss.files.writing import write_all
 
         require_matplotlib()  # before the work
         picture = out / "sweep.png"

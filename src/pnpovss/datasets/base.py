@@ -15,7 +15,8 @@ from jaxtyping import Integer
 from pnpovss.config import Background
 from pnpovss.datasets.masks import read_mask
 from pnpovss.errors import DatasetError
-from pnpovss.structures import BACKGROUND, Name
+from pnpovss.names import Name
+from pnpovss.results.segmentation import BACKGROUND
 
 __all__ = ["BACKGROUND_CLASS", "IGNORE", "NOTHING", "Dataset", "LabelSpace", "Protocol", "Sample"]
 

@@ -7,7 +7,7 @@ from pnpovss.datasets.base import Dataset, LabelSpace, Protocol
 from pnpovss.datasets.benchmark import find_folder, from_folders
 from pnpovss.datasets.names import read_names_file
 from pnpovss.images import PHOTO_SUFFIXES
-from pnpovss.structures import Name
+from pnpovss.names import Name
 
 __all__ = ["SUMMARY", "open_folder"]
 

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from pnpovss.errors import PresenceError
 from pnpovss.images import ImageSource
-from pnpovss.structures import Name
+from pnpovss.names import Name
 
 __all__ = ["Presence", "PresenceFilter", "Report", "Rule", "parse_rule"]
 

@@ -22,8 +22,8 @@ from transformers import AutoModel, AutoTokenizer
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.errors import CheckpointError
 from pnpovss.images import ImageSource, load_image
+from pnpovss.names import Name
 from pnpovss.presence.base import Presence, Report, Rule
-from pnpovss.structures import Name
 
 __all__ = ["CLIP_RULE", "SIGLIP_RULE", "Clip", "ClipPreprocessing", "load_clip"]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pnpovss.errors import PresenceError
 from pnpovss.images import ImageSource
-from pnpovss.presence.answers import MalformedAnswer, parse_listed_answer
+from pnpovss.names import Name
 from pnpovss.presence.base import Presence, Report, Rule
-from pnpovss.structures import Name
+from pnpovss.presence.llm.answers import MalformedAnswer, parse_listed_answer
 
 __all__ = ["FILE_RULE", "FromFile"]
 

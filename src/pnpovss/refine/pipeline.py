@@ -7,7 +7,7 @@ from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
 from pnpovss.config import Config, CrfSettings
-from pnpovss.refine.crf import Bilateral, DenseCRF, Gaussian
+from pnpovss.densecrf import Bilateral, DenseCRF, Gaussian
 from pnpovss.refine.scores import add_background, gaussian_blur, normalise, resize, softmax, threshold
 
 __all__ = ["Refined", "crf_terms", "refine", "score_maps"]

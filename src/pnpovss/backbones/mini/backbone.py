@@ -14,11 +14,11 @@ from pnpovss.backbones.mini.checkpoint import Checkpoint, model_type, read_check
 from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.text import CLS_ID, ENC_ID, MAX_TOKENS, PAD_ID
 from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError, NamesError
-from pnpovss.structures import TextTokens
+from pnpovss.prompts import TextTokens
 
 __all__ = ["BUNDLED", "MODELS", "MiniBackbone", "available", "claims", "load_mini"]
 
-BUNDLED = Path(__file__).parents[2] / "models" / "mini"
+BUNDLED = Path(__file__).parent
 MODELS = {"mini": "EfficientNet-Lite2 and MiniLM, trained by this project; inside the package, needs no network"}
 
 _MEAN, _STD = 127 / 255, 128 / 255  # Lite2's own: (pixel - 127) / 128

@@ -4,8 +4,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from pnpovss.errors import DatasetError, NamesError
-from pnpovss.prompts import parse_names
-from pnpovss.structures import Name
+from pnpovss.names import Name, parse_names
 
 __all__ = ["bundled_names", "parse_names_file", "read_names_file"]
 

@@ -1,0 +1,1 @@
+"""Numbers from label maps: confusion, regions, intervals. Pure functions of arrays."""

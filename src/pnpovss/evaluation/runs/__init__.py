@@ -1,0 +1,1 @@
+"""Runs over data sets, kept in folders and resumable."""

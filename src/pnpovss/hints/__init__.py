@@ -1,0 +1,1 @@
+"""What one result looks like, told without truth, and what to change."""

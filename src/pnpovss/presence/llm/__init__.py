@@ -1,0 +1,1 @@
+"""Names from a large language model behind an OpenAI-compatible endpoint."""

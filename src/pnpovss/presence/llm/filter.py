@@ -1,0 +1,187 @@
+"""A large multimodal model behind a web address decides, as GPT-4o does in the paper; every answer is kept on disk."""
+
+import base64
+import hashlib
+import io
+import json
+import logging
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pydantic import Field
+
+from pnpovss.errors import OutputError, PresenceError
+from pnpovss.files.writing import write_all
+from pnpovss.images import ImageSource, load_image
+from pnpovss.names import Name
+from pnpovss.presence.base import Presence, Report, Rule
+from pnpovss.presence.llm.answers import MalformedAnswer, parse_json_answer
+from pnpovss.presence.llm.client import ChatClient, ChatReply, ChatSettings, RefusedError, TryAgain
+
+__all__ = ["LLM_RULE", "Llm", "LlmSettings"]
+
+logger = logging.getLogger(__name__)
+
+LLM_RULE = Rule(above=0.7)  # the paper keeps what GPT-4o is more than 70% sure of
+
+QUESTION = """Which of these things can be seen in the photo?
+{names}
+Answer with JSON alone, like {{"present": [{{"id": 1, "name": "{first}", "confidence": 95}}]}}.
+List every thing of the list that can be seen, and nothing else. The confidence is a percentage from 0 to 100. \
+If none can be seen, the list is empty."""
+
+
+class LlmSettings(ChatSettings):
+    """Which model is asked, with which picture, and where its answers are kept."""
+
+    longest_side: int = Field(default=768, ge=32, description="photos are made smaller than this before sending [px]")
+    jpeg_quality: int = Field(default=85, ge=1, le=95, description="of the photo that is sent")
+    cache: Path | None = Field(default=None, description="folder of answers; else the user's cache folder")
+    price_in: float | None = Field(default=None, ge=0, description="per million tokens of questions and photos")
+    price_out: float | None = Field(default=None, ge=0, description="per million tokens of answers")
+
+    @property
+    def folder(self) -> Path:
+        """Where answers are kept."""
+        if self.cache is not None:
+            return self.cache
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pnpovss" / "llm"
+
+
+class Llm:
+    """Asks an OpenAI-compatible endpoint about each photo once; scores are the model's own confidences in [0, 1].
+
+    Answers are kept by model, question and photo, so that a run that is repeated asks nothing twice. A photo about
+    which no usable answer came raises PresenceError, and the next photo is asked about all the same; only when the
+    server refuses the key, the model or the address are all later photos refused at once.
+
+    Attributes:
+        model: as the server calls it.
+        rule: turns scores into a decision; an answer that names nothing at all keeps nothing.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        settings: LlmSettings | None = None,
+        rule: Rule = LLM_RULE,
+        sleep: Callable[[float], None] | None = None,
+    ) -> None:
+        self.model = model
+        self.rule = rule
+        self._settings = settings or LlmSettings()
+        self._client = ChatClient(self._settings, *([sleep] if sleep else []))
+        self._counts = dict.fromkeys(
+            ("photos", "from_cache", "failures", "malformed", "prompt_tokens", "completion_tokens"), 0
+        )
+        self._refused: RefusedError | None = None
+
+    @property
+    def key(self) -> str:
+        """The model and the rule."""
+        return f"llm:{self.model}:{self.rule}"
+
+    def decide(
+        self,
+        image: ImageSource,
+        names: Sequence[Name],
+        sample_key: str | None = None,
+        truth: Sequence[int] | None = None,
+    ) -> Presence:
+        """See `PresenceFilter.decide`.
+
+        Raises:
+            PresenceError: the server refused, or gave no usable answer in all attempts.
+        """
+        self._counts["photos"] += 1
+        try:
+            scores = self._scores(_as_jpeg(load_image(image), self._settings), names)
+        except PresenceError as error:
+            self._counts["failures"] += 1
+            if isinstance(error, RefusedError):
+                self._refused = error
+            raise
+        return Presence(self.rule.keep(scores) if any(scores) else (), scores)
+
+    def report(self) -> Report:
+        """Photos, answers from the cache, requests, retries, failures, malformed answers, tokens, and their cost."""
+        counts: Report = {**self._counts, "requests": self._client.requests, "retries": self._client.retries}
+        prices = self._settings.price_in, self._settings.price_out
+        if None not in prices:
+            tokens = self._counts["prompt_tokens"], self._counts["completion_tokens"]
+            counts["cost"] = sum(n * (price or 0) / 1e6 for n, price in zip(tokens, prices, strict=True))
+        return counts
+
+    def _scores(self, jpeg: bytes, names: Sequence[Name]) -> tuple[float, ...]:
+        question = _question(names)
+        kept_at = self._kept_at(question, jpeg)
+        known = _read_kept(kept_at, names)
+        if known is not None:
+            self._counts["from_cache"] += 1
+            return known
+        if self._refused is not None:
+            raise RefusedError(f"not asked again: {self._refused}")
+
+        def accept(reply: ChatReply) -> tuple[float, ...]:
+            self._counts["prompt_tokens"] += reply.prompt_tokens  # a malformed answer is paid for, too
+            self._counts["completion_tokens"] += reply.completion_tokens
+            try:
+                scores = parse_json_answer(reply.text, names)
+            except MalformedAnswer as error:
+                self._counts["malformed"] += 1
+                raise TryAgain(f"a malformed answer: {error}") from error
+            self._keep(kept_at, reply, question)
+            return scores
+
+        return self._client.ask(_body(self.model, question, jpeg), accept)
+
+    def _kept_at(self, question: str, jpeg: bytes) -> Path:
+        parts = [self.model, question, hashlib.sha256(jpeg).hexdigest()]
+        name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return self._settings.folder / name[:2] / f"{name}.json"
+
+    def _keep(self, path: Path, reply: ChatReply, question: str) -> None:
+        """Write an answer to the cache; one that cannot be written was still given, so this only warns."""
+        content = {"model": self.model, "question": question, "answer": reply.text}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_all({path: json.dumps(content, indent=1).encode()})
+        except (OSError, OutputError) as error:
+            logger.warning("an answer could not be kept, and will be asked for again: %s", error)
+
+
+def _question(names: Sequence[Name]) -> str:
+    """Names numbered from 1, with their synonyms."""
+    listed = "\n".join(f"{i}: {' / '.join(name.all)}" for i, name in enumerate(names, 1))
+    return QUESTION.format(names=listed, first=names[0].text)
+
+
+def _body(model: str, question: str, jpeg: bytes) -> dict[str, Any]:
+    """The request; the photo travels inside it, as a data URL."""
+    url = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
+    content = [{"type": "text", "text": question}, {"type": "image_url", "image_url": {"url": url}}]
+    return {"model": model, "temperature": 0, "messages": [{"role": "user", "content": content}]}
+
+
+def _as_jpeg(photo: Image.Image, settings: LlmSettings) -> bytes:
+    side = settings.longest_side
+    if max(photo.size) > side:
+        photo = photo.copy()
+        photo.thumbnail((side, side), Image.Resampling.BICUBIC)
+    file = io.BytesIO()
+    photo.save(file, "JPEG", quality=settings.jpeg_quality)
+    return file.getvalue()
+
+
+def _read_kept(path: Path, names: Sequence[Name]) -> tuple[float, ...] | None:
+    """Scores from a kept answer; None where there is none, or a damaged one, which is then asked for again."""
+    try:
+        return parse_json_answer(json.loads(path.read_text(encoding="utf-8"))["answer"], names)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # MalformedAnswer is a ValueError
+        logger.warning("the kept answer %s is damaged (%s) and is asked for again", path, error)
+        return None

@@ -1,0 +1,156 @@
+"""The segmenting model decides for itself: by its matching head (ITM), or by its contrastive heads (ITC).
+
+Every word of the vocabulary becomes "A picture of <word>"; a name scores as its best synonym. The photo is encoded
+once, whatever the size of the vocabulary.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnpovss.backbones.base import Backbone, ImageFeatures, TextTokens
+from pnpovss.config import Config
+from pnpovss.errors import PresenceError
+from pnpovss.images import ImageSource, load_image
+from pnpovss.inputs import input_size, to_pixels
+from pnpovss.names import Name
+from pnpovss.presence.base import Presence, Report, Rule
+from pnpovss.prompts import build_prompts
+
+__all__ = ["ITC_RULE", "ITM_RULE", "Itc", "Itm"]
+
+# Matching heads are trained on pairs of which about half match; of a vocabulary, a tenth or less is in a photo. By
+# Bayes' rule a name is then more likely there than not from 0.9 up, not from 0.5. Photos with captions agree.
+ITM_RULE = Rule(above=0.9)
+# Cosines have no natural threshold, and their level differs from photo to photo: what is nearly as near as the best.
+ITC_RULE = Rule(within=0.05)
+
+BATCH = 64  # prompts matched at once; bounds the memory of large vocabularies
+
+
+@dataclass(frozen=True)
+class _Vocabulary:
+    """Words as the text encoder reads them.
+
+    Attributes:
+        names: what they were made from.
+        texts: one a word, synonyms included.
+        owner: for each text, its name's index.
+    """
+
+    names: tuple[Name, ...]
+    texts: tuple[TextTokens, ...]
+    owner: tuple[int, ...]
+
+    def best(self, scores: Sequence[float]) -> tuple[float, ...]:
+        """Each name's greatest score over its words."""
+        best = [-float("inf")] * len(self.names)
+        for owner, score in zip(self.owner, scores, strict=True):
+            best[owner] = max(best[owner], score)
+        return tuple(best)
+
+
+class _VisionLanguage:
+    """What both filters share: one encoding a photo, one tokenisation a vocabulary.
+
+    Attributes:
+        backbone: looks and reads.
+        rule: turns scores into a decision.
+    """
+
+    prefix: str
+
+    def __init__(self, backbone: Backbone, rule: Rule, config: Config | None = None) -> None:
+        self.backbone = backbone
+        self.rule = rule
+        self._size = (config.image_size if config else None) or backbone.recommended.image_size
+        self._keep_aspect = config.keep_aspect if config else False
+        self._vocabulary: _Vocabulary | None = None
+        self._photos = 0
+
+    @property
+    def key(self) -> str:
+        """The filter with its rule."""
+        return f"{self.prefix}:{self.rule}"
+
+    def decide(
+        self,
+        image: ImageSource,
+        names: Sequence[Name],
+        sample_key: str | None = None,
+        truth: Sequence[int] | None = None,
+    ) -> Presence:
+        """See `PresenceFilter.decide`."""
+        photo = load_image(image)
+        size = input_size(photo, self._size, self.backbone.patch, self._keep_aspect)
+        features = self.backbone.encode_images(to_pixels(photo, size, self.backbone))
+        vocabulary = self._read(tuple(names))
+        scores = vocabulary.best(self._score(features, vocabulary))
+        self._photos += 1
+        return Presence(self.rule.keep(scores), scores)
+
+    def report(self) -> Report:
+        """How many photos were looked at."""
+        return {"photos": self._photos}
+
+    def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
+        """One score a text, of the one image in `features`."""
+        raise NotImplementedError
+
+    def _read(self, names: tuple[Name, ...]) -> _Vocabulary:
+        """The vocabulary as tokens; that of the photo before, if it is the same."""
+        if self._vocabulary is None or self._vocabulary.names != names:
+            words = [(word, i) for i, name in enumerate(names) for word in name.all]
+            tokenize, limit = self.backbone.tokenize, self.backbone.max_tokens
+            texts = [build_prompts([Name(word)], tokenize, limit)[0].tokens for word, _ in words]
+            self._vocabulary = _Vocabulary(names, tuple(texts), tuple(i for _, i in words))
+        return self._vocabulary
+
+
+class Itm(_VisionLanguage):
+    """Scores are match probabilities in [0, 1]: the matching head reads photo and prompt together."""
+
+    prefix = "itm"
+
+    def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
+        scores: list[float] = []
+        for start in range(0, len(vocabulary.texts), BATCH):
+            texts = vocabulary.texts[start : start + BATCH]
+            match = self.backbone.match(features, texts, image_index=[0] * len(texts), gradient=False)
+            scores += match.probability.tolist()
+        return scores
+
+
+class Itc(_VisionLanguage):
+    """Scores are cosines in [-1, 1] of the contrastive heads: photo and prompt are read apart.
+
+    A backbone that also offers `embed_texts` ("t d") and `embed_images` ("b d"), unit vectors, has its texts
+    embedded once a vocabulary; others are asked for `similarity` photo by photo.
+    """
+
+    prefix = "itc"
+
+    def __init__(self, backbone: Backbone, rule: Rule, config: Config | None = None) -> None:
+        super().__init__(backbone, rule, config)
+        self._embedded: tuple[_Vocabulary, Float[Tensor, "t d"]] | None = None
+
+    def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
+        embed_texts = getattr(self.backbone, "embed_texts", None)
+        embed_images = getattr(self.backbone, "embed_images", None)
+        if embed_texts is not None and embed_images is not None:
+            if self._embedded is None or self._embedded[0] is not vocabulary:
+                parts = [embed_texts(vocabulary.texts[i : i + BATCH]) for i in range(0, len(vocabulary.texts), BATCH)]
+                self._embedded = (vocabulary, torch.cat(parts))
+            return (embed_images(features) @ self._embedded[1].T)[0].float().tolist()
+        scores: list[float] = []
+        for start in range(0, len(vocabulary.texts), BATCH):
+            cosines = self.backbone.similarity(features, vocabulary.texts[start : start + BATCH])
+            if cosines is None:
+                raise PresenceError(
+                    f"the model {self.backbone.name!r} has no contrastive heads for itc to read; use itm, or clip:MODEL"
+                )
+            scores += cosines[0].float().tolist()
+        return scores
