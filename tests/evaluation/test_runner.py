@@ -24,8 +24,6 @@ from pnpovss.segmenter import Segmenter
 from tests.support.colours import Oracle, colour_dataset, colour_space, write_photo
 from tests.support.fakes import colour_backbone
 
-REPOSITORY = Path(__file__).parents[2]
-
 
 def test_scores_are_those_of_one_confusion_matrix_over_all_photos(segmenter, dataset, oracle, tmp_path):
     summary = evaluate(segmenter, dataset, oracle, tmp_path / "run")
@@ -226,7 +224,7 @@ evaluate(segmenter, data, Oracle(), root / "run", on_image=lambda p: time.sleep(
 
 
 def test_kill_9_loses_nothing_and_counts_nothing_twice(tmp_path):
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", WORKER, str(tmp_path)]
     journal = tmp_path / "run" / "images.jsonl"
     kept: list[str] = []
@@ -250,7 +248,7 @@ def test_kill_9_loses_nothing_and_counts_nothing_twice(tmp_path):
     subprocess.run([*command, "0"], env=environment, check=True)
 
     run = read_run(tmp_path / "run")
-    keys = [json.loads(line)["key"] for line in journal.read_text().splitlines()]
+    keys = [json.loads(line)["record"]["key"] for line in journal.read_text().splitlines()]
     assert sorted(keys) == sorted(f"photo{i}" for i in range(12)), "each photo once"
     assert len(run.sittings) == 3
     data = colour_dataset(tmp_path / "data", count=12)

@@ -1,0 +1,23 @@
+"""Text from outside, made harmless for terminals and pictures."""
+
+import unicodedata
+
+__all__ = ["printable"]
+
+_KINDS = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, separators of lines and paragraphs
+_TURNS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # writing direction
+
+
+def printable(text: str) -> str:
+    r"""A text as it may be shown: what would steer a terminal, or hide or reorder its neighbours, becomes an escape.
+
+    Letters of all scripts, emoji and their joiners stay. Line ends and tabs become escapes, too, so one line stays one.
+
+    >>> printable("cat\x1b[31m\n")
+    'cat\\x1b[31m\\n'
+    """
+    return "".join(_escape(c) if unicodedata.category(c) in _KINDS or c in _TURNS else c for c in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
