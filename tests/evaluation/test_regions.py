@@ -1,32 +1,17 @@
 import numpy as np
 import pytest
 
-from pnpovss.evaluation.measures.regions import Region, boundary_band, edge_share, find_regions, parts, roughness
-
-
-def blank(side=100):
-    return np.zeros((side, side), bool)
-
-
-def box(top, left, bottom, right, side=100):
-    mask = blank(side)
-    mask[top:bottom, left:right] = True
-    return mask
-
-
-def teeth(side=100):
-    mask = box(40, 10, 90, 90)
-    mask[30:40, 10:90:4] = True
-    mask[30:40, 11:90:4] = True
-    return mask
+from pnpovss.evaluation.measures.regions import Region, boundary_band, edge_share, find_regions
+from pnpovss.results.outlines import pieces, roughness
+from tests.support.masks import blank, box, teeth
 
 
 def test_pieces_are_counted_without_specks():
-    assert parts(blank()) == 0
-    assert parts(box(10, 10, 20, 20) | box(50, 50, 60, 60)) == 2
-    assert parts(box(10, 10, 20, 20) | box(50, 50, 52, 52)) == 1
-    assert parts(box(0, 0, 1, 1)) == 1, "a mask is at least one piece"
-    assert parts(box(10, 10, 20, 20) | box(20, 20, 30, 30)) == 1, "corners touch"
+    assert pieces(blank()) == 0
+    assert pieces(box(10, 10, 20, 20) | box(50, 50, 60, 60)) == 2
+    assert pieces(box(10, 10, 20, 20) | box(50, 50, 52, 52)) == 1
+    assert pieces(box(0, 0, 1, 1)) == 1, "a mask is at least one piece"
+    assert pieces(box(10, 10, 20, 20) | box(20, 20, 30, 30)) == 1, "corners touch"
 
 
 def test_the_boundary_is_as_wide_as_two_percent_of_the_diagonal():

@@ -8,7 +8,7 @@ import pytest
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import InvalidInputError
 from pnpovss.evaluation.report.bars import bars
-from pnpovss.evaluation.report.breakdown import explain, photo_scores
+from pnpovss.evaluation.report.breakdown import break_down, photo_scores
 from pnpovss.evaluation.report.markdown import class_rows, markdown, run_names
 from pnpovss.evaluation.report.page import page, write_report
 from pnpovss.evaluation.report.published import published_miou
@@ -132,7 +132,7 @@ def test_class_rows_hold_every_run(folders):
 
 def test_groups_hold_every_photo_and_object_once(folders):
     run = read_run(folders / "whole")
-    found = explain(run)
+    found = break_down(run)
     named = sum(bool(record["present"]) for record in run.records.values())
     objects = sum(len(record["present"]) for record in run.records.values())
     assert found.objects == objects
@@ -221,8 +221,8 @@ def test_numbers_of_photos_by_hand(tmp_path):
         "confusion": [[0, 0, 800], [1, 0, 200]],
         "regions": [[1, 200, 0, 0, 1, 0, 0, 50, 1.0, 1.0]],
     }
-    found = explain(replace(run, records={"photo1": missed}))
+    found = break_down(replace(run, records={"photo1": missed}))
     assert [len(found.failures[mark]) for mark in ("missed", "over-segmentation")] == [1, 0]
     assert found.boundary_iou == 0
     assert found.groups["object size"][0].score.value == 0
-    assert np.isnan(explain(replace(run, records={"photo0": run.records["photo0"]})).boundary_iou)
+    assert np.isnan(break_down(replace(run, records={"photo0": run.records["photo0"]})).boundary_iou)

@@ -15,8 +15,8 @@ from pnpovss.batch import photos as finding
 from pnpovss.cli.presence import narrow
 from pnpovss.cli.terminal import one_line, say
 from pnpovss.errors import NamesError
-from pnpovss.evaluation.report.failures import looks_like
 from pnpovss.files.writing import write_all
+from pnpovss.hints.looks_like import looks_like
 from pnpovss.images import MAX_PIXELS, load_image
 from pnpovss.names import Name
 from pnpovss.results.segmentation import Segmentation

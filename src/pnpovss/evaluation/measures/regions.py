@@ -11,12 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
 from pnpovss.datasets.base import IGNORE
+from pnpovss.results.outlines import pieces, roughness
 
-__all__ = ["Region", "boundary_band", "edge_share", "find_regions", "parts", "roughness"]
+__all__ = ["Region", "boundary_band", "edge_share", "find_regions"]
 
 BOUNDARY = 0.02  # width of a boundary, of the image's diagonal
-SPECK = 0.0005  # pieces below this share of the image are not counted as pieces
-SMOOTH = 0.01  # radius of the smoothing that roughness compares with, of the image's diagonal
 EDGE_SIDE = 256  # photos are brought to this longer side before their edges are counted
 
 
@@ -95,8 +94,8 @@ def _region(label: int, truth: Bool[np.ndarray, "h w"], predicted: Bool[np.ndarr
         truth=int(truth.sum()),
         predicted=int(predicted.sum()),
         hit=int((truth & predicted).sum()),
-        truth_parts=parts(truth),
-        predicted_parts=parts(predicted),
+        truth_parts=pieces(truth),
+        predicted_parts=pieces(predicted),
         boundary_hit=int((inner & outer).sum()),
         boundary_union=int((inner | outer).sum()),
         truth_roughness=round(roughness(truth), 3),
@@ -114,42 +113,9 @@ def boundary_band(mask: Bool[np.ndarray, "h w"], width: float = BOUNDARY) -> Boo
     return mask & (eroded == 0)
 
 
-def parts(mask: Bool[np.ndarray, "h w"]) -> int:
-    """Pieces of a mask, 8-connected, specks left out; at least 1 where the mask is not empty."""
-    if not mask.any():
-        return 0
-    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    return max(1, int((areas >= SPECK * mask.size).sum()))
-
-
-def roughness(mask: Bool[np.ndarray, "h w"]) -> float:
-    """Length of the outline over that of the smoothed mask: 1 is smooth, 2 has teeth; 1 for an empty mask.
-
-    The mask is opened and closed by a disk of 1% of the diagonal, which removes specks and fills gaps below that size.
-    """
-    if not mask.any():
-        return 1.0
-    radius = max(1, round(SMOOTH * float(np.hypot(*mask.shape))))
-    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    margin = 2 * radius
-    # Mirrored, so that an object cut by the frame is smooth along it.
-    framed = cv2.copyMakeBorder(mask.astype(np.uint8), margin, margin, margin, margin, cv2.BORDER_REPLICATE)
-    smooth = cv2.morphologyEx(cv2.morphologyEx(framed, cv2.MORPH_CLOSE, disk), cv2.MORPH_OPEN, disk)
-    smooth = smooth[margin:-margin, margin:-margin]
-    length = _outline(smooth)
-    # A mask thinner than the disk vanishes; there is nothing smooth to compare with.
-    return _outline(mask.astype(np.uint8)) / length if length else 1.0
-
-
 def edge_share(image: UInt8[np.ndarray, "h w 3"]) -> float:
     """Share of a photo's pixels that are edges (Canny at 256 px, after a light blur), in [0, 1]: how busy it is."""
     scale = EDGE_SIDE / max(image.shape[:2])
     size = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
     small = cv2.GaussianBlur(cv2.resize(image, size, interpolation=cv2.INTER_AREA), (0, 0), 1.0)
     return float((cv2.Canny(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), 50, 150) > 0).mean())
-
-
-def _outline(mask: UInt8[np.ndarray, "h w"]) -> int:
-    """Edges between pixels of unlike value; the image's frame is none."""
-    return int((mask[1:] != mask[:-1]).sum() + (mask[:, 1:] != mask[:, :-1]).sum())

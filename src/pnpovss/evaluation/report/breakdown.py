@@ -12,11 +12,11 @@ import numpy as np
 from pnpovss.evaluation.measures.bootstrap import ImageCounts, Interval, interval
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.regions import Region
-from pnpovss.evaluation.report.failures import SIGNATURES, Finding, find_failures
+from pnpovss.evaluation.report.failures import FAILURES, Finding, find_failures
 from pnpovss.evaluation.runs.folder import Run
 from pnpovss.files.journal import Record
 
-__all__ = ["Explanation", "Group", "Pair", "explain", "photo_scores", "regions_of"]
+__all__ = ["Breakdown", "Group", "Pair", "break_down", "photo_scores", "regions_of"]
 
 SIZES = {"under 1% of the photo": 0.01, "1 to 5%": 0.05, "5 to 20%": 0.2, "over 20%": 1.01}
 SEED, DRAWS = 0, 1000
@@ -55,7 +55,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Breakdown:
     """What can be said about a run beside its score.
 
     Attributes:
@@ -63,7 +63,7 @@ class Explanation:
         boundary_iou: mean over classes of the IoU of boundaries (2% of the diagonal); NaN without objects.
         trimap_miou: mIoU of the pixels near a change of class in the truth (2% of the diagonal).
         interior_miou: of all other pixels.
-        failures: by signature, worst first.
+        failures: by failure, worst first.
         objects: how many objects (classes in photos) there were.
         pairs: confusions, most pixels first.
     """
@@ -77,8 +77,8 @@ class Explanation:
     pairs: Sequence[Pair]
 
 
-def explain(run: Run) -> Explanation:
-    """Explain a run of `pnpovss eval` from its records."""
+def break_down(run: Run) -> Breakdown:
+    """Break down the score of a run of `pnpovss eval`, from its records."""
     records = list(run.records.values())
     classes, background = len(run.settings.classes), run.settings.background_class
     whole = [Confusion.from_sparse(record["confusion"], classes) for record in records]
@@ -90,7 +90,7 @@ def explain(run: Run) -> Explanation:
         for record, own, counts in zip(records, regions, whole, strict=True)
         for finding in find_failures(record["key"], own, counts, record["size"][0] * record["size"][1], background)
     ]
-    return Explanation(
+    return Breakdown(
         groups={
             "object size": _by_size(records, regions),
             "names in the photo": _by_photo(records, whole, regions, _objects, (1, 2)),
@@ -101,8 +101,7 @@ def explain(run: Run) -> Explanation:
         trimap_miou=near.miou,
         interior_miou=Confusion(total.counts - near.counts).miou,
         failures={
-            mark: sorted((f for f in findings if f.signature == mark), key=lambda f: (f.iou, f.key))
-            for mark in SIGNATURES
+            mark: sorted((f for f in findings if f.failure == mark), key=lambda f: (f.iou, f.key)) for mark in FAILURES
         },
         objects=sum(region.truth > 0 for own in regions for region in own),
         pairs=_pairs(total, findings, background),
@@ -195,7 +194,7 @@ def _boundary_iou(regions: Sequence[Region]) -> float:
 
 def _pairs(total: Confusion, findings: Sequence[Finding], background: int | None) -> list[Pair]:
     """Every pair with a photo of its own, or 5% of a class's pixels."""
-    photos = Counter((f.label, f.other) for f in findings if f.signature == "confusion")
+    photos = Counter((f.label, f.other) for f in findings if f.failure == "confusion")
     pairs = []
     for label, other, pixels in total.sparse:
         if label == other or background in (label, other) or other >= len(total.counts):

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.report.breakdown import Explanation, explain
-from pnpovss.evaluation.report.failures import SIGNATURES
+from pnpovss.evaluation.report.breakdown import Breakdown, break_down
+from pnpovss.evaluation.report.failures import FAILURES
 from pnpovss.evaluation.report.published import published_miou
 from pnpovss.evaluation.runs.folder import Run, RunSettings
 
@@ -101,11 +101,11 @@ def markdown(runs: Sequence[Run], title: str = "Evaluation", command: str | None
         parts.append(f"\n## {name}\n\n{settings_line(run)}\n")
         if command is None:
             parts.append(f"Command: `{run.sittings[-1]['command']}`\n")
-        parts.append(_explained(explain(run), run.settings.classes))
+        parts.append(_broken_down(break_down(run), run.settings.classes))
     return "\n".join(parts)
 
 
-def _explained(found: Explanation, classes: Sequence[str]) -> str:
+def _broken_down(found: Breakdown, classes: Sequence[str]) -> str:
     parts = [
         f"Boundary IoU {percent(found.boundary_iou)}, mIoU near edges of the truth {percent(found.trimap_miou)}, "
         f"elsewhere {percent(found.interior_miou)}.\n"
@@ -119,7 +119,7 @@ def _explained(found: Explanation, classes: Sequence[str]) -> str:
         parts.append(_table((title, "objects" if title == "object size" else "photos", score, "95% interval"), rows))
     rows = [
         [mark, text, str(len(found.failures[mark])), percent(len(found.failures[mark]) / max(found.objects, 1))]
-        for mark, text in SIGNATURES.items()
+        for mark, text in FAILURES.items()
     ]
     parts.append(_table(("failure", "what it means", "objects", "% of objects"), rows))
     if found.pairs:

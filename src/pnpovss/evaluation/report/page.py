@@ -11,8 +11,8 @@ from jaxtyping import Integer
 from pnpovss.errors import InvalidInputError
 from pnpovss.evaluation.measures.class_png import decode_classes
 from pnpovss.evaluation.report.bars import bars, intervals, legend, photo_url, region_url, swatch
-from pnpovss.evaluation.report.breakdown import Explanation, explain, photo_scores
-from pnpovss.evaluation.report.failures import SIGNATURES
+from pnpovss.evaluation.report.breakdown import Breakdown, break_down, photo_scores
+from pnpovss.evaluation.report.failures import FAILURES
 from pnpovss.evaluation.report.markdown import (
     RUN_COLUMNS,
     class_rows,
@@ -117,7 +117,7 @@ def _score(run: Run, key: str) -> str:
 
 def _section(name: str, run: Run) -> str:
     """All about one run."""
-    found = explain(run)
+    found = break_down(run)
     best = photo_scores(run)
     keys = list(best)
     published = published_miou(run.settings)
@@ -142,7 +142,7 @@ def _section(name: str, run: Run) -> str:
     return "".join(parts)
 
 
-def _groups(found: Explanation) -> str:
+def _groups(found: Breakdown) -> str:
     parts = [
         "<h3>Where the score comes from</h3><p class='note'>With 95% intervals over photos. By object size: the mean "
         "IoU of single objects (a class in a photo); else the mIoU of the photos of each kind. Boundary IoU "
@@ -158,11 +158,11 @@ def _groups(found: Explanation) -> str:
     return "".join(parts)
 
 
-def _failures(found: Explanation, run: Run) -> str:
+def _failures(found: Breakdown, run: Run) -> str:
     classes = run.settings.classes
     rows = [
         [mark, text, str(len(found.failures[mark])), percent(len(found.failures[mark]) / max(found.objects, 1))]
-        for mark, text in SIGNATURES.items()
+        for mark, text in FAILURES.items()
     ]
     parts = [
         f"<h3>Failures</h3><p class='note'>Of {found.objects} objects (a class in a photo).</p>",
@@ -180,7 +180,7 @@ def _failures(found: Explanation, run: Run) -> str:
         for finding in list(chosen.values())[::-1][:SHOWN]:
             other = f", {percent(finding.share)}% called {classes[finding.other]}" if finding.other is not None else ""
             figures.append(_figure(run, finding.key, f"{classes[finding.label]}: IoU {percent(finding.iou)}{other}"))
-        parts.append(f"<h4>{escape(mark)}: {SIGNATURES[mark]}</h4><div class='photos'>{''.join(figures)}</div>")
+        parts.append(f"<h4>{escape(mark)}: {FAILURES[mark]}</h4><div class='photos'>{''.join(figures)}</div>")
     return "".join(parts)
 
 
