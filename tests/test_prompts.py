@@ -1,7 +1,7 @@
 import pytest
 
 from pnpovss.errors import NamesError
-from pnpovss.names import Name, parse_names
+from pnpovss.names import parse_names
 from pnpovss.prompts import TextTokens, build_prompts
 from tests.support.fakes import FakeBackbone
 
@@ -43,33 +43,6 @@ def test_names_that_do_not_fit_go_into_further_prompts() -> None:
     prompts = build_prompts(names, tokenize, 9)  # [ENC] A picture of ... [SEP]: four names fit
     assert [prompt.names for prompt in prompts] == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9)]
     assert all(len(prompt.tokens) <= 9 for prompt in prompts)
-
-
-def test_names_are_cleaned_of_stray_spaces() -> None:
-    assert parse_names(["  potted \n plant "]) == (Name("potted plant"),)
-
-
-def test_a_name_may_be_given_ready_made() -> None:
-    assert parse_names([Name("sofa", ("couch",))])[0].all == ("sofa", "couch")
-
-
-@pytest.mark.parametrize(
-    ("names", "said"),
-    [
-        ([], "no names were given"),
-        ("cat", r"got one string 'cat'; write \['cat'\]"),
-        (["cat", ""], "empty name"),
-        (["cat", "  "], "empty name"),
-        ([[]], "a string or a list of synonyms"),
-        ([3], "a string or a list of synonyms"),
-        (["cat", "Cat"], "'Cat' is the same word as in 'cat'"),
-        (["cat", "cat"], "'cat' is named twice"),
-        ([["sofa", "couch"], ["armchair", "couch"]], "'couch' is the same word as in 'sofa'"),
-    ],
-)
-def test_unusable_names_are_refused(names: object, said: str) -> None:
-    with pytest.raises(NamesError, match=said):
-        parse_names(names)  # type: ignore[arg-type]
 
 
 def test_a_name_longer_than_the_text_encoder_is_refused() -> None:

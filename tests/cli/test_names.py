@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from pnpovss.cli.names import gather_names, read_names_file
+from pnpovss.cli.names import gather_names
 from pnpovss.errors import NamesError
+from pnpovss.names import Name
 
 
 def test_typed_names():
-    assert gather_names(" cat ,potted plant", None) == [("cat",), ("potted plant",)]
+    assert gather_names(" cat ,potted plant", None) == (Name("cat"), Name("potted plant"))
 
 
 @pytest.mark.parametrize(
@@ -19,6 +20,8 @@ def test_typed_names():
         ("  ", "no names"),
         ("cat,,dog", "an empty name"),
         ("cat,", "extra comma"),
+        ("cat. sofa.", 'write "cat, sofa"'),
+        ("cat; sofa", 'write "cat, sofa"'),
     ],
 )
 def test_typed_names_that_are_none(typed: str | None, says: str):
@@ -31,30 +34,6 @@ def test_only_one_of_both():
         gather_names("cat", Path("names.txt"))
 
 
-def test_file(tmp_path: Path):
-    path = tmp_path / "names.txt"
-    path.write_bytes("\ufeffcat\r\n\r\n# a remark\r\nsofa ,  couch\r\npotted  plant\r\n".encode())
-    assert read_names_file(path) == [("cat",), ("sofa", "couch"), ("potted plant",)]
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"cat\ndog\nCat\n", "line 3: 'Cat' was given before, in line 1"),
-        (b"sofa, couch\ncouch\n", "line 2: 'couch' was given before, in line 1"),
-        (b"cat,,kitten\n", "line 1: an empty name"),
-        (b"# only\n\n", "holds no names"),
-        (b"\xff\xfe\x00", "not UTF-8 text"),
-    ],
-)
-def test_file_with_faults(tmp_path: Path, content: bytes, says: str):
-    path = tmp_path / "names.txt"
-    path.write_bytes(content)
-    with pytest.raises(NamesError, match=says):
-        read_names_file(path)
-
-
-def test_file_that_cannot_be_read(tmp_path: Path):
-    for path, says in ((tmp_path / "none.txt", "No such file"), (tmp_path, "Is a directory")):
-        with pytest.raises(NamesError, match=says):
-            read_names_file(path)
+def test_names_of_a_file(tmp_path: Path):
+    (tmp_path / "names.txt").write_text("cat\nsofa, couch\n")
+    assert gather_names(None, tmp_path / "names.txt") == (Name("cat"), Name("sofa", ("couch",)))

@@ -22,6 +22,14 @@ def test_without_a_background_line(tmp_path):
     assert not data.space.background.applies(1)
 
 
+def test_numbers_are_mask_values(tmp_path):
+    root = trees.folder(tmp_path, "0: _background_", "7: cat", "3: dog")
+    trees.mask(root / "masks/a.png", trees.grid(0, 7, 3, 255))
+    data = open_dataset("folder", root)
+    assert data.space.classes == ("background", "cat", "dog")
+    assert data.truth(data.samples[0]).ravel()[:4].tolist() == [0, 1, 2, IGNORE]
+
+
 def test_more_classes_than_an_8_bit_mask_holds(tmp_path):
     root = trees.folder(tmp_path, *(f"class {i}" for i in range(300)))
     trees.mask(root / "masks/b.png", trees.grid(254, 255, 256, 300), mode="I;16")
@@ -32,8 +40,8 @@ def test_more_classes_than_an_8_bit_mask_holds(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["cat", "cat"], "names.txt: name 'cat' is named twice"),
-        (["cat", "dog, cat"], "names.txt: name 'cat' is the same word as in 'cat'"),
+        (["cat", "cat"], "names.txt, line 2: 'cat' was given before, in line 1"),
+        (["cat", "dog, cat"], "names.txt, line 2: 'cat' was given before, in line 1"),
         (["cat", "", "dog"], "names.txt, line 2 is empty"),
         (["cat,"], "an empty name"),
         ([], "no names"),

@@ -71,9 +71,8 @@ def segment(
         from pnpovss.cli.presence import early_presence, late_presence, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
         from pnpovss.images import MAX_PIXELS
-        from pnpovss.names import parse_names
 
-        asked = parse_names(gather_names(names, names_file))
+        asked = gather_names(names, names_file)
         replaced, off = parse_settings(set_ or []), parse_steps(without or [])
         Config.preset(preset, replaced).without(*off)
         early = early_presence(presence, llm or [], device=device, local_files_only=local_files_only)
