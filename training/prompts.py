@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, Int8
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from pnpovss.backbones.mini.text import ENC_ID, SEP_ID
 from training.minilm import load_tokenizer, pad
 
-_TOKENIZER = load_tokenizer()
-PREFIX_IDS: list[int] = _TOKENIZER.encode("a picture of", add_special_tokens=False).ids
-_OTHER_PREFIXES: list[list[int]] = [
-    _TOKENIZER.encode(text, add_special_tokens=False).ids for text in ("a photo of", "", "there is", "a picture of a")
-]
-_COMMA: list[int] = _TOKENIZER.encode(",", add_special_tokens=False).ids
+PREFIX = "a picture of"
+OTHER_PREFIXES = ("a photo of", "", "there is", "a picture of a")
 
 SLOTS = 5
 MAX_WORDS = 15
@@ -30,7 +28,18 @@ def enc_ids(ids: Sequence[int]) -> list[int]:
 
 def name_ids(names: Sequence[str]) -> list[list[int]]:
     """Word pieces of each name."""
-    return [encoding.ids for encoding in _TOKENIZER.encode_batch(list(names), add_special_tokens=False)]
+    return [encoding.ids for encoding in _tokenizer().encode_batch(list(names), add_special_tokens=False)]
+
+
+@cache
+def prefix_ids() -> list[int]:
+    """Word pieces of the usual beginning of a prompt."""
+    return name_ids([PREFIX])[0]
+
+
+@cache
+def _tokenizer() -> Tokenizer:
+    return load_tokenizer()  # when first asked for: only drawing prompts needs MiniLM's package
 
 
 @dataclass
@@ -84,6 +93,7 @@ class PromptWriter:
         """
         self.mapped = mapped
         self.pieces = name_ids(names)
+        [self._comma, *self._other_prefixes] = name_ids([",", *OTHER_PREFIXES])
         self.labels = labels
         self.weights = weights
         self.captions = captions
@@ -154,7 +164,8 @@ class PromptWriter:
             line, belongs = list(caption[:MAX_WORDS]), [-1] * len(caption[:MAX_WORDS])
             if chosen:
                 usual = self.random.random() < 0.85
-                line = list(PREFIX_IDS if usual else _OTHER_PREFIXES[int(self.random.integers(len(_OTHER_PREFIXES)))])
+                other = self._other_prefixes
+                line = list(prefix_ids() if usual else other[int(self.random.integers(len(other)))])
                 belongs = [-1] * len(line)
                 commas = self.random.random() < 0.15
                 for slot, (name, there) in enumerate(chosen[:SLOTS]):
@@ -163,8 +174,8 @@ class PromptWriter:
                     names[i, slot], present[i, slot] = name, there
                     matches[i] = matches[i] and there
                     if slot and commas:
-                        line += _COMMA
-                        belongs += [-1] * len(_COMMA)
+                        line += self._comma
+                        belongs += [-1] * len(self._comma)
                     line += self.pieces[name]
                     belongs += [slot] * len(self.pieces[name])
             ids.append(enc_ids(line))

@@ -23,7 +23,7 @@ from training.fit import FROZEN_LAYERS, READ_HEAD, Batch, Batches
 from training.forward import look, mean_of_slots
 from training.minilm import pad
 from training.photos import PhotoReader
-from training.prompts import PREFIX_IDS, Prompts, PromptWriter, enc_ids
+from training.prompts import Prompts, PromptWriter, enc_ids, prefix_ids
 
 log = logging.getLogger(__name__)
 
@@ -94,10 +94,10 @@ def attention_of(
         rows: word pieces of each name, the same number of names for each photo.
     """
     side = round(features.shape[1] ** 0.5)
-    ids, mask = pad([enc_ids([*PREFIX_IDS, *row]) for row in rows])
+    ids, mask = pad([enc_ids([*prefix_ids(), *row]) for row in rows])
     slot_of = torch.full_like(ids, -1)
     for i, row in enumerate(rows):
-        slot_of[i, 1 + len(PREFIX_IDS) : 1 + len(PREFIX_IDS) + len(row)] = 0
+        slot_of[i, 1 + len(prefix_ids()) : 1 + len(prefix_ids()) + len(row)] = 0
     seen = look(model.text, model.neck(features, (side, side)), ids, mask, frozen_layers=FROZEN_LAYERS)
     total = torch.zeros(len(rows), side * side)
     odds = []

@@ -16,7 +16,7 @@ from pnpovss.backbones.mini.neck import IN_WIDTH, SEMANTIC_WIDTH, WIDTH
 from pnpovss.backbones.mini.text import Attention
 from training.features import load_trunk
 from training.minilm import embed_texts, load_text, load_tokenizer, pad
-from training.prompts import PREFIX_IDS, enc_ids
+from training.prompts import enc_ids, prefix_ids
 
 SCORE = 6.0
 """Attention score that a perfect match of name and patch starts with."""
@@ -85,9 +85,9 @@ def _query_targets(
     repeats: list[int] = []
     for start in range(0, len(rows), 64):
         part = rows[start : start + 64]
-        ids, mask = pad([enc_ids([*PREFIX_IDS, *row]) for row in part])
+        ids, mask = pad([enc_ids([*prefix_ids(), *row]) for row in part])
         hidden = text.embeddings(ids)
-        spans = [slice(1 + len(PREFIX_IDS), 1 + len(PREFIX_IDS) + len(row)) for row in part]
+        spans = [slice(1 + len(prefix_ids()), 1 + len(prefix_ids()) + len(row)) for row in part]
         repeats += [len(row) for row in part]
         for index, layer in enumerate(text.encoder.layer):
             hidden = text_side.self_attention(layer, hidden, mask)

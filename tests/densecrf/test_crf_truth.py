@@ -65,6 +65,7 @@ def test_exact_sums(
         (20, 23, 171),
     ],
 )
+@pytest.mark.extra("crf-oracle")
 def test_original(backend: str, height: int, width: int, labels: int) -> None:
     image, probabilities = scene(height, width, labels)
     theirs, kl = pydensecrf_q(image, probabilities, *METHOD, 10)
@@ -75,6 +76,7 @@ def test_original(backend: str, height: int, width: int, labels: int) -> None:
     np.testing.assert_allclose(ours.kl, kl, rtol=1e-3, atol=1e-2)
 
 
+@pytest.mark.extra("crf-oracle")
 def test_original_over_several_bands_and_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     image, probabilities = scene(180, 200, 21)
     theirs, _ = pydensecrf_q(image, probabilities, *METHOD, 10)
@@ -87,6 +89,7 @@ def test_original_over_several_bands_and_threads(monkeypatch: pytest.MonkeyPatch
     assert (ours.labels == theirs.argmax(axis=0)).mean() >= 0.999
 
 
+@pytest.mark.extra("crf-oracle")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_original_with_widths_per_axis_matrices_and_three_terms(backend: str) -> None:
     image, probabilities = scene(40, 52, 5)

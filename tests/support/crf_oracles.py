@@ -1,7 +1,6 @@
 """Two independent truths for the Dense CRF: exact sums over all pairs of pixels, and the original implementation."""
 
 import numpy as np
-import pytest
 
 
 def exact_q(
@@ -47,8 +46,8 @@ def pydensecrf_q(
 
     gaussians: (sxy, compat); bilaterals: (sxy, srgb, compat).
     """
-    densecrf = pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf2 is not built (extra: crf-oracle)")
-    utils = pytest.importorskip("pydensecrf.utils")
+    from pydensecrf import densecrf, utils
+
     labels, height, width = probabilities.shape
     crf = densecrf.DenseCRF2D(width, height, labels)
     crf.setUnaryEnergy(np.ascontiguousarray(utils.unary_from_softmax(probabilities)))

@@ -118,6 +118,7 @@ def writer(**kwargs: object) -> PromptWriter:
     return PromptWriter(["cat", "sofa", "dog", "bus", "tree"], labels, np.ones(5), {}, seed=0, **kwargs)  # type: ignore[arg-type]
 
 
+@pytest.mark.extra("training")
 def test_prompts_match_exactly_when_all_their_names_are_present():
     drawn = writer().draw([0] * 50)
     named = drawn.names >= 0
@@ -129,6 +130,7 @@ def test_prompts_match_exactly_when_all_their_names_are_present():
     assert not drawn.matches.all()
 
 
+@pytest.mark.extra("training")
 def test_every_name_of_a_prompt_has_its_tokens():
     drawn = writer().draw([0] * 20)
     for row in range(len(drawn.ids)):
@@ -137,6 +139,7 @@ def test_every_name_of_a_prompt_has_its_tokens():
     assert (drawn.slot_of[~drawn.mask] == -1).all()
 
 
+@pytest.mark.extra("training")
 def test_hidden_things_become_absent():
     drawn = writer().draw([0] * 4)
     gone = torch.zeros_like(drawn.present)
@@ -207,6 +210,7 @@ class Arrays:
     names = np.full((1, 4), -1, np.int16)
 
 
+@pytest.mark.extra("training")
 def test_targets_are_mirrored_with_their_photo_and_gone_when_hidden():
     arrays = Arrays()
     arrays.maps[0, 0] = [255, 0, 255, 0]  # the left half of 2 x 2 patches
