@@ -52,8 +52,8 @@ def whole_sets(folder: Path) -> int:
     """Count the photos done; every file there must be readable, and belong to a complete set."""
     records = list(folder.glob("*.json"))
     for record in records:
-        for name in json.loads(record.read_text())["files"].values():
-            assert (folder / name).exists()
+        for file in json.loads(record.read_text())["files"]:
+            assert (folder / file["file"]).exists()
     for picture in folder.glob("*.png"):
         with Image.open(picture) as image:
             image.load()

@@ -24,15 +24,16 @@ LAYERS = (
     ("inputs", "loading", "hints"),
     ("segmenter", "presence"),
     ("datasets", "evaluation", "tuning"),
-    ("batch", "serving", "cli"),
+    ("batch", "serving"),
+    ("cli",),
 )
 
 # Who may import what is heavy, beside the standard library and the base dependencies.
 ONLY_IN = {
     "transformers": ("backbones", "segmenter", "presence"),
     "supervision": ("results",),
-    "typer": ("cli", "batch"),
-    "rich": ("cli", "batch"),
+    "typer": ("cli",),
+    "rich": ("cli",),
     "ray": ("batch",),
     "fastapi": ("serving",),
 }

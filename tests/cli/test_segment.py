@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pnpovss import Segmenter
-from pnpovss.batch.outputs import doubts
+from pnpovss.hints.doubts import doubts
 from pnpovss.images import load_image
 from pnpovss.results import rle
 from pnpovss.results.segmentation import Segmentation

@@ -1,100 +1,109 @@
-"""What `pnpovss segment` does, once its arguments are read: every photo, whatever happens to the others."""
+"""The job: a photo in, its files out. The command line, services and clusters all call this one."""
 
 import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-from pnpovss.batch import outputs as writing
-from pnpovss.batch import photos as finding
-from pnpovss.cli.presence import narrow
-from pnpovss.cli.terminal import one_line, say
-from pnpovss.errors import NamesError
+from pnpovss.batch.events import Done, Failed, Outcome, Task
+from pnpovss.batch.outputs import DEFAULT_OUTPUTS, RECORD, json_bytes, output_files
+from pnpovss.batch.photos import refuse_foreign
+from pnpovss.errors import NamesError, PresenceError
 from pnpovss.files.writing import write_all
+from pnpovss.hints.doubts import doubts
 from pnpovss.hints.looks_like import looks_like
 from pnpovss.images import MAX_PIXELS, load_image
 from pnpovss.names import Name
 from pnpovss.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from pnpovss.presence.base import PresenceFilter
     from pnpovss.segmenter import Segmenter
 
-__all__ = ["Job", "segment_photos", "write_records"]
+__all__ = ["Job", "run_all"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is done with each photo."""
+    """What is done with each photo.
+
+    Attributes:
+        segmenter: the model and its settings.
+        names: what is looked for, in photos that have no names of their own.
+        out: the folder that results go to.
+        outputs: kinds of files, of `outputs.OUTPUTS`; the record is always written.
+        presence: leaves out names before the model looks for them; None leaves that to the method.
+        overwrite: whether files that were made from other photos, or by others, may be replaced.
+        max_pixels: photos with more are refused.
+    """
 
     segmenter: "Segmenter"
     names: tuple[Name, ...]
     out: Path
-    heatmaps: bool
-    npz: bool
-    overwrite: bool
-    max_pixels: int = MAX_PIXELS
+    outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     presence: "PresenceFilter | None" = None
+    overwrite: bool = False
+    max_pixels: int = MAX_PIXELS
 
-    def run(self, photo: Path, stem: str) -> tuple[Segmentation, dict[str, Any]]:
-        """Segment one photo and write its files; gives the result and its record."""
-        image = load_image(photo, max_pixels=self.max_pixels)
-        asked, decided = narrow(self.presence, image, self.names, photo)
-        files = writing.file_names(stem, asked, heatmaps=self.heatmaps, npz=self.npz)
+    def run(self, task: Task) -> Outcome:
+        """Segment one photo and write its files, whatever is wrong with it.
+
+        Raises:
+            NamesError: the model cannot read the job's names; that holds for every photo.
+        """
+        try:
+            return self._run(task)
+        except NamesError as error:
+            if task.names is None:
+                raise
+            return Failed.by(task, error)
+        except Exception as error:
+            return Failed.by(task, error)
+
+    def _run(self, task: Task) -> Done:
+        image = load_image(task.photo, max_pixels=self.max_pixels)
+        names, decided = self._narrow(image, task)
+        record_file = self.out / f"{task.stem}{RECORD}"
+        files = output_files(self.outputs, names)
         if not self.overwrite:
-            finding.refuse_foreign([self.out / file for file in files.values()], self.out / files["json"], photo)
-        result = self.segmenter(image, asked, name_match=True)
-        record = {"photo": os.path.realpath(photo), "files": files, **result.to_dict(), **decided}
-        write_all({self.out / file: writing.file_contents(kind, result, image, record) for kind, file in files.items()})
-        return result, record
+            there = [self.out / f"{task.stem}{file.suffix}" for file in files]
+            refuse_foreign([*there, record_file], record_file, task.photo)
+        result = self.segmenter(image, names, name_match=True)
+        contents = {f"{task.stem}{file.suffix}": file.content(result, image) for file in files}
+        record = {
+            "photo": os.path.realpath(task.photo),
+            "files": [{"kind": file.kind, "file": name} for file, name in zip(files, contents, strict=True)],
+            **result.to_dict(),
+            **decided,
+        }
+        write_all({**{self.out / name: content for name, content in contents.items()}, record_file: json_bytes(record)})
+        return Done(task, record, self._hints(result))
+
+    def _narrow(self, image: "Image.Image", task: Task) -> tuple[tuple[Name, ...], dict[str, Any]]:
+        """The names to ask for in one photo, and what the record says of the choice."""
+        names = task.names or self.names
+        if self.presence is None:
+            return names, {}
+        decided = self.presence.decide(image, names, sample_key=task.photo.stem)
+        if not decided.kept:
+            reason = decided.note or "none of the names is in it"
+            raise PresenceError(f"{task.photo}: {self.presence.key} says: {reason}; nothing to segment")
+        scores = {name.text: round(score, 4) for name, score in zip(names, decided.scores, strict=True)}
+        kept = tuple(names[i] for i in decided.kept)
+        return kept, {"presence": {"filter": self.presence.key, "scores": scores, "note": decided.note}}
+
+    def _hints(self, result: Segmentation) -> tuple[str, ...]:
+        doubtful = doubts(result) if self.presence is None else None
+        return (*([doubtful] if doubtful else []), *looks_like(result))
 
 
-def segment_photos(
-    job: Job, tasks: list[tuple[Path, str]], results: Console, notes: Console, *, debug: bool
-) -> tuple[list[dict[str, Any]], list[dict[str, str | None]]]:
-    """Every photo, whatever happens to the others; gives the records and what failed.
+def run_all(job: Job, tasks: Iterable[Task]) -> Iterator[Outcome]:
+    """Every photo in turn; what is wrong with one does not end the others.
 
     Raises:
-        NamesError: the model cannot read the names; that holds for every photo.
+        NamesError: the model cannot read the job's names.
     """
-    records: list[dict[str, Any]] = []
-    failures: list[dict[str, str | None]] = []
-    columns = (SpinnerColumn(), TextColumn("{task.fields[photo]}"), BarColumn(), MofNCompleteColumn())
-    shown = Progress(*columns, TimeElapsedColumn(), console=notes, transient=True, disable=not notes.is_terminal)
-    with shown as progress:
-        bar = progress.add_task("", total=len(tasks), photo="")
-        for photo, stem in tasks:
-            progress.update(bar, photo=escape(photo.name))
-            try:
-                result, record = job.run(photo, stem)
-            except NamesError:
-                raise
-            except Exception as error:
-                if debug:
-                    notes.print_exception()
-                text = one_line(error)
-                failures.append({"photo": str(photo), "error": text if str(photo) in text else f"{photo}: {text}"})
-            else:
-                records.append(record)
-                say(results, str(photo), "bold")
-                results.print(writing.table(result))
-                doubts = writing.doubts(result) if job.presence is None else None
-                for line in [*([doubts] if doubts else []), *looks_like(result)]:
-                    say(results, line, "yellow")
-                say(results, str(job.out / record["files"]["overlay"]), "dim")
-            progress.advance(bar)
-    return records, failures
-
-
-def write_records(document: dict[str, Any], target: str) -> None:
-    """Write the records of all photos to a file, or to stdout for "-"."""
-    content = writing.json_bytes(document)
-    if target == "-":
-        typer.echo(content.decode("utf-8"), nl=False)
-    else:
-        write_all({Path(target): content})
+    return map(job.run, tasks)

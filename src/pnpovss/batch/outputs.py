@@ -1,49 +1,114 @@
-"""One photo's result as files and as a table."""
+"""The files that are made of one photo's result, in one table."""
 
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from PIL import Image
-from rich.table import Table
-from rich.text import Text
 
+from pnpovss.errors import ConfigError
 from pnpovss.names import Name
 from pnpovss.results import exports
-from pnpovss.results.drawing import colour
 from pnpovss.results.segmentation import Segmentation
 
-__all__ = ["doubts", "file_contents", "file_names", "json_bytes", "table"]
+__all__ = [
+    "DEFAULT_OUTPUTS",
+    "OUTPUTS",
+    "RECORD",
+    "OutputFile",
+    "OutputKind",
+    "json_bytes",
+    "json_text",
+    "output_files",
+]
+
+RECORD = ".json"  # what follows the stem in the record's file name; the record comes last, for a complete set
+SLUG_BYTES = 40
 
 
-def file_names(stem: str, names: Sequence[Name], *, heatmaps: bool, npz: bool) -> dict[str, str]:
-    """What is written for a photo: file names by kind; the record comes last, so that it stands for a complete set."""
-    files = {"labels": f"{stem}.labels.png", "overlay": f"{stem}.overlay.png"}
-    if heatmaps:
-        files |= {f"heat {name}": f"{stem}.heat-{i}-{_slug(str(name))}.png" for i, name in enumerate(names, start=1)}
-    if npz:
-        files["npz"] = f"{stem}.npz"
-    return {**files, "json": f"{stem}.json"}
+@dataclass(frozen=True)
+class OutputFile:
+    """One file to be.
+
+    Attributes:
+        kind: of `OUTPUTS`.
+        suffix: what follows the photo's stem in the file name, from the first dot on.
+        content: makes it from a result and its photo.
+    """
+
+    kind: str
+    suffix: str
+    content: Callable[[Segmentation, Image.Image], bytes]
+
+
+@dataclass(frozen=True)
+class OutputKind:
+    """A kind of file.
+
+    Attributes:
+        summary: what it is, for help.
+        files: those of one photo, by the names that are asked for, each with its position among them.
+    """
+
+    summary: str
+    files: Callable[[Sequence[tuple[int, Name]]], Iterator[OutputFile]]
+
+
+def output_files(kinds: Sequence[str], names: Sequence[Name], kept: Sequence[int] | None = None) -> list[OutputFile]:
+    """The files of one photo.
+
+    Args:
+        kinds: of `OUTPUTS`.
+        names: all that is asked for; a name's number in a file name is its place in this list, from 1.
+        kept: positions of those that are segmented; None means all.
+
+    Raises:
+        ConfigError: an unknown kind.
+    """
+    if unknown := [kind for kind in kinds if kind not in OUTPUTS]:
+        raise ConfigError(f"unknown output {unknown[0]!r}; known: {', '.join(OUTPUTS)}")
+    chosen = [(i, names[i]) for i in (range(len(names)) if kept is None else kept)]
+    return [file for kind in kinds for file in OUTPUTS[kind].files(chosen)]
+
+
+def _labels(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
+    yield OutputFile("labels", ".labels.png", lambda result, _: exports.png_bytes(result))
+
+
+def _overlay(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
+    yield OutputFile("overlay", ".overlay.png", lambda result, photo: _png(exports.overlay(result, photo)))
+
+
+def _heat(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
+    for index, name in names:
+        yield OutputFile("heat", f".heat-{index + 1}-{_slug(name.text)}.png", partial(_heat_picture, name.text))
+
+
+def _npz(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
+    yield OutputFile("npz", ".npz", lambda result, _: exports.npz_bytes(result))
+
+
+OUTPUTS: dict[str, OutputKind] = {
+    "labels": OutputKind("the label map, an indexed PNG", _labels),
+    "overlay": OutputKind("the photo with its regions tinted, over a legend", _overlay),
+    "heat": OutputKind("a heat map picture per name", _heat),
+    "npz": OutputKind("scores, heat maps, everything; Segmentation.load reads it", _npz),
+}
+DEFAULT_OUTPUTS = ("labels", "overlay")
+
+
+def _heat_picture(name: str, result: Segmentation, photo: Image.Image) -> bytes:
+    return _png(exports.heat_picture(result, photo, name))
 
 
 def _slug(name: str) -> str:
     """A name as part of a file name: letters and digits, with dashes between."""
-    return re.sub(r"[\W_]+", "-", name.lower()).strip("-")[:40]
-
-
-def file_contents(kind: str, result: Segmentation, photo: Image.Image, record: dict[str, Any]) -> bytes:
-    """One of the files of `file_names`, by its kind."""
-    if kind == "labels":
-        return exports.png_bytes(result)
-    if kind == "overlay":
-        return _png(exports.overlay(result, photo))
-    if kind == "npz":
-        return exports.npz_bytes(result)
-    if kind == "json":
-        return json_bytes(record)
-    return _png(exports.heat_picture(result, photo, kind.removeprefix("heat ")))
+    words = re.sub(r"[\W_]+", "-", name.lower()).strip("-")
+    return words.encode("utf-8", "ignore")[:SLUG_BYTES].decode("utf-8", "ignore")
 
 
 def _png(picture: Image.Image) -> bytes:
@@ -52,43 +117,11 @@ def _png(picture: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def json_bytes(document: dict[str, Any]) -> bytes:
-    """JSON as UTF-8; bytes of file names that are no UTF-8 become escapes."""
-    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+def json_text(document: Mapping[str, Any]) -> str:
+    """A record as JSON, with line breaks but without one at its end."""
+    return json.dumps(document, indent=1, ensure_ascii=False)
 
 
-DOUBTFUL = 0.1
-"""A match score below which the model holds a name to be absent."""
-
-
-def doubts(result: Segmentation) -> str | None:
-    """A line on the names that got pixels though the model doubts that they are there; None where there are none.
-
-    The method gives every name that is asked for its best place, and leaves it to the asker that it has one.
-    """
-    if result.name_match is None:
-        return None
-    absent = [
-        str(name)
-        for name, score, share in zip(result.names, result.name_match, result.shares, strict=True)
-        if score < DOUBTFUL and share
-    ]
-    if not absent:
-        return None
-    return f"hardly there, by its match score: {', '.join(absent)}; --presence itm leaves such names out"
-
-
-def table(result: Segmentation) -> Table:
-    """Names, share of pixels and match score."""
-    shown = Table()
-    shown.add_column("name")
-    shown.add_column("share of pixels", justify="right")
-    shown.add_column("match score", justify="right")
-    for i, name in enumerate(result.names):
-        share = result.shares[i]
-        swatch = Text("\N{BLACK SQUARE} ", "#{:02x}{:02x}{:02x}".format(*colour(i)))
-        match = f"{result.name_match[i]:.2f}" if result.name_match else "-"
-        shown.add_row(swatch + Text(str(name)), Text(f"{share:.1%}", "" if share else "dim"), match)
-    if result.has_background:
-        shown.add_row(Text("  background", "dim"), Text(f"{(result.labels == 0).mean():.1%}", "dim"), "")
-    return shown
+def json_bytes(document: Mapping[str, Any]) -> bytes:
+    """The same as a file in UTF-8; bytes of file names that are no UTF-8 become escapes."""
+    return (json_text(document) + "\n").encode("utf-8", "backslashreplace")

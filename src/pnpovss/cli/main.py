@@ -8,6 +8,8 @@ import typer
 
 from pnpovss._version import __version__
 from pnpovss.cli import ablate, eval, models, report, segment, sweep
+from pnpovss.cli.standard_output import Enduring
+from pnpovss.cli.terminal import FAILED
 
 __all__ = ["app", "run"]
 
@@ -46,7 +48,15 @@ def run() -> None:
     signal.signal(signal.SIGTERM, _stop)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # file names may hold any bytes
-    app()
+    sys.stdout = shown = Enduring(sys.stdout)  # type: ignore[assignment]
+    try:
+        app()
+    except SystemExit as end:
+        shown.flush()
+        if shown.error is None or shown.is_closed_pipe:
+            raise
+        print(f"error: standard output: {shown.error.strerror}; what it was to show is lost", file=sys.stderr)
+        raise SystemExit(end.code or FAILED) from None
 
 
 def _stop(number: int, frame: object) -> None:

@@ -1,8 +1,7 @@
 """`--presence`: ask the segmenter only for names that a filter holds to be in the photo."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
@@ -11,17 +10,13 @@ from pnpovss.cli.terminal import say
 from pnpovss.errors import ConfigError, PresenceError
 
 if TYPE_CHECKING:
-    from PIL import Image
-
-    from pnpovss.names import Name
     from pnpovss.presence.base import PresenceFilter
     from pnpovss.presence.llm.filter import LlmSettings
     from pnpovss.segmenter import Segmenter
 
-__all__ = ["LLM_HELP", "early_presence", "late_presence", "narrow", "parse_llm", "tell_presence"]
+__all__ = ["early_presence", "late_presence", "parse_llm", "tell_presence"]
 
 EVERYTHING = "all"
-LLM_HELP = "Replace a setting of llm presence, such as base_url=http://127.0.0.1:8000/v1; a wrong one lists them."
 
 
 def early_presence(
@@ -81,37 +76,13 @@ def parse_llm(given: Sequence[str], spec: str) -> "LlmSettings | None":
         raise ConfigError(f"llm setting {first['loc'][0]}: {first['msg']}, got {first.get('input')!r}") from error
 
 
-def late_presence(
-    spec: str, early: "PresenceFilter | None", segmenter: "Segmenter"
-) -> tuple["Segmenter", "PresenceFilter | None"]:
-    """A filter that asks the segmenter's own model, and a segmenter that shares its encodings with it."""
+def late_presence(spec: str, early: "PresenceFilter | None", segmenter: "Segmenter") -> "PresenceFilter | None":
+    """A filter that was made before, or one that asks the segmenter's own model; None without one."""
     if spec == EVERYTHING or early is not None:
-        return segmenter, early
-    from pnpovss.backbones.memory import share_encodings
+        return early
     from pnpovss.presence import make_presence
-    from pnpovss.segmenter import Segmenter
 
-    segmenter = Segmenter(share_encodings(segmenter.backbone), segmenter.config, segmenter.preset)
-    return segmenter, make_presence(spec, backbone=segmenter.backbone, config=segmenter.config)
-
-
-def narrow(
-    presence: "PresenceFilter | None", image: "Image.Image", names: Sequence["Name"], photo: Path
-) -> tuple[tuple["Name", ...], dict[str, Any]]:
-    """The names to ask for in one photo, and what the record says of the choice.
-
-    Raises:
-        PresenceError: the filter could not decide, or holds none of the names to be there.
-    """
-    if presence is None:
-        return tuple(names), {}
-    decided = presence.decide(image, names, sample_key=photo.stem)
-    if not decided.kept:
-        reason = decided.note or "none of the names is in it"
-        raise PresenceError(f"{photo}: {presence.key} says: {reason}; nothing to segment")
-    scores = {name.text: round(score, 4) for name, score in zip(names, decided.scores, strict=True)}
-    kept = tuple(names[i] for i in decided.kept)
-    return kept, {"presence": {"filter": presence.key, "scores": scores, "note": decided.note}}
+    return make_presence(spec, backbone=segmenter.backbone, config=segmenter.config)
 
 
 def tell_presence(presence: "PresenceFilter | None", notes: Console) -> None:

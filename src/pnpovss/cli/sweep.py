@@ -1,14 +1,14 @@
 """`pnpovss sweep`: how the score depends on layer and head, Salience Dropout, threshold, image size."""
 
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from pnpovss.cli import eval as shared
+from pnpovss.batch.model import ModelChoice
+from pnpovss.cli import options
+from pnpovss.cli.measuring import described, load_all, progress_bar
 from pnpovss.cli.settings import parse_settings, parse_steps
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
-from pnpovss.config import STEPS
 from pnpovss.errors import ConfigError
 
 __all__ = ["sweep"]
@@ -21,26 +21,24 @@ def sweep(
         Literal["heads", "dropout", "threshold", "size"],
         typer.Argument(metavar="AXIS", help="heads (all layers and heads), dropout, threshold or size."),
     ],
-    dataset: shared.DatasetKey,
-    root: shared.Root,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the run; an unfinished one is gone on with.")],
+    dataset: options.DatasetKey,
+    root: options.Root,
+    out: options.RunFolder,
     values: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Thresholds, passes or sides in px, instead of the usual.")
     ] = None,
-    without: Annotated[
-        list[str] | None, typer.Option(metavar="STEP,...", help=f"Steps to leave out: {', '.join(STEPS)}.")
-    ] = None,
-    model: shared.Model = "mini",
-    preset: shared.Preset = "default",
-    presence: shared.Presence = "oracle",
-    llm: shared.Llm = None,
-    protocol: shared.ProtocolOption = "field",
-    limit: shared.Limit = None,
-    seed: shared.Seed = 0,
-    set_: shared.Set = None,
-    device: shared.Device = "auto",
-    dtype: shared.Dtype = "float32",
-    debug: shared.Debug = False,
+    without: options.Without = None,
+    model: options.Model = "mini",
+    preset: options.Preset = "default",
+    presence: options.NamesFrom = "oracle",
+    llm: options.Llm = None,
+    protocol: options.ProtocolName = "field",
+    limit: options.Limit = None,
+    seed: options.Seed = 0,
+    set_: options.Set = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    debug: options.Debug = False,
 ) -> None:
     """Sweep a setting over a benchmark. For analysis: never choose a preset on the photos you report on.
 
@@ -51,20 +49,9 @@ def sweep(
         numbers = _numbers(values)
         if numbers and over == "heads":
             raise ConfigError("a sweep over heads takes all of them, and no --values; leave it out")
-        data, segmenter, names = shared.load_all(
-            notes,
-            dataset,
-            root,
-            protocol,
-            presence,
-            llm,
-            model=model,
-            device=device,
-            dtype=dtype,
-            preset=preset,
-            settings=parse_settings(set_ or []),
-            without=parse_steps(without or []),
-        )
+        settings, steps = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        choice = ModelChoice(model, device, dtype, preset, settings, steps)
+        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, presence, llm)
         from pnpovss.evaluation.report.plots import plot_arms, plot_heads, require_matplotlib
         from pnpovss.evaluation.runs.folder import read_run
         from pnpovss.evaluation.runs.sweeps import arms_table, run_heads, sweep_arms, table_csv
@@ -73,15 +60,15 @@ def sweep(
 
         require_matplotlib()  # before the work
         picture = out / "sweep.png"
-        with shared.progress_bar(notes) as shown:
-            options: dict[str, Any] = {"limit": limit, "seed": seed, "on_image": shown}
+        with progress_bar(notes) as shown:
+            chosen: dict[str, Any] = {"limit": limit, "seed": seed, "on_image": shown}
             if over == "heads":
-                run_heads(segmenter, data, names, out, **options)
+                run_heads(segmenter, data, names, out, **chosen)
             else:
                 arms = sweep_arms(over, segmenter.config, segmenter.backbone, numbers)
-                run_arms(f"sweep {over}", segmenter, data, names, arms, out, **options)
+                run_arms(f"sweep {over}", segmenter, data, names, arms, out, **chosen)
         run = read_run(out)
-        title = shared.described(out)
+        title = described(out)
         if over == "heads":
             assert run.summary is not None
             rows = run.summary["heads"]
@@ -92,7 +79,7 @@ def sweep(
             plot_arms(rows, COLUMN[over], title, picture)
         write_all({out / "sweep.csv": table_csv(rows).encode()})
         typer.echo(table_csv(rows), nl=False)
-        say(notes, f"{shared.described(out)}\n{out / 'sweep.csv'}\n{picture}")
+        say(notes, f"{described(out)}\n{out / 'sweep.csv'}\n{picture}")
 
 
 def _numbers(text: str | None) -> list[float]:

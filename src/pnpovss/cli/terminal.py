@@ -8,9 +8,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pnpovss.batch.events import one_line
 from pnpovss.errors import PnpOvssError
+from pnpovss.printable import printable
 
-__all__ = ["FAILED", "UNUSABLE", "consoles", "logged_to", "one_line", "readable_errors", "say"]
+__all__ = ["FAILED", "UNUSABLE", "consoles", "logged_to", "plain", "readable_errors", "say"]
 
 FAILED, UNUSABLE = 1, 2  # exit codes: some photos failed; nothing could be done as asked
 
@@ -22,14 +24,14 @@ def consoles(*, machine_readable: bool) -> tuple[Console, Console]:
 
 
 def say(console: Console, text: str, style: str = "") -> None:
-    """Print a line as it is: no markup, no wrapping, so that paths can be copied."""
-    console.print(Text(text, style), soft_wrap=True)
+    """Print lines as they are: no markup, no wrapping, so that paths can be copied; nothing steers the terminal."""
+    for line in text.split("\n"):
+        console.print(plain(line, style), soft_wrap=True)
 
 
-def one_line(error: BaseException) -> str:
-    """An error as one readable line; of an unexpected kind, its name is said too."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, PnpOvssError) else f"unexpected {type(error).__name__}: {text}"
+def plain(text: str, style: str = "") -> Text:
+    """Text from outside, such as a name or a path, as a table may show it."""
+    return Text(printable(text), style)
 
 
 @contextmanager

@@ -1,0 +1,72 @@
+"""What becomes of each photo of a run, as values: small, without pixels, fit to be sent from one process to another."""
+
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pnpovss.errors import PnpOvssError
+from pnpovss.names import Name
+
+__all__ = ["Done", "Failed", "Outcome", "Task", "one_line"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A photo to be segmented.
+
+    Attributes:
+        photo: its file.
+        stem: where its results go, below the output folder and without a suffix, with "/" between folders.
+        names: its own names; None means those of the job.
+    """
+
+    photo: Path
+    stem: str
+    names: tuple[Name, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A photo was segmented and its files are written.
+
+    Attributes:
+        task: the photo.
+        record: what NAME.json holds.
+        hints: lines on what the result looks like, and what to change.
+    """
+
+    task: Task
+    record: dict[str, Any]
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A photo could not be segmented, or its files not be written; none of them is there.
+
+    Attributes:
+        task: the photo.
+        error: why, in a line that names the photo.
+        details: the traceback.
+    """
+
+    task: Task
+    error: str
+    details: str
+
+    @classmethod
+    def by(cls, task: Task, error: Exception) -> "Failed":
+        """From the exception that ended it."""
+        text, photo = one_line(error), str(task.photo)
+        details = "".join(traceback.format_exception(error))
+        return cls(task, text if photo in text else f"{photo}: {text}", details)
+
+
+Outcome = Done | Failed
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one readable line; of an unexpected kind, its name is said too."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if isinstance(error, PnpOvssError) else f"unexpected {type(error).__name__}: {text}"

@@ -1,0 +1,95 @@
+"""The records of a run in one JSON document, written as they come: memory does not grow with the photos."""
+
+import os
+import secrets
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from pnpovss.batch.outputs import json_text
+from pnpovss.errors import OutputError
+
+__all__ = ["Records", "records_file", "refuse_target"]
+
+Failure = dict[str, str | None]
+
+_OPENING = '{\n"results": ['
+
+
+class Records:
+    """A document {"results": [...], "failures": [...]} on its way; failures are few, and come last."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+        self._between = "\n"
+        self.failures: list[Failure] = []
+        file.write(_OPENING)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """One more photo that was done."""
+        self._file.write(self._between + json_text(record))
+        self._between = ",\n"
+
+    def close(self) -> None:
+        """Complete the document."""
+        failures = ",\n".join(map(json_text, self.failures))
+        self._file.write(f'\n],\n"failures": [\n{failures}\n]\n}}\n')
+        self._file.flush()
+
+
+@contextmanager
+def records_file(path: Path) -> Iterator[Records]:
+    """A document that appears under its name when the block ends, also where it is interrupted.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = path.parent / f".pnpovss-{secrets.token_hex(8)}.part"
+    try:
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:
+            records = Records(file)
+            try:
+                yield records
+            finally:
+                records.close()
+                os.fsync(file.fileno())
+                temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}; choose another file with --json") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def refuse_target(path: Path, photos: Sequence[Path], *, overwrite: bool) -> None:
+    """Refuse, before any work, a file that could not be written in the end, or that holds something else.
+
+    Raises:
+        OutputError: a folder, one of the photos, a file that is no such document, or a place that is not writable.
+    """
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder; choose another file with --json")
+    if any(_same(path, photo) for photo in photos):
+        raise OutputError(f"{path} is one of the photos; choose another file with --json")
+    try:
+        if not overwrite and path.exists() and not _is_ours(path):
+            raise OutputError(f"{path} was not made by --json; choose another file, or replace it with --overwrite")
+        trial = path.parent / f".pnpovss-{secrets.token_hex(8)}.part"
+        trial.touch(exist_ok=False)
+        trial.unlink()
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}; choose another file with --json") from error
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
+
+
+def _is_ours(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_OPENING)) in (_OPENING.encode(), b"")
