@@ -59,7 +59,7 @@ def test_16_bit_gray_keeps_its_upper_bits(tmp_path: Path):
 
 
 def test_deep_grays_without_a_known_white_are_refused():
-    with pytest.raises(ImageError, match="from 0 to 90000 does not say which value is white"):
+    with pytest.raises(ImageError, match="from 0 to 90000 and does not say which value is white"):
         load_image(Image.fromarray(np.array([[0, 90000]], np.int32)))
     with pytest.raises(ImageError, match=r"values in \[0, 1\], got 0 to 300"):
         load_image(Image.fromarray(np.array([[0, 300]], np.float32)))
@@ -168,7 +168,6 @@ def test_missing_empty_folder_and_device(tmp_path: Path):
     [
         (b"dear diary, ...", "it seems to be text, starting with 'dear diary, ...'"),
         (b"%PDF-1.4", "PDF document"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC photo, which has to be converted"),
         (bytes(range(200, 232)), "starts with the bytes c8 c9 ca cb"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "it seems to be text"),
     ],
