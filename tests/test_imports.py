@@ -124,7 +124,7 @@ def test_every_error_is_public():
         ("pnpovss", {"numpy", "torch", "pydantic", "rich"}),
         ("pnpovss.cli.main", HEAVY),
         ("pnpovss.images", {"torch", "cv2"}),
-        ("pnpovss.results.exports", {"torch", "supervision", "pycocotools"}),
+        ("pnpovss.results.segmentation", {"torch", "supervision", "pycocotools"}),
     ],
 )
 def test_imports_are_light(module: str, not_loaded: set[str]):

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     )
     from pnpovss.images import load_image
     from pnpovss.names import Name
-    from pnpovss.results.segmentation import HeatMaps, Provenance, Segmentation
+    from pnpovss.results.heatmaps import HeatMaps
+    from pnpovss.results.provenance import Provenance
+    from pnpovss.results.segmentation import Segmentation
     from pnpovss.segmenter import Segmenter
 
 __all__ = [
@@ -64,7 +66,9 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("Backbone", "BackboneSpec", "register"), "backbones.base"),
-    **dict.fromkeys(("HeatMaps", "Provenance", "Segmentation"), "results.segmentation"),
+    "HeatMaps": "results.heatmaps",
+    "Provenance": "results.provenance",
+    "Segmentation": "results.segmentation",
     "Name": "names",
     "Config": "config",
     "Segmenter": "segmenter",

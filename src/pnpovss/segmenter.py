@@ -7,11 +7,9 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-import transformers
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pnpovss._version import __version__
 from pnpovss.backbones.base import Backbone, ImageFeatures, LoadOptions, load_backbone
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.errors import NamesError
@@ -21,7 +19,9 @@ from pnpovss.loading import complete_config, parse_device, parse_dtype
 from pnpovss.names import Name, NameLike
 from pnpovss.prompts import build_prompts
 from pnpovss.refine.pipeline import refine
-from pnpovss.results.segmentation import HeatMaps, Provenance, Segmentation
+from pnpovss.results.heatmaps import HeatMaps
+from pnpovss.results.provenance import Provenance
+from pnpovss.results.segmentation import Segmentation
 from pnpovss.saliency.dropout import salience_dropout
 from pnpovss.saliency.gradcam import attention_map
 from pnpovss.saliency.tokens import merge_tokens
@@ -207,23 +207,15 @@ class Segmenter:
             scores=refined.scores,
             background_score=refined.background_score,
             names=inputs.names,
+            kept=tuple(range(len(inputs.names))),
             heatmaps=HeatMaps(explained.names.cpu().numpy(), inputs.words, explained.words.cpu().numpy()),
             match=explained.match,
             name_match=self.match_names(explained.features, inputs.names) if name_match else None,
-            provenance=Provenance(
-                model=self.backbone.name,
-                revision=self.backbone.revision,
+            provenance=Provenance.of(
+                self.backbone,
                 preset=self.preset,
                 config=self.config,
-                settings_source=self.backbone.recommended.source,
                 prompts=tuple(prompt.text for prompt in inputs.prompts),
-                device=str(self.backbone.device),
-                dtype=str(self.backbone.dtype).removeprefix("torch."),
-                versions={
-                    "pnpovss": __version__,
-                    "torch": str(torch.__version__),
-                    "transformers": transformers.__version__,
-                },
             ),
         )
 

@@ -8,14 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pnpovss import Segmenter
-from pnpovss.hints.doubts import doubts
-from pnpovss.images import load_image
 from pnpovss.results import rle
 from pnpovss.results.segmentation import Segmentation
 from tests.support.program_calls import Call, files, save_flag
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
 FAKE = ("--model", "fake", "--without", "dropout,blur,crf")
 
 
@@ -45,16 +41,6 @@ def test_prints_a_table(call: Call, photo: Path):
     assert "share of pixels" in table[1]
     assert re.search(r"red .* 49\.\d% .* 1\.00", table[3])
     assert re.search(r"background .* \d\.\d%", table[6])
-
-
-def test_says_which_names_the_model_doubts():
-    segmenter, image = Segmenter.from_pretrained("mini"), load_image(EXAMPLES / "cat.jpg")
-    line = doubts(segmenter(image, ["cat", "rocket"], name_match=True))
-    assert line is not None
-    assert "rocket" in line
-    assert "cat" not in line
-    assert "--presence itm" in line
-    assert doubts(segmenter(image, ["cat"], name_match=True)) is None
 
 
 def test_words_behind_the_names_are_taken_for_photos_and_told_so(call: Call, photo: Path):

@@ -15,7 +15,6 @@ from pnpovss.hints.doubts import doubts
 from pnpovss.hints.looks_like import looks_like
 from pnpovss.images import MAX_PIXELS, load_image
 from pnpovss.names import Name
-from pnpovss.results.segmentation import Segmentation
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -80,7 +79,7 @@ class Job:
             **decided,
         }
         write_all({**{self.out / name: content for name, content in contents.items()}, record_file: json_bytes(record)})
-        return Done(task, record, self._hints(result))
+        return Done(task, record, (*doubts(result), *looks_like(result)))
 
     def _narrow(self, image: "Image.Image", task: Task) -> tuple[tuple[Name, ...], dict[str, Any]]:
         """The names to ask for in one photo, and what the record says of the choice."""
@@ -94,10 +93,6 @@ class Job:
         scores = {name.text: round(score, 4) for name, score in zip(names, decided.scores, strict=True)}
         kept = tuple(names[i] for i in decided.kept)
         return kept, {"presence": {"filter": self.presence.key, "scores": scores, "note": decided.note}}
-
-    def _hints(self, result: Segmentation) -> tuple[str, ...]:
-        doubtful = doubts(result) if self.presence is None else None
-        return (*([doubtful] if doubtful else []), *looks_like(result))
 
 
 def run_all(job: Job, tasks: Iterable[Task]) -> Iterator[Outcome]:

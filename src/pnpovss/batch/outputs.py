@@ -1,7 +1,6 @@
 """The files that are made of one photo's result, in one table."""
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +10,8 @@ from typing import Any
 from PIL import Image
 
 from pnpovss.errors import ConfigError
+from pnpovss.files.json import to_json
 from pnpovss.names import Name
-from pnpovss.results import exports
 from pnpovss.results.segmentation import Segmentation
 
 __all__ = [
@@ -76,11 +75,11 @@ def output_files(kinds: Sequence[str], names: Sequence[Name], kept: Sequence[int
 
 
 def _labels(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
-    yield OutputFile("labels", ".labels.png", lambda result, _: exports.png_bytes(result))
+    yield OutputFile("labels", ".labels.png", lambda result, _: result.png_bytes())
 
 
 def _overlay(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
-    yield OutputFile("overlay", ".overlay.png", lambda result, photo: _png(exports.overlay(result, photo)))
+    yield OutputFile("overlay", ".overlay.png", lambda result, photo: _png(result.overlay(photo)))
 
 
 def _heat(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
@@ -89,7 +88,7 @@ def _heat(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
 
 
 def _npz(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
-    yield OutputFile("npz", ".npz", lambda result, _: exports.npz_bytes(result))
+    yield OutputFile("npz", ".npz", lambda result, _: result.npz_bytes())
 
 
 OUTPUTS: dict[str, OutputKind] = {
@@ -102,7 +101,7 @@ DEFAULT_OUTPUTS = ("labels", "overlay")
 
 
 def _heat_picture(name: str, result: Segmentation, photo: Image.Image) -> bytes:
-    return _png(exports.heat_picture(result, photo, name))
+    return _png(result.heat_picture(photo, name))
 
 
 def _slug(name: str) -> str:
@@ -118,10 +117,10 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """A record as JSON, with line breaks but without one at its end."""
-    return json.dumps(document, indent=1, ensure_ascii=False)
+    """A record as JSON, with line breaks but without one at its end; see `to_json`."""
+    return to_json(document, indent=1).decode()
 
 
 def json_bytes(document: Mapping[str, Any]) -> bytes:
-    """The same as a file in UTF-8; bytes of file names that are no UTF-8 become escapes."""
-    return (json_text(document) + "\n").encode("utf-8", "backslashreplace")
+    """The same as a file, with one at its end."""
+    return to_json(document, indent=1) + b"\n"

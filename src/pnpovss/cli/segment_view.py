@@ -14,7 +14,7 @@ from pnpovss.batch.events import Done, Outcome
 from pnpovss.batch.records import Records
 from pnpovss.cli.terminal import plain, say
 from pnpovss.printable import printable
-from pnpovss.results.drawing import colour
+from pnpovss.results.colours import colour
 
 __all__ = ["SegmentView", "following"]
 
@@ -79,18 +79,19 @@ def following(notes: Console, total: int) -> Iterator[Any]:
 
 
 def _table(record: dict[str, Any]) -> Table:
-    """Names, share of pixels and match score."""
+    """Names, share of pixels and match score; names that were left out are dimmed."""
     table = Table()
     table.add_column("name")
     table.add_column("share of pixels", justify="right")
     table.add_column("match score", justify="right")
     for name in record["names"]:
         square = plain("\N{BLACK SQUARE} ", "#{:02x}{:02x}{:02x}".format(*colour(name["label"] - 1)))
-        share, match = name["share"], name["match"]
+        style, match = "" if name["kept"] else "dim", name["match"]
+        share = f"{name['share']:.1%}" if name["kept"] else "absent"
         table.add_row(
-            square + plain(name["name"]),
-            plain(f"{share:.1%}", "" if share else "dim"),
-            "-" if match is None else f"{match:.2f}",
+            square + plain(name["name"], style),
+            plain(share, "" if name["share"] else "dim"),
+            plain("-" if match is None else f"{match:.2f}", style),
         )
     if background := record["background"]:
         table.add_row(plain("  background", "dim"), plain(f"{background['share']:.1%}", "dim"), "")

@@ -16,7 +16,7 @@ from pnpovss.config import Background
 from pnpovss.datasets.masks import read_mask
 from pnpovss.errors import DatasetError
 from pnpovss.names import Name
-from pnpovss.results.segmentation import BACKGROUND
+from pnpovss.results.labels import BACKGROUND
 
 __all__ = ["BACKGROUND_CLASS", "IGNORE", "NOTHING", "Dataset", "LabelSpace", "Protocol", "Sample"]
 

@@ -1,4 +1,6 @@
-"""Names that got pixels though the model itself holds them to be absent."""
+"""Names that the model holds to be absent: those that were left out, and those that were painted all the same."""
+
+from collections.abc import Iterable
 
 from pnpovss.results.segmentation import Segmentation
 
@@ -8,18 +10,30 @@ DOUBTFUL = 0.1
 """A match score below which the model holds a name to be absent."""
 
 
-def doubts(result: Segmentation) -> str | None:
-    """A line on the names that got pixels though the model doubts that they are there; None where there are none.
+def doubts(result: Segmentation) -> list[str]:
+    """Lines on names that were left out, and on names that got pixels though the model doubts that they are there.
 
-    The method gives every name that is asked for its best place, and leaves it to the asker that it has one.
+    The method gives every name that it looks for its best place, and leaves it to the asker that it has one.
     """
-    if result.name_match is None:
-        return None
-    absent = [
-        str(name)
-        for name, score, share in zip(result.names, result.name_match, result.shares, strict=True)
-        if score < DOUBTFUL and share
-    ]
-    if not absent:
-        return None
-    return f"hardly there, by its match score: {', '.join(absent)}; --presence itm leaves such names out"
+    absent = [i for i in range(len(result.names)) if i not in result.kept]
+    lines = []
+    if absent:
+        start = "left out as absent" if result.kept else "nothing that was asked for is held to be in the photo"
+        lines.append(f"{start}: {_listed(result, absent)}")
+    if painted := [i for i in result.kept if result.shares[i] and _doubtful(result, i)]:
+        lines.append(
+            f"hardly there, by its match score: {_listed(result, painted)}; --presence itm leaves such names out"
+        )
+    return lines
+
+
+def _doubtful(result: Segmentation, index: int) -> bool:
+    return result.name_match is not None and result.name_match[index] < DOUBTFUL
+
+
+def _listed(result: Segmentation, indices: Iterable[int]) -> str:
+    """Names with their match scores, where these are known."""
+    scores = result.name_match
+    return ", ".join(
+        repr(result.names[i].text) + ("" if scores is None else f" (match {scores[i]:.2f})") for i in indices
+    )

@@ -24,11 +24,12 @@ def looks_like(segmentation: Segmentation) -> list[str]:
     """Which failures a result looks like, each as a line that says what to change.
 
     A guess from the label map and the heat maps; an empty list does not mean that the result is right. What to change
-    follows from the settings of the result.
+    follows from the settings of the result. Of names that were left out nothing is said; see `doubts`.
     """
-    several, config = len(segmentation.names) > 1, segmentation.provenance.config
+    several, config = len(segmentation.kept) > 1, segmentation.provenance.config
     lines = []
-    for index, name in enumerate(segmentation.names):
+    for index in segmentation.kept:
+        name = segmentation.names[index]
         mask = segmentation.labels == index + 1
         share = segmentation.shares[index]
         if share < TINY:
@@ -55,10 +56,12 @@ def _covered(heat: np.ndarray, mask: np.ndarray) -> float:
 
 def _alike(segmentation: Segmentation) -> list[str]:
     """Pairs of names that lead the model to the same place."""
-    maps = segmentation.heatmaps.names.reshape(len(segmentation.names), -1).astype(np.float64)
+    if len(segmentation.kept) < 2:
+        return []
+    maps = segmentation.heatmaps.names.reshape(len(segmentation.kept), -1).astype(np.float64)
     norms = np.linalg.norm(maps, axis=1, keepdims=True)
     unit = maps / np.where(norms > 0, norms, 1)
-    texts = [name.text for name in segmentation.names]
+    texts = [segmentation.names[i].text for i in segmentation.kept]
     return [
         f"looks like confusion: {texts[i]!r} and {texts[j]!r} light up the same places; {CONFUSING}"
         for i in range(len(texts))

@@ -3,98 +3,128 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float, Integer
+from PIL import Image
 
-from pnpovss.config import Config
+from pnpovss.errors import ImageError, InvalidInputError
+from pnpovss.files.writing import write_all
+from pnpovss.images import ImageSource, load_image
 from pnpovss.names import Name
+from pnpovss.results import checks, formats, pictures
+from pnpovss.results.archive import MAX_BYTES, archive_bytes, read_archive
+from pnpovss.results.formats import CocoRegion, PipelineRegion
+from pnpovss.results.heatmaps import HeatMaps
+from pnpovss.results.labels import label_counts, label_dtype
+from pnpovss.results.legend import entry
+from pnpovss.results.provenance import Provenance
+from pnpovss.results.regions import Region, regions
+from pnpovss.results.saved import ARRAYS, FORMAT, OPTIONAL, SavedMeta
 
 if TYPE_CHECKING:
     import supervision
-    from PIL import Image
 
-    from pnpovss.images import ImageSource
-    from pnpovss.results.exports import CocoRegion, PipelineRegion
-
-__all__ = ["BACKGROUND", "HeatMaps", "Provenance", "Segmentation"]
-
-BACKGROUND = 0  # the label of pixels that are none of the names
-
-
-@dataclass(frozen=True)
-class HeatMaps:
-    """Where each name, and each word of the prompt, leads the model to look; on the patch grid, before refinement.
-
-    Attributes:
-        names: Float32 "name gh gw", non-negative, the sum over the passes of Salience Dropout.
-        words: the words of the prompt in order, prefix included; names in several prompts repeat the prefix.
-        word_maps: Float32 "word gh gw", as `names`, of each word (mean over its tokens).
-    """
-
-    names: Float[np.ndarray, "name gh gw"]
-    words: tuple[str, ...]
-    word_maps: Float[np.ndarray, "word gh gw"]
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """All that is needed to say how a result came about, and to make it again.
-
-    Attributes:
-        model: name, hub id or folder as given.
-        revision: commit or content hash of its weights, where known.
-        preset: the preset's name.
-        config: every setting, with the model's own layer, head and size filled in.
-        settings_source: where the checkpoint's recommended settings come from.
-        prompts: the texts the model read.
-        device: such as "cpu" or "cuda:0".
-        dtype: compute dtype, such as "float32".
-        versions: of pnpovss, torch and transformers.
-    """
-
-    model: str
-    revision: str | None
-    preset: str
-    config: Config
-    settings_source: str
-    prompts: tuple[str, ...]
-    device: str
-    dtype: str
-    versions: dict[str, str]
-
-    def as_dict(self) -> dict[str, Any]:
-        """As JSON-ready values."""
-        return {**vars(self), "config": self.config.model_dump(mode="json"), "prompts": list(self.prompts)}
+__all__ = ["Segmentation"]
 
 
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """One image, segmented by names.
 
+    Names may be left out because they are held not to be in the photo; `kept` tells which were looked for. What belongs
+    to a name follows its place among the names that were asked for, whatever is left out: names[i] has label i + 1.
+
     Attributes:
-        labels: Integer "h w" (uint8, or uint16 beyond 255 labels) at the image's own size: 0 is the background,
+        labels: Integer "h w" (uint8, or uint16 beyond 255 names) at the image's own size: 0 is the background,
             i + 1 is names[i]. Without a background (see `has_background`) no pixel is 0.
-        scores: Float32 "name h w" in [0, 1], each name's probability after the last step that is on (CRF or softmax).
+        scores: Float32 "kept h w" in [0, 1], each kept name's probability after the last step that is on (CRF or
+            softmax); scores[k] is that of names[kept[k]].
         background_score: Float32 "h w" in [0, 1]; None without a background. With `scores` it sums to 1 per pixel.
-        names: the names, in the order asked.
-        heatmaps: of names and words.
-        match: probability in [0, 1] that the whole prompt matches the image (mean over prompts if there are several).
-        name_match: the same for "A picture of <name>", name by name; None unless asked for.
+        names: all names, in the order asked.
+        kept: positions of those that were looked for, in order.
+        heatmaps: of the kept names and of words.
+        match: probability in [0, 1] that the whole prompt matches the image (mean over prompts if there are several);
+            None where no name was kept.
+        name_match: the same for "A picture of <name>", by name asked for; None unless asked for.
         provenance: model, preset, settings, versions.
     """
 
     labels: Integer[np.ndarray, "h w"]
-    scores: Float[np.ndarray, "name h w"]
+    scores: Float[np.ndarray, "kept h w"]
     background_score: Float[np.ndarray, "h w"] | None
     names: tuple[Name, ...]
+    kept: tuple[int, ...]
     heatmaps: HeatMaps
-    match: float
+    match: float | None
     name_match: tuple[float, ...] | None
     provenance: Provenance
+
+    def __post_init__(self) -> None:
+        """Refuse parts that do not fit together.
+
+        Raises:
+            InvalidInputError: another type, shape or range; the message says what came.
+        """
+        checks.check_kept(self.kept, len(self.names))
+        checks.check_array("labels", self.labels, label_dtype(len(self.names)), ("h", "w"))
+        checks.check_array("scores", self.scores, np.float32, (len(self.kept), *self.size))
+        checks.check_range("scores", self.scores, 1)
+        if self.background_score is not None:
+            checks.check_array("background scores", self.background_score, np.float32, self.size)
+            checks.check_range("background scores", self.background_score, 1)
+        if not self.labels.size:
+            raise InvalidInputError(f"labels have shape {self.size}; expected at least one pixel")
+        checks.check_labels(self._counts, self.kept, background=self.has_background)
+        self._check_matches()
+
+    def _check_matches(self) -> None:
+        if len(self.heatmaps.names) != len(self.kept):
+            raise InvalidInputError(
+                f"{len(self.heatmaps.names)} heat maps for {len(self.kept)} kept names; expected one each"
+            )
+        if (self.match is None) == bool(self.kept):
+            raise InvalidInputError(
+                f"match is {self.match} with {len(self.kept)} kept names; it is None for none of them"
+            )
+        if self.name_match is not None and len(self.name_match) != len(self.names):
+            raise InvalidInputError(
+                f"{len(self.name_match)} match scores for {len(self.names)} names; expected one each"
+            )
+        for what, values in (("match", (self.match,)), ("name_match", self.name_match or ())):
+            for value in values:
+                if value is not None:
+                    checks.check_probability(what, value)
+
+    @classmethod
+    def of_nothing(
+        cls,
+        size: tuple[int, int],
+        names: tuple[Name, ...],
+        name_match: tuple[float, ...] | None,
+        provenance: Provenance,
+    ) -> "Segmentation":
+        """Of a photo that holds nothing that was asked for: all of it is background.
+
+        Args:
+            size: (height, width) [px].
+            names: all that were asked for.
+            name_match: probability in [0, 1] that each is there, which decided that none is; None where a filter did.
+            provenance: model, preset, settings, versions.
+        """
+        return cls(
+            labels=np.zeros(size, label_dtype(len(names))),
+            scores=np.zeros((0, *size), np.float32),
+            background_score=np.ones(size, np.float32),
+            names=names,
+            kept=(),
+            heatmaps=HeatMaps.none(),
+            match=None,
+            name_match=name_match,
+            provenance=provenance,
+        )
 
     @property
     def size(self) -> tuple[int, int]:
@@ -107,10 +137,13 @@ class Segmentation:
         return self.background_score is not None
 
     @cached_property
+    def _counts(self) -> Integer[np.ndarray, " label"]:
+        return label_counts(self.labels, len(self.names))
+
+    @cached_property
     def shares(self) -> tuple[float, ...]:
-        """Share of the image's pixels each name has, in [0, 1]."""
-        counts = np.bincount(self.labels.ravel(), minlength=len(self.names) + 1)
-        return tuple((counts[1:] / self.labels.size).tolist())
+        """Share of the image's pixels that each name asked for has, in [0, 1]."""
+        return tuple((self._counts[1:] / self.labels.size).tolist())
 
     def mask(self, name: str) -> np.ndarray:
         """Bool "h w": the pixels labelled with a name (or one of its synonyms).
@@ -124,15 +157,21 @@ class Segmentation:
         """Float32 "h w": the heat map of a name, or of a word of the prompt, bilinear at the image's size.
 
         Raises:
-            KeyError: neither a name nor a word of the prompt.
+            KeyError: neither a name nor a word of the prompt, or a name that was left out.
         """
         if any(name in asked.all for asked in self.names):
-            small = self.heatmaps.names[self.index(name)]
+            small = self._name_heatmap(name)
         elif name in self.heatmaps.words:
             small = self.heatmaps.word_maps[self.heatmaps.words.index(name)]
         else:
             raise KeyError(f"{name!r} is not in the prompt; its words: {', '.join(self.heatmaps.words)}")
         return cv2.resize(small, self.size[::-1], interpolation=cv2.INTER_LINEAR)
+
+    def _name_heatmap(self, name: str) -> Float[np.ndarray, "gh gw"]:
+        index = self.index(name)
+        if index not in self.kept:
+            raise KeyError(f"{name!r} was left out, so the model did not look for it; see `kept` and `name_match`")
+        return self.heatmaps.names[self.kept.index(index)]
 
     def index(self, name: str) -> int:
         """Position of a name (or one of its synonyms) in `names`.
@@ -145,47 +184,133 @@ class Segmentation:
                 return i
         raise KeyError(f"{name!r} was not asked for; names: {', '.join(map(str, self.names))}")
 
-    # Exports. `pnpovss.results.exports` holds them; it is imported on use, because it builds on this module.
+    @property
+    def regions(self) -> list[Region]:
+        """The region of each name that has pixels, in the order asked; made anew each time."""
+        return regions(self.labels, self.scores, self.kept)
 
-    def to_png(self) -> "Image.Image":
-        """The label map as a picture with a palette; see `exports.to_png`."""
-        return _exports().to_png(self)
+    def to_png(self) -> Image.Image:
+        """The label map as a picture: one byte per pixel, with a palette; 16-bit gray beyond 255 names."""
+        return pictures.label_picture(self.labels, len(self.names))
 
-    def overlay(self, photo: "ImageSource") -> "Image.Image":
-        """The photo with the regions tinted and outlined, over a legend; see `exports.overlay`."""
-        return _exports().overlay(self, photo)
+    def png_bytes(self) -> bytes:
+        """`to_png` as a file, whose text fields say what the labels mean; see `pictures.label_png`."""
+        software = f"pnpovss {self.provenance.versions.get('pnpovss', '')}".strip()
+        return pictures.label_png(self.labels, [name.text for name in self.names], software)
 
-    def heat_picture(self, photo: "ImageSource", name: str) -> "Image.Image":
-        """The photo under the heat map of a name or word; see `exports.heat_picture`."""
-        return _exports().heat_picture(self, photo, name)
+    def overlay(self, photo: ImageSource) -> Image.Image:
+        """The photo with the regions tinted and outlined, over a legend of all names asked for.
 
-    def to_coco_rle(self, *, compressed: bool = True) -> "list[CocoRegion]":
-        """A run-length encoded region for each name that has pixels; see `exports.to_coco_rle`."""
-        return _exports().to_coco_rle(self, compressed=compressed)
+        Args:
+            photo: the one that was segmented; anything `load_image` takes.
 
-    def to_pipeline(self) -> "list[PipelineRegion]":
-        """A list like transformers' image-segmentation pipeline gives; see `exports.to_pipeline`."""
-        return _exports().to_pipeline(self)
+        Raises:
+            ImageError: the photo has another size than the label map.
+        """
+        match = self.name_match or (None,) * len(self.names)
+        entries = [
+            entry(name.text, share, kept=i in self.kept, match=score)
+            for i, (name, share, score) in enumerate(zip(self.names, self.shares, match, strict=True))
+        ]
+        return pictures.region_picture(self._upright(photo), self.labels, entries)
+
+    def heat_picture(self, photo: ImageSource, name: str) -> Image.Image:
+        """The photo under the heat map of a name, or of a word of the prompt.
+
+        Raises:
+            ImageError: the photo has another size than the label map.
+            KeyError: neither a name nor a word of the prompt, or a name that was left out.
+        """
+        return pictures.heat_picture(self._upright(photo), self.heatmap(name), name)
+
+    def _upright(self, source: ImageSource) -> Image.Image:
+        photo = load_image(source, max_pixels=None)  # it was accepted once
+        height, width = self.size
+        if photo.size != (width, height):
+            raise ImageError(
+                f"the segmentation is of a photo of {width} x {height} pixels, this one has "
+                f"{photo.width} x {photo.height}; give the same photo"
+            )
+        return photo
+
+    def to_coco_rle(self, *, compressed: bool = True) -> list[CocoRegion]:
+        """A run-length encoded region for each name that has pixels; counts as COCO's string, or as a list."""
+        return formats.coco(self.regions, self.names, compressed=compressed)
+
+    def to_pipeline(self) -> list[PipelineRegion]:
+        """A list like transformers' image-segmentation pipeline gives, one item for each name that has pixels."""
+        return formats.pipeline(self.regions, self.names)
 
     def to_supervision(self) -> "supervision.Detections":
-        """Detections with one mask for each name that has pixels; see `exports.to_supervision`."""
-        return _exports().to_supervision(self)
+        """Detections with one mask for each name that has pixels; class_id is the name's position in `names`.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        return formats.detections(self.regions, self.names, self.size)
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the score and heat maps as JSON-ready values; see `exports.to_dict`."""
-        return _exports().to_dict(self)
+        """All but the score and heat maps, as JSON-ready values: names with shares and regions, and the provenance."""
+        share = float(self._counts[0]) / self.labels.size
+        return {
+            "format": FORMAT,
+            "height": self.size[0],
+            "width": self.size[1],
+            "match": self.match,
+            "background": {"label": 0, "share": share} if self.has_background else None,
+            "names": formats.name_rows(self.names, self.kept, self.shares, self.name_match, self.regions),
+            "provenance": self.provenance.as_dict(),
+        }
+
+    def npz_bytes(self) -> bytes:
+        """Everything as an .npz file: label, score and heat maps, names and provenance."""
+        meta = SavedMeta(
+            names=self.names,
+            kept=self.kept,
+            words=self.heatmaps.words,
+            match=self.match,
+            name_match=self.name_match,
+            provenance=self.provenance,
+        )
+        background = {} if self.background_score is None else {"background_score": self.background_score}
+        maps = {"name_heatmaps": self.heatmaps.names, "word_heatmaps": self.heatmaps.word_maps}
+        return archive_bytes(meta.as_dict(), {"labels": self.labels, "scores": self.scores, **maps, **background})
 
     def save(self, path: str | Path) -> None:
-        """Write everything into one .npz file; see `exports.save`."""
-        _exports().save(self, path)
+        """Write `npz_bytes` to a file that `load` reads.
 
-    @staticmethod
-    def load(path: str | Path) -> "Segmentation":
-        """Read what `save` wrote; see `exports.load`."""
-        return _exports().load(path)
+        Raises:
+            OutputError: it cannot be written there; what was there before stays.
+        """
+        write_all({Path(path): self.npz_bytes()})
 
+    @classmethod
+    def load(cls, path: str | Path, *, max_bytes: int = MAX_BYTES) -> "Segmentation":
+        """Read what `save` wrote.
 
-def _exports() -> ModuleType:
-    from pnpovss.results import exports
+        Args:
+            path: of the file. It may come from anybody: nothing in it is run, or unpacked beyond the limit.
+            max_bytes: what its arrays may take, unpacked.
 
-    return exports
+        Raises:
+            InvalidInputError: missing, damaged, too large, inconsistent, or not written by `save`.
+        """
+        meta, arrays = read_archive(Path(path), ARRAYS, OPTIONAL, max_bytes=max_bytes)
+        try:
+            return cls._from_saved(SavedMeta.of(meta), arrays)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path} is no saved segmentation: {error}") from error
+
+    @classmethod
+    def _from_saved(cls, meta: SavedMeta, arrays: dict[str, np.ndarray]) -> "Segmentation":
+        return cls(
+            labels=arrays["labels"],
+            scores=arrays["scores"],
+            background_score=arrays.get("background_score"),
+            names=meta.names,
+            kept=meta.kept,
+            heatmaps=HeatMaps(arrays["name_heatmaps"], meta.words, arrays["word_heatmaps"]),
+            match=meta.match,
+            name_match=meta.name_match,
+            provenance=meta.provenance,
+        )

@@ -13,7 +13,7 @@ from PIL import Image
 from pnpovss.errors import ImageError
 from pnpovss.evaluation.measures.bootstrap import Interval
 from pnpovss.images import load_image
-from pnpovss.results.drawing import colour
+from pnpovss.results.colours import colour
 
 __all__ = ["bars", "intervals", "legend", "photo_url", "region_url", "swatch"]
 

@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,10 @@ import pytest
 from PIL import Image
 
 from pnpovss.errors import ImageError, InvalidInputError, MissingExtraError, OutputError
-from pnpovss.names import Name
-from pnpovss.results import exports, rle
-from pnpovss.results.drawing import colour, palette
+from pnpovss.results import rle
+from pnpovss.results.colours import colour, palette
 from pnpovss.results.segmentation import Segmentation
-from tests.support.results import CAT_AND_SOFA, hand_made
+from tests.support.results import hand_made, labelled
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def result() -> Segmentation:
 
 
 def test_png_holds_labels_palette_and_names(result: Segmentation):
-    with Image.open(io.BytesIO(exports.png_bytes(result))) as picture:
+    with Image.open(io.BytesIO(result.png_bytes())) as picture:
         assert picture.mode == "P"
         assert (np.asarray(picture) == result.labels).all()
         shown = np.asarray(picture.convert("RGB"))
@@ -34,9 +34,8 @@ def test_png_holds_labels_palette_and_names(result: Segmentation):
 
 
 def test_png_beyond_255_names_has_16_bits():
-    labels = np.array([[0, 299]], np.uint16)
-    many = hand_made(labels=labels, names=tuple(Name(f"n{i}") for i in range(300)))
-    with Image.open(io.BytesIO(exports.png_bytes(many))) as picture:
+    many = labelled([[0, 299]], [f"n{i}" for i in range(300)])
+    with Image.open(io.BytesIO(many.png_bytes())) as picture:
         assert np.asarray(picture).tolist() == [[0, 299]]
         assert len(json.loads(picture.info["names"])) == 301
 
@@ -78,7 +77,7 @@ def test_supervision(result: Segmentation):
 
 def test_supervision_of_nothing():
     pytest.importorskip("supervision")
-    assert len(hand_made(labels=np.zeros((4, 6), np.uint8)).to_supervision()) == 0
+    assert len(labelled(np.zeros((4, 6)), ["cat"]).to_supervision()) == 0
 
 
 def test_a_missing_extra_is_named(result: Segmentation, monkeypatch: pytest.MonkeyPatch):
@@ -95,6 +94,7 @@ def test_dict_is_json_and_tells_all(result: Segmentation):
         "name": "dog",
         "synonyms": [],
         "label": 3,
+        "kept": True,
         "share": 0,
         "match": 0.05,
         "score": None,
@@ -108,16 +108,20 @@ def test_dict_is_json_and_tells_all(result: Segmentation):
     assert told["provenance"]["config"]["dropout"]["passes"] == 4
 
 
+def no_background() -> Segmentation:
+    return labelled([[1, 2]], ["cat", "sofa"], background_score=None)
+
+
 def test_without_a_background_none_is_told():
-    assert hand_made(background_score=None).to_dict()["background"] is None
+    assert no_background().to_dict()["background"] is None
 
 
-@pytest.mark.parametrize("replaced", [{}, {"background_score": None, "name_match": None}])
-def test_save_and_load_keep_everything(tmp_path: Path, replaced: dict):
-    result = hand_made(**replaced)
+@pytest.mark.parametrize("made", [hand_made, no_background])
+def test_save_and_load_keep_everything(tmp_path: Path, made: Callable[[], Segmentation]):
+    result = made()
     result.save(tmp_path / "cat.npz")
     again = Segmentation.load(tmp_path / "cat.npz")
-    assert again.names == CAT_AND_SOFA
+    assert (again.names, again.kept) == (result.names, result.kept)
     assert again.provenance == result.provenance
     assert (again.match, again.name_match) == (result.match, result.name_match)
     assert again.heatmaps.words == result.heatmaps.words
@@ -151,7 +155,7 @@ def test_overlay_tints_regions_and_leaves_the_background():
     labels = np.zeros((100, 200), np.uint8)
     labels[:, :80] = 1
     photo = Image.new("RGB", (200, 100), (100, 100, 100))
-    result = hand_made(labels=labels)
+    result = labelled(labels, ["cat", "sofa", "dog"])
     picture = np.asarray(result.overlay(photo))
     assert picture.shape[1] == 200
     assert picture.shape[0] > 100  # the legend
@@ -163,9 +167,8 @@ def test_overlay_tints_regions_and_leaves_the_background():
 
 def test_overlay_wraps_long_legends_and_shortens_long_names():
     few = hand_made().overlay(np.zeros((4, 6, 3), np.uint8))
-    names = tuple(Name(f"a rather long name of a thing, number {i}") for i in range(12))
-    result = hand_made(names=names, labels=np.ones((4, 6), np.uint8))
-    many = result.overlay(np.zeros((4, 6, 3), np.uint8))
+    names = [f"a rather long name of a thing, number {i}" for i in range(12)]
+    many = labelled(np.ones((4, 6)), names).overlay(np.zeros((4, 6, 3), np.uint8))
     assert many.width == few.width
     assert many.height > 3 * few.height  # a line each
 

@@ -1,0 +1,94 @@
+"""Pictures of a result: label maps with a palette, regions laid over the photo, heat maps.
+
+The i-th name has the same colour in every picture. Each region also has an outline, and the legend says each name in
+words. Photos are blended in bands of rows and in 8 bits, so that large ones take little memory and time.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from pnpovss.files.json import to_json
+from pnpovss.results.colours import palette
+from pnpovss.results.labels import label_dtype
+from pnpovss.results.legend import Entry, caption, legend, under
+
+__all__ = ["heat_picture", "label_picture", "label_png", "region_picture"]
+
+_BAND = 1 << 20  # pixels blended at a time
+
+
+def label_picture(labels: Integer[np.ndarray, "h w"], names: int) -> Image.Image:
+    """The label map as a picture: one byte per pixel, with a palette; 16-bit gray beyond 255 names."""
+    picture = Image.fromarray(labels.astype(label_dtype(names), copy=False))
+    if picture.mode == "L":
+        picture.putpalette(palette(names).tobytes())
+    return picture
+
+
+def label_png(labels: Integer[np.ndarray, "h w"], names: Sequence[str], software: str) -> bytes:
+    """`label_picture` as a file; its text fields "names" (JSON, by label from 0) and "software" say what it means."""
+    info = PngInfo()
+    info.add_itxt("names", to_json(["background", *names]).decode())
+    info.add_text("software", software)
+    file = io.BytesIO()
+    label_picture(labels, len(names)).save(file, "PNG", pnginfo=info, optimize=True)
+    return file.getvalue()
+
+
+def region_picture(photo: Image.Image, labels: Integer[np.ndarray, "h w"], entries: Sequence[Entry]) -> Image.Image:
+    """The photo with each name's region tinted and outlined, over a legend.
+
+    Args:
+        photo: RGB, of the labels' size.
+        labels: 0 is the background, i + 1 the i-th name.
+        entries: what the legend says of each name.
+    """
+    colours, pixels = palette(len(entries)), np.array(photo)
+    outline = _outline(labels, max(1, round(min(labels.shape) / 250)))
+    for rows in _bands(labels.shape):
+        here, tints = pixels[rows], np.take(colours, labels[rows], axis=0)
+        tinted = cv2.addWeighted(here, 0.5, tints, 0.5, 0)
+        cv2.copyTo(tinted, (labels[rows] > 0).view(np.uint8), here)
+        lighter = cv2.addWeighted(tints, 0.5, np.full_like(tints, 255), 0.5, 0)  # a lighter shade of the region's own
+        cv2.copyTo(lighter, outline[rows].view(np.uint8), here)
+    return under(Image.fromarray(pixels), legend(photo.size, entries))
+
+
+def heat_picture(photo: Image.Image, heat: Float[np.ndarray, "h w"], name: str) -> Image.Image:
+    """The photo in gray under a heat map (dark blue to yellow, 0 to the map's maximum), over a line that names it.
+
+    Args:
+        photo: RGB, of the map's size.
+        heat: non-negative; a map that is 0 everywhere leaves the photo gray.
+        name: what was looked for.
+    """
+    pixels = np.array(photo.convert("L").convert("RGB"))
+    top = float(heat.max(initial=0))
+    for rows in _bands(heat.shape) if top > 0 else ():
+        levels = np.clip(heat[rows] * np.float32(255 / top), 0, 255).astype(np.uint8)
+        warm = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
+        pixels[rows] = cv2.addWeighted(pixels[rows], 0.35, warm, 0.65, 0)
+    end = "highest" if top > 0 else "nothing found"
+    return under(Image.fromarray(pixels), caption(photo.size, name, end))
+
+
+def _bands(shape: tuple[int, ...]) -> Iterator[slice]:
+    """The rows of a picture, so many at a time that a band has about `_BAND` pixels."""
+    height, width = shape
+    step = max(1, _BAND // width)
+    return (slice(top, top + step) for top in range(0, height, step))
+
+
+def _outline(labels: Integer[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"]:
+    """Pixels of a name within `width` pixels of another label."""
+    kernel = np.ones((2 * width + 1, 2 * width + 1), np.uint8)
+    edge = cv2.dilate(labels, kernel) != labels
+    edge |= cv2.erode(labels, kernel) != labels
+    edge &= labels > 0
+    return edge

@@ -1,0 +1,89 @@
+"""How a result came about: model, revision, preset, every setting, versions."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from pydantic import ConfigDict
+
+from pnpovss._version import __version__
+from pnpovss.config import Config
+
+__all__ = ["Provenance"]
+
+PACKAGES = ("torch", "transformers")  # whose versions may change a result
+
+
+class _Recommended(Protocol):
+    @property
+    def source(self) -> str: ...
+
+
+class _Loaded(Protocol):
+    """What provenance needs to know of a loaded model."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def revision(self) -> str | None: ...
+    @property
+    def device(self) -> object: ...
+    @property
+    def dtype(self) -> object: ...
+    @property
+    def recommended(self) -> _Recommended: ...
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All that is needed to say how a result came about, and to make it again.
+
+    Attributes:
+        model: name, hub id or folder as given.
+        revision: commit or content hash of its weights, where known.
+        preset: the preset's name.
+        config: every setting, with the model's own layer, head and size filled in.
+        settings_source: where the checkpoint's recommended settings come from.
+        prompts: the texts the model read.
+        device: such as "cpu" or "cuda:0".
+        dtype: compute dtype, such as "float32".
+        versions: of pnpovss, torch and transformers.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")  # read back from a file, it holds these fields and no others
+
+    model: str
+    revision: str | None
+    preset: str
+    config: Config
+    settings_source: str
+    prompts: tuple[str, ...]
+    device: str
+    dtype: str
+    versions: dict[str, str]
+
+    @classmethod
+    def of(cls, model: _Loaded, *, preset: str, config: Config, prompts: tuple[str, ...] = ()) -> "Provenance":
+        """Of what a loaded model does with these settings here and now.
+
+        Args:
+            model: its name, revision, device, dtype and recommended settings.
+            preset: the preset's name.
+            config: every setting.
+            prompts: the texts that it read.
+        """
+        return cls(
+            model=model.name,
+            revision=model.revision,
+            preset=preset,
+            config=config,
+            settings_source=model.recommended.source,
+            prompts=prompts,
+            device=str(model.device),
+            dtype=str(model.dtype).removeprefix("torch."),
+            versions={"pnpovss": __version__, **{package: version(package) for package in PACKAGES}},
+        )
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON-ready values."""
+        return {**vars(self), "config": self.config.model_dump(mode="json"), "prompts": list(self.prompts)}
