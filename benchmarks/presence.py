@@ -18,7 +18,7 @@ from datetime import date
 from pathlib import Path
 
 from pnpovss.datasets import Dataset, known_datasets, open_dataset
-from pnpovss.presence import PresenceFilter, PresenceQuality, asks_model, make_presence
+from pnpovss.presence import Photo, PresenceFilter, PresenceQuality, make_presence, parse_presence
 from pnpovss.segmenter import Segmenter
 
 
@@ -29,7 +29,7 @@ def measure(
     quality, seconds = PresenceQuality(), []
     for sample, truth in zip(dataset, truths, strict=True):
         start = time.perf_counter()
-        decided = presence.decide(sample.image, dataset.space.names, sample.key, truth)
+        decided = presence.decide(Photo(sample.image, sample.key, truth), dataset.space.names)
         seconds.append(time.perf_counter() - start)
         quality.add(decided, truth)
     return quality, sorted(seconds[1:])[len(seconds[1:]) // 2]
@@ -90,12 +90,12 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = open_dataset(arguments.dataset, arguments.root)
     truths = [dataset.present(sample) for sample in dataset]
-    asking = any(asks_model(spec) for spec in arguments.filters)
+    asking = any(parse_presence(text).spec.asks_model for text in arguments.filters)
     segmenter = Segmenter.from_pretrained(arguments.model) if asking else None
     rows = []
-    for spec in arguments.filters:
+    for text in arguments.filters:
         backbone, config = (segmenter.backbone, segmenter.config) if segmenter else (None, None)
-        presence = make_presence(spec, backbone=backbone, config=config)
+        presence = make_presence(text, backbone=backbone, config=config)
         rows.append((presence.key, *measure(presence, dataset, truths)))
         print("\n".join(table(rows[-1:])[-1:]), presence.report(), flush=True)
     asked = f"Model {arguments.model}, revision {segmenter.backbone.revision}" if segmenter else "No model was asked"

@@ -16,7 +16,7 @@ SOURCES = sorted(ROOT.rglob("*.py"))
 # A module imports from its own row and the rows above it, never from below. A package stands for all it holds;
 # a row may be named more exactly than the package that holds it.
 LAYERS = (
-    ("_version", "errors", "printable"),
+    ("_version", "errors", "printable", "plugins"),
     ("config", "names"),
     ("images", "files", "results.rle", "prompts", "densecrf"),
     ("results", "saliency", "refine", "backbones.base"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.chat_server import ChatServer, answer, fail
-from tests.support.program_calls import Call, files
+from tests.support.program_calls import Call, files, save_flag
 
 FAKE = ("--model", "fake", "--without", "dropout,blur,crf")
 
@@ -25,6 +25,20 @@ def test_names_from_a_file(call: Call, photo: Path, tmp_path: Path):
         "filter": "file:present.json:0.7", "scores": {"red": 0.0, "green": 0.2, "blue": 0.9}, "note": None,
     }  # fmt: skip
     assert "flag.heat-1-blue.png" in files(tmp_path)
+
+
+def test_photos_of_one_name_do_not_share_their_names(call: Call, tmp_path: Path):
+    for folder in ("d1", "d2"):
+        save_flag(tmp_path / folder / "flag.png")
+    (tmp_path / "present.json").write_text(json.dumps({"flag": ["blue"]}))
+    words = ("segment", "d1", "d2", "--names", "red, blue", "--presence", "file:present.json", "--out", "out", *FAKE)
+    done = call(*words)
+    assert done.exit_code == 1
+    assert done.output.count("'flag' fits 2 photos, such as 'd1/flag.png' and 'd2/flag.png'") == 2
+    (tmp_path / "present.json").write_text(json.dumps({"d1/flag.png": ["blue"], "d2/flag": ["red"]}))
+    assert call(*words).exit_code == 0
+    asked = [json.loads(path.read_text())["presence"]["scores"] for path in sorted((tmp_path / "out").rglob("*.json"))]
+    assert asked == [{"red": 0.0, "blue": 1.0}, {"red": 1.0, "blue": 0.0}]
 
 
 def test_names_by_the_model_itself(call: Call, photo: Path, tmp_path: Path):
@@ -86,10 +100,12 @@ def test_settings_of_a_language_model_reach_it(
 @pytest.mark.parametrize(
     ("presence", "setting", "message"),
     [
-        ("itm", "timeout=3", "--llm is for --presence llm:MODEL; the presence asked for is 'itm'"),
+        ("itm", "timeout=3", "--llm is for filters with settings, such as llm:MODEL; the presence asked for is 'itm'"),
         ("all", "timeout=3", "the presence asked for is 'all'"),
         ("llm:some-model", "timeouts=3", "unknown llm setting 'timeouts'; known: base_url (such as"),
         ("llm:some-model", "timeout=-1", "llm setting timeout: Input should be greater than 0, got -1"),
+        ("llm:some-model", "key_variable=sk-secret", "key_variable is no name of an environment variable"),
+        ("llm:some-model", "base_url=https://me:sk-secret@example.org/v1", "https://[hidden]@example.org/v1"),
         ("llm:some-model", "base_url=example.org", "base URL 'example.org' is no web address"),
         ("llm:some-model", "timeout", "a setting is given as NAME=VALUE"),
     ],
@@ -102,3 +118,4 @@ def test_settings_of_a_language_model_that_cannot_be(
     )
     assert done.exit_code == 2
     assert message in done.output, done.output
+    assert "secret" not in done.output

@@ -99,11 +99,11 @@ def test_the_presence_filters_view_of_the_whole_photo_is_not_encoded_again(backb
     shared = share_encodings(backbone)
 
     class Looks(Oracle):
-        def decide(self, image, names, sample_key=None, truth=None):
+        def decide(self, photo, names):
             from pnpovss.inputs import to_pixels
 
-            shared.encode_images(to_pixels(image, (32, 32), shared))
-            return super().decide(image, names, sample_key, truth)
+            shared.encode_images(to_pixels(photo.image, (32, 32), shared))
+            return super().decide(photo, names)
 
     evaluate(Segmenter(shared, Config.preset("default").without("dropout")), dataset, Looks(), tmp_path / "run")
     assert isinstance(shared, SharedEncodings)
@@ -159,10 +159,10 @@ def test_a_subset_is_drawn_by_its_seed(dataset):
 
 def test_resuming_decides_no_photo_again(segmenter, dataset, oracle, tmp_path):
     class Interrupted(Oracle):
-        def decide(self, *arguments, **named):
+        def decide(self, photo, names):
             if self.calls == 4:
                 raise KeyboardInterrupt
-            return super().decide(*arguments, **named)
+            return super().decide(photo, names)
 
     with pytest.raises(KeyboardInterrupt):
         evaluate(segmenter, dataset, Interrupted(), tmp_path / "run")
@@ -259,8 +259,8 @@ def test_kill_9_loses_nothing_and_counts_nothing_twice(tmp_path):
 
 def test_a_note_of_the_filter_is_kept(segmenter, dataset, tmp_path):
     class Notes(Oracle):
-        def decide(self, *arguments, **named):
-            found = super().decide(*arguments, **named)
+        def decide(self, photo, names):
+            found = super().decide(photo, names)
             return Presence(found.kept, found.scores, note="asked twice")
 
     evaluate(segmenter, dataset, Notes(), tmp_path / "run", limit=1)

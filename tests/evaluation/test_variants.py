@@ -96,10 +96,10 @@ def test_an_ablation_goes_on_where_it_stopped(backbone, dataset, tmp_path):
     arms = ablation_arms(Segmenter(backbone).config, ["blur"])
 
     class Interrupted(Oracle):
-        def decide(self, *arguments, **named):
+        def decide(self, photo, names):
             if self.calls == 2:
                 raise KeyboardInterrupt
-            return super().decide(*arguments, **named)
+            return super().decide(photo, names)
 
     with pytest.raises(KeyboardInterrupt):
         run_arms("ablation", Segmenter(backbone), dataset, Interrupted(), arms, tmp_path / "run")

@@ -5,7 +5,7 @@ from PIL import Image
 
 from pnpovss.errors import PresenceError
 from pnpovss.names import Name
-from pnpovss.presence import make_presence
+from pnpovss.presence import Photo, make_presence
 from pnpovss.presence.llm.answers import MalformedAnswer, parse_listed_answer
 
 NAMES = (Name("aeroplane"), Name("dining table"), Name("tv monitor"), Name("sofa", ("couch",)))
@@ -43,10 +43,10 @@ def test_answers_as_the_paper_has_them(answer, scores):
         ("[1: 'aeroplane', 2: 'table'], [90]", "2 names and 1 percentages"),
         ("[aeroplane], [90]", "no numbered names"),
         ("[1: 'aeroplane'], [high]", "1 names and 1 percentages"),
-        ("[5: 'train'], [90]", r"number 5 \(train\) is none of the 4 names"),
+        ("[5: 'train'], [90]", r"number 5 \('train'\) is none of the 4 names"),
         ("[0: 'aeroplane'], [90]", "number 0"),
-        ("[2: 'horse'], [90]", "number 2 is dining table, the answer calls it horse"),
-        ("[1: 'aeroplane'], [900]", "900% of aeroplane is no percentage"),
+        ("[2: 'horse'], [90]", "number 2 is dining table, the answer calls it 'horse'"),
+        ("[1: 'aeroplane'], [900]", "900% of 'aeroplane' is no percentage"),
     ],
 )
 def test_malformed_answers(answer, message):
@@ -59,13 +59,13 @@ def test_more_than_70_percent_is_kept_and_malformed_answers_are_counted(tmp_path
         tmp_path,
         {"a": "[1: aeroplane, 2: table, 4: sofa], [95, 70, 71]", "b": "[4: sofa], [10]", "c": "sorry", "d": "[], []"},
     )
-    decided = {key: filter.decide(PHOTO, NAMES, key) for key in "abcd"}
+    decided = {key: filter.decide(Photo(PHOTO, key), NAMES) for key in "abcd"}
     assert decided["a"].kept == (0, 3)
     assert decided["b"].kept == (3,)  # nothing passes: the best
     assert decided["c"].kept == ()
     assert decided["c"].note == "malformed answer: no two lists in 'sorry'"
     assert decided["d"].kept == ()
-    filter.decide(PHOTO, NAMES, "c")  # once more is not twice as bad
+    filter.decide(Photo(PHOTO, "c"), NAMES)  # once more is not twice as bad
     assert filter.report() == {"photos": 4, "malformed": 1, "empty": 1}
     assert caplog.text.count("sorry") == 1
     assert filter.key == "file:names.json:0.7"
@@ -73,19 +73,46 @@ def test_more_than_70_percent_is_kept_and_malformed_answers_are_counted(tmp_path
 
 def test_lists_and_scores(tmp_path):
     filter = filter_of(tmp_path, {"a": ["Couch", "aeroplane"], "b": {"tv monitor": 0.9, "sofa": 0.2}, "c": []})
-    assert filter.decide(PHOTO, NAMES, "a").kept == (0, 3)
-    assert filter.decide(PHOTO, NAMES, "b").kept == (2,)
-    assert filter.decide(PHOTO, NAMES, "b").scores == (0, 0, 0.9, 0.2)
-    assert filter.decide(PHOTO, NAMES, "c").kept == ()
+    assert filter.decide(Photo(PHOTO, "a"), NAMES).kept == (0, 3)
+    assert filter.decide(Photo(PHOTO, "b"), NAMES).kept == (2,)
+    assert filter.decide(Photo(PHOTO, "b"), NAMES).scores == (0, 0, 0.9, 0.2)
+    assert filter.decide(Photo(PHOTO, "c"), NAMES).kept == ()
 
 
 def test_what_cannot_be_looked_up(tmp_path):
     filter = filter_of(tmp_path, {"a": ["zebra"]})
     with pytest.raises(PresenceError, match="'zebra' is none of the 4 names"):
-        filter.decide(PHOTO, NAMES, "a")
+        filter.decide(Photo(PHOTO, "a"), NAMES)
     for key in ("b", None):
         with pytest.raises(PresenceError, match=f"has no names for photo {key!r}; it has 1 photos, such as 'a'"):
-            filter.decide(PHOTO, NAMES, key)
+            filter.decide(Photo(PHOTO, key), NAMES)
+
+
+def test_photos_are_found_by_their_paths(tmp_path):
+    answers = {"d1/cat": ["sofa"], "d2/cat.jpg": ["aeroplane"], "dog": [], "caf\u00e9": ["couch"]}
+    filter = filter_of(tmp_path, answers)
+    found = {key: filter.decide(Photo(PHOTO, key), NAMES).kept for key in ("d1/cat.jpg", "my/d2/cat.jpg", "x/dog.PNG")}
+    assert found == {"d1/cat.jpg": (3,), "my/d2/cat.jpg": (0,), "x/dog.PNG": ()}
+    assert filter.decide(Photo(PHOTO, "/home/me/cafe\u0301.jpeg"), NAMES).kept == (3,)  # as macOS writes the name
+    with pytest.raises(PresenceError, match=r"has no names for photo 'd3/cat\.jpg'"):
+        filter.decide(Photo(PHOTO, "d3/cat.jpg"), NAMES)
+
+
+def test_two_photos_do_not_share_an_answer(tmp_path):
+    filter = filter_of(tmp_path, {"cat": ["sofa"]})
+    assert filter.decide(Photo(PHOTO, "d1/cat.jpg"), NAMES).kept == (3,)
+    said = r"'cat' fits 2 photos, such as 'd1/cat\.jpg' and 'd2/cat\.jpg'; .* such as 'd1/cat\.jpg'"
+    with pytest.raises(PresenceError, match=said):
+        filter.decide(Photo(PHOTO, "d2/cat.jpg"), NAMES)
+    together = make_presence(f"file:{tmp_path / 'names.json'}", photos=("d1/cat.jpg", "d2/cat.jpg"))
+    for photo in ("d1/cat.jpg", "d2/cat.jpg"):  # neither, where it is known beforehand
+        with pytest.raises(PresenceError, match=said):
+            together.decide(Photo(PHOTO, photo), NAMES)
+
+
+def test_names_are_compared_as_readers_do(tmp_path):
+    filter = filter_of(tmp_path, {"a": ["\uff33ofa", "tv\u00a0monitor"]})
+    assert filter.decide(Photo(PHOTO, "a"), NAMES).kept == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +120,14 @@ def test_what_cannot_be_looked_up(tmp_path):
     [
         ("[1, 2]", "holds a list; expected an object"),
         ("{", "cannot be read as JSON"),
-        ('{"a": 3}', "a: 3 is neither"),
-        ('{"a": [3]}', "a: .3. is neither"),
+        ("[" * 100_000, "cannot be read as JSON"),
+        ('{"a": [], "a": ["cat"]}', "'a' is there twice"),
+        ('{"a": [], "./a": ["cat"]}', "two answers for one photo"),
+        ('{"a": {"cat": 1e999}}', "is neither"),
+        ('{"a": {"cat": NaN}}', "is neither"),
+        ('{"a": {"cat": 1' + "0" * 400 + "}}", "is neither"),
+        ('{"a": 3}', "'a': 3 is neither"),
+        ('{"a": [3]}', "'a': .3. is neither"),
         ('{"a": {"cat": 95}}', "is neither"),
     ],
 )

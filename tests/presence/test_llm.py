@@ -9,7 +9,7 @@ from PIL import Image
 
 from pnpovss.errors import PresenceError
 from pnpovss.names import Name
-from pnpovss.presence import LlmSettings, Rule, make_presence
+from pnpovss.presence import LlmSettings, Photo, Rule, make_presence
 from pnpovss.presence.llm.filter import Llm
 from tests.support import chat_server as chat
 
@@ -41,7 +41,7 @@ def ask(server, tmp_path, naps):
 def test_a_photo_is_asked_about(server, ask):
     server.acts = [CAT]
     llm = ask(longest_side=32, price_in=2.5, price_out=10)
-    decided = llm.decide(PHOTO, NAMES)
+    decided = llm.decide(Photo(PHOTO), NAMES)
     assert decided.scores == (0.95, 0.0, 0.7)
     assert decided.kept == (0,)  # 70% is not above 70%
     headers, body = server.requests[0]
@@ -61,9 +61,9 @@ def test_the_key_comes_from_the_environment_and_stays_secret(server, ask, monkey
     server.acts = [chat.fail(500, "key sk-secret broke us"), CAT, chat.fail(401, "Incorrect API key: sk-secret")]
     llm = ask(key_variable="MY_KEY")
     with caplog.at_level(logging.DEBUG):
-        llm.decide(PHOTO, NAMES)
+        llm.decide(Photo(PHOTO), NAMES)
         with pytest.raises(PresenceError, match=r"refuses, HTTP 401 \(Incorrect API key: \[key\]\).*MY_KEY") as error:
-            llm.decide(PHOTO.rotate(90), NAMES)
+            llm.decide(Photo(PHOTO.rotate(90)), NAMES)
     assert server.requests[0][0]["Authorization"] == "Bearer sk-secret"
     kept = [path.read_text() for path in (tmp_path / "answers").rglob("*.json")]
     assert len(kept) == 1
@@ -72,41 +72,41 @@ def test_the_key_comes_from_the_environment_and_stays_secret(server, ask, monkey
 
 def test_openai_needs_a_key(tmp_path):
     with pytest.raises(PresenceError, match="OPENAI_API_KEY"):
-        make_presence("llm:gpt-4o", llm=LlmSettings(cache=tmp_path))
+        make_presence("llm:gpt-4o", settings=LlmSettings(cache=tmp_path))
 
 
 def test_the_address_comes_from_the_environment_too(server, monkeypatch, tmp_path):
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/")
     server.acts = [CAT]
-    filter = make_presence("llm:gpt-4o", llm=LlmSettings(cache=tmp_path), rule=Rule(above=0.5))
+    filter = make_presence("llm:gpt-4o", settings=LlmSettings(cache=tmp_path), rule=Rule(above=0.5))
     assert filter.key == "llm:gpt-4o:0.5"
-    assert filter.decide(PHOTO, NAMES).kept == (0, 2)
+    assert filter.decide(Photo(PHOTO), NAMES).kept == (0, 2)
     with pytest.raises(PresenceError, match="no web address"):
-        make_presence("llm:gpt-4o", llm=LlmSettings(cache=tmp_path, base_url="localhost:8000"))
+        make_presence("llm:gpt-4o", settings=LlmSettings(cache=tmp_path, base_url="localhost:8000"))
 
 
 def test_answers_are_kept_by_model_question_and_photo(server, ask):
     server.acts = [CAT]
-    first = ask().decide(PHOTO, NAMES)
+    first = ask().decide(Photo(PHOTO), NAMES)
     again = ask()
-    assert again.decide(PHOTO, NAMES) == first
+    assert again.decide(Photo(PHOTO), NAMES) == first
     assert len(server.requests) == 1
     assert again.report()["from_cache"] == 1
     assert again.report()["prompt_tokens"] == 0
-    again.decide(PHOTO, (*NAMES, Name("dog")))
-    again.decide(Image.new("RGB", (64, 48), (0, 0, 255)), NAMES)
+    again.decide(Photo(PHOTO), (*NAMES, Name("dog")))
+    again.decide(Photo(Image.new("RGB", (64, 48), (0, 0, 255))), NAMES)
     again.model = "gpt-5"
-    again.decide(PHOTO, NAMES)
+    again.decide(Photo(PHOTO), NAMES)
     assert len(server.requests) == 4
 
 
 def test_a_damaged_kept_answer_is_asked_for_again(server, ask, tmp_path, caplog):
     server.acts = [CAT]
-    first = ask().decide(PHOTO, NAMES)
+    first = ask().decide(Photo(PHOTO), NAMES)
     [kept] = (tmp_path / "answers").rglob("*.json")
     for damage in (kept.read_text()[:20], "[]", '{"answer": 3}', '{"answer": "{}"}'):
         kept.write_text(damage)
-        assert ask().decide(PHOTO, NAMES) == first
+        assert ask().decide(Photo(PHOTO), NAMES) == first
     assert len(server.requests) == 5
     assert caplog.text.count("is damaged") == 4
     assert [path.name for path in kept.parent.iterdir()] == [kept.name]
@@ -115,7 +115,7 @@ def test_a_damaged_kept_answer_is_asked_for_again(server, ask, tmp_path, caplog)
 def test_an_answer_that_cannot_be_kept_is_still_given(server, ask, tmp_path, caplog):
     server.acts = [CAT]
     (tmp_path / "answers").write_text("a file where the folder should be")
-    assert ask().decide(PHOTO, NAMES).kept == (0,)
+    assert ask().decide(Photo(PHOTO), NAMES).kept == (0,)
     assert "could not be kept" in caplog.text
 
 
@@ -137,7 +137,7 @@ def test_an_answer_that_cannot_be_kept_is_still_given(server, ask, tmp_path, cap
 def test_troubles_that_pass(server, ask, naps, trouble):
     server.acts = [trouble, trouble, CAT]
     llm = ask()
-    assert llm.decide(PHOTO, NAMES).kept == (0,)
+    assert llm.decide(Photo(PHOTO), NAMES).kept == (0,)
     assert llm.report()["retries"] == 2
     first, second = naps
     assert 0.75 <= first <= 1.25  # backoff, spread by a quarter
@@ -160,7 +160,7 @@ def test_troubles_that_pass(server, ask, naps, trouble):
 def test_malformed_answers_are_counted_and_asked_again(server, ask, said):
     server.acts = [chat.say(said), CAT]
     llm = ask()
-    assert llm.decide(PHOTO, NAMES).kept == (0,)
+    assert llm.decide(Photo(PHOTO), NAMES).kept == (0,)
     report = llm.report()
     assert (report["malformed"], report["retries"], report["failures"]) == (1, 1, 0)
     assert report["prompt_tokens"] == 2000  # the malformed one was paid for, too
@@ -170,25 +170,25 @@ def test_malformed_to_the_end(server, ask, tmp_path):
     server.acts = [chat.say("I cannot help with that.")]
     llm = ask()
     with pytest.raises(PresenceError, match="no usable answer in 3 attempts: a malformed answer: no JSON object"):
-        llm.decide(PHOTO, NAMES)
+        llm.decide(Photo(PHOTO), NAMES)
     assert llm.report()["failures"] == 1
     assert not list((tmp_path / "answers").rglob("*.json"))
 
 
 def test_words_around_the_json(server, ask):
     server.acts = [chat.answer([(2, "table", 80)], wrap="Sure!\n```json\n{}\n```\nAnything else?")]
-    assert ask().decide(PHOTO, NAMES).kept == (1,)
+    assert ask().decide(Photo(PHOTO), NAMES).kept == (1,)
 
 
 def test_an_empty_answer_names_nothing(server, ask):
     server.acts = [chat.answer([])]
-    assert ask().decide(PHOTO, NAMES).kept == ()
+    assert ask().decide(Photo(PHOTO), NAMES).kept == ()
 
 
 def test_a_server_without_usage(server, ask):
     server.acts = [chat.answer([(1, "cat", 95)], usage=None)]
     llm = ask()
-    llm.decide(PHOTO, NAMES)
+    llm.decide(Photo(PHOTO), NAMES)
     assert llm.report()["prompt_tokens"] == 0
 
 
@@ -197,7 +197,7 @@ def test_retry_after_is_honoured(server, ask, naps, header):
     if not header.isdigit():
         header = formatdate(time.time() + 7, usegmt=True)
     server.acts = [chat.fail(429, Retry_After=header), CAT]
-    ask().decide(PHOTO, NAMES)
+    ask().decide(Photo(PHOTO), NAMES)
     [nap] = naps
     assert 4 <= nap <= 7
 
@@ -205,13 +205,13 @@ def test_retry_after_is_honoured(server, ask, naps, header):
 def test_retry_after_is_not_waited_for_without_end(server, ask, naps):
     server.acts = [chat.fail(429, Retry_After="3600"), CAT]
     with pytest.raises(PresenceError, match="asks for 3600 s, more than longest_wait = 60"):
-        ask().decide(PHOTO, NAMES)
+        ask().decide(Photo(PHOTO), NAMES)
     assert naps == []
 
 
 def test_a_strange_retry_after_falls_back_to_the_backoff(server, ask, naps):
     server.acts = [chat.fail(429, Retry_After="soon"), CAT]
-    ask().decide(PHOTO, NAMES)
+    ask().decide(Photo(PHOTO), NAMES)
     assert 0.75 <= naps[0] <= 1.25
 
 
@@ -220,7 +220,7 @@ def test_slow_answers_time_out(server, ask, slow):
     server.acts = [slow]
     start = time.monotonic()
     with pytest.raises(PresenceError, match=r"no answer within 0.3 s"):
-        ask(timeout=0.3, attempts=1).decide(PHOTO, NAMES)
+        ask(timeout=0.3, attempts=1).decide(Photo(PHOTO), NAMES)
     assert time.monotonic() - start < 1.4
 
 
@@ -229,14 +229,14 @@ def test_a_refusal_of_everything_is_not_repeated(server, ask, naps, status):
     server.acts = [CAT, chat.fail(status, '{"error": {"message": "no such model"}}')]
     llm = ask()
     other = Image.new("RGB", (9, 9))
-    llm.decide(PHOTO, NAMES)
+    llm.decide(Photo(PHOTO), NAMES)
     with pytest.raises(PresenceError, match=f"HTTP {status} .*no such model.*check the address"):
-        llm.decide(other, NAMES)
+        llm.decide(Photo(other), NAMES)
     with pytest.raises(PresenceError, match="not asked again"):
-        llm.decide(other, NAMES)
+        llm.decide(Photo(other), NAMES)
     assert len(server.requests) == 2
     assert naps == []
-    assert llm.decide(PHOTO, NAMES).kept == (0,)  # what is known stays known
+    assert llm.decide(Photo(PHOTO), NAMES).kept == (0,)  # what is known stays known
     assert llm.report()["failures"] == 2
 
 
@@ -244,20 +244,20 @@ def test_a_refused_photo_does_not_stop_the_next(server, ask):
     server.acts = [chat.fail(400, "image refused"), CAT]
     llm = ask()
     with pytest.raises(PresenceError, match=r"refuses this photo, HTTP 400 \(image refused\)"):
-        llm.decide(Image.new("RGB", (9, 9)), NAMES)
-    assert llm.decide(PHOTO, NAMES).kept == (0,)
+        llm.decide(Photo(Image.new("RGB", (9, 9))), NAMES)
+    assert llm.decide(Photo(PHOTO), NAMES).kept == (0,)
 
 
 def test_redirects_do_not_carry_the_key_away(server, ask, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     server.acts = [chat.fail(307, "", Location=f"{server.url}/elsewhere")]
     with pytest.raises(PresenceError, match=r"redirects to http://127.0.0.1:.*/elsewhere; give that address"):
-        ask().decide(PHOTO, NAMES)
+        ask().decide(Photo(PHOTO), NAMES)
     assert len(server.requests) == 1
 
 
 def test_no_server_at_all(ask, naps):
     llm = ask(base_url="http://127.0.0.1:9/v1")
     with pytest.raises(PresenceError, match="no usable answer in 3 attempts: cannot be reached"):
-        llm.decide(PHOTO, NAMES)
+        llm.decide(Photo(PHOTO), NAMES)
     assert len(naps) == 2

@@ -8,7 +8,7 @@ from PIL import Image
 from pnpovss.config import Background
 from pnpovss.datasets.base import Dataset, LabelSpace, Sample
 from pnpovss.names import Name
-from pnpovss.presence.base import Presence
+from pnpovss.presence.base import Photo, Presence
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 SIDE = 32
@@ -22,9 +22,9 @@ class Oracle:
     def __init__(self):
         self.calls = 0
 
-    def decide(self, image, names, sample_key=None, truth=None):
+    def decide(self, photo: Photo, names):
         self.calls += 1
-        return Presence(kept=tuple(truth), scores=tuple(float(i in truth) for i in range(len(names))))
+        return Presence(kept=tuple(photo.truth), scores=tuple(float(i in photo.truth) for i in range(len(names))))
 
     def report(self):
         return {"calls": self.calls}

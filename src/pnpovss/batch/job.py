@@ -86,7 +86,7 @@ class Job:
         names = task.names or self.names
         if self.presence is None:
             return names, {}
-        decided = self.presence.decide(image, names, sample_key=task.photo.stem)
+        decided = self.presence.decide(Photo(image, task.photo.as_posix()), names)
         if not decided.kept:
             reason = decided.note or "none of the names is in it"
             raise PresenceError(f"{task.photo}: {self.presence.key} says: {reason}; nothing to segment")

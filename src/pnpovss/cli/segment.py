@@ -79,8 +79,9 @@ def segment(
         asked = gather_names(names, names_file)
         replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
-        early = early_presence(presence, llm or [], device=device, local_files_only=local_files_only)
         files, empty = finding.expand(photos)
+        keys = [file.as_posix() for file in files]
+        early = early_presence(presence, llm or [], device=device, local_files_only=local_files_only, photos=keys)
         tasks = [Task(photo, stem) for photo, stem in zip(files, finding.output_stems(files), strict=True)]
         finding.open_folder(out)
         if json_ not in (None, "-"):

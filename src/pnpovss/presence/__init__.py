@@ -1,18 +1,24 @@
 """Which of many names are in a photo."""
 
-from pnpovss.presence.base import Presence, PresenceFilter, Rule, parse_rule
+from pnpovss.presence.base import Photo, Presence, PresenceFilter
 from pnpovss.presence.llm.filter import LlmSettings
 from pnpovss.presence.quality import PresenceQuality
-from pnpovss.presence.registry import asks_model, known_filters, make_presence
+from pnpovss.presence.registry import known_filters, make_presence, parse_presence, register
+from pnpovss.presence.rules import Rule, parse_rule
+from pnpovss.presence.spec import PresenceContext, PresenceSpec
 
 __all__ = [
     "LlmSettings",
+    "Photo",
     "Presence",
+    "PresenceContext",
     "PresenceFilter",
     "PresenceQuality",
+    "PresenceSpec",
     "Rule",
-    "asks_model",
     "known_filters",
     "make_presence",
+    "parse_presence",
     "parse_rule",
+    "register",
 ]

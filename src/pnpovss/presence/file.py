@@ -2,17 +2,20 @@
 
 import json
 import logging
-from collections.abc import Sequence
-from pathlib import Path
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pnpovss.errors import PresenceError
-from pnpovss.images import ImageSource
-from pnpovss.names import Name
-from pnpovss.presence.base import Presence, Report, Rule
+from pnpovss.images import PHOTO_SUFFIXES
+from pnpovss.names import Name, spelling
+from pnpovss.presence.base import Photo, Presence, Report
 from pnpovss.presence.llm.answers import MalformedAnswer, parse_listed_answer
+from pnpovss.presence.rules import Rule
+from pnpovss.presence.spec import PresenceContext, PresenceSpec
 
-__all__ = ["FILE_RULE", "FromFile"]
+__all__ = ["FILE", "FILE_RULE", "FromFile"]
 
 logger = logging.getLogger(__name__)
 
@@ -20,57 +23,65 @@ FILE_RULE = Rule(above=0.7)  # the paper keeps what GPT-4o is more than 70% sure
 
 
 class FromFile:
-    """Looks each photo up in {"2007_000033": answer, ...}.
+    """Looks each photo up in {"2007_000033": answer, "holiday/beach.jpg": answer, ...}.
+
+    A key is that of a data set, or the end of a photo's path, with or without its suffix; the longest that fits counts.
+    No two photos share an answer: where a short key fits both, both are refused.
 
     An answer is a list of names (["cat", "potted plant"]), an object of names and scores in [0, 1] ({"cat": 0.9}), or
     a string in the form of the paper's GPT-4o answers ("[8: 'cat', 9: 'chair'], [95%, 60]"), whose numbers count the
-    vocabulary from 1. A string that cannot be understood names nothing; such answers are counted and reported.
+    names from 1. A string that cannot be understood names nothing; such answers are counted and reported.
 
     Attributes:
         path: the file.
         rule: turns scores into a decision; an answer that names nothing at all keeps nothing.
     """
 
-    def __init__(self, path: str | Path, rule: Rule = FILE_RULE) -> None:
+    def __init__(self, path: str | Path, rule: Rule = FILE_RULE, photos: Iterable[str] = ()) -> None:
+        """Read the file.
+
+        Args:
+            path: of the file.
+            rule: turns scores into a decision.
+            photos: keys or paths of all photos that will be asked about, where that is known: what two of them would
+                share is then refused for the first of them, too.
+
+        Raises:
+            PresenceError: it cannot be read, or an answer is of no known form.
+        """
         self.path = Path(path)
         self.rule = rule
         self._answers = _read(self.path)
+        self._takers: dict[str, list[str]] = {}  # by key of an answer: the photos that it fits
         self._asked: set[str] = set()
         self._malformed: set[str] = set()
         self._empty: set[str] = set()
+        for photo in photos:
+            self._find(photo)
 
     @property
     def key(self) -> str:
         """The file and the rule."""
         return f"file:{self.path.name}:{self.rule}"
 
-    def decide(
-        self,
-        image: ImageSource,
-        names: Sequence[Name],
-        sample_key: str | None = None,
-        truth: Sequence[int] | None = None,
-    ) -> Presence:
+    def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`.
 
         Raises:
-            PresenceError: the file has no answer for this photo, or names something that is not in the vocabulary.
+            PresenceError: the file has no answer for this photo, or one that another photo would share, or names
+                something that was not asked for.
         """
-        if sample_key is None or sample_key not in self._answers:
-            raise PresenceError(
-                f"{self.path} has no names for photo {sample_key!r}; it has {len(self._answers)} photos, "
-                f"such as {next(iter(self._answers), None)!r}"
-            )
-        self._asked.add(sample_key)
+        key = self._answer_key(photo.key)
+        self._asked.add(key)
         try:
-            scores = self._scores(sample_key, names)
+            scores = self._scores(key, names)
         except MalformedAnswer as error:
-            if sample_key not in self._malformed:
-                logger.warning("%s, %s: %s; taken as naming nothing", self.path.name, sample_key, error)
-            self._malformed.add(sample_key)
+            if key not in self._malformed:
+                logger.warning("%s, %s: %s; taken as naming nothing", self.path.name, key, error)
+            self._malformed.add(key)
             return Presence((), (0.0,) * len(names), note=f"malformed answer: {error}")
         if not any(scores):
-            self._empty.add(sample_key)
+            self._empty.add(key)
             return Presence((), scores)
         return Presence(self.rule.keep(scores), scores)
 
@@ -78,37 +89,77 @@ class FromFile:
         """Photos asked for, and how many answers were malformed or named nothing."""
         return {"photos": len(self._asked), "malformed": len(self._malformed), "empty": len(self._empty)}
 
-    def _scores(self, sample_key: str, names: Sequence[Name]) -> tuple[float, ...]:
-        answer = self._answers[sample_key]
+    def _answer_key(self, photo: str | None) -> str:
+        found = None if photo is None else self._find(photo)
+        if found is None:
+            raise PresenceError(
+                f"{self.path} has no names for photo {photo!r}; it has {len(self._answers)} photos, "
+                f"such as {next(iter(self._answers), None)!r}"
+            )
+        if len(takers := self._takers[found]) > 1:
+            raise PresenceError(
+                f"{self.path}: {found!r} fits {len(takers)} photos, such as {takers[0]!r} and {takers[1]!r}; "
+                f"write more of their paths as keys, such as {_longer(takers[0], found)!r}"
+            )
+        return found
+
+    def _find(self, photo: str) -> str | None:
+        """The longest key that fits a photo, which is noted as one that takes it; None where none fits."""
+        photo = _key(photo)
+        parts = PurePosixPath(photo).parts
+        for tail in ("/".join(parts[start:]) for start in range(len(parts))):
+            for key in (tail, _without_suffix(tail)):
+                if key in self._answers:
+                    takers = self._takers.setdefault(key, [])
+                    if photo not in takers:
+                        takers.append(photo)
+                    return key
+        return None
+
+    def _scores(self, key: str, names: Sequence[Name]) -> tuple[float, ...]:
+        answer = self._answers[key]
         if isinstance(answer, str):
             return parse_listed_answer(answer, names)
         given = answer if isinstance(answer, dict) else dict.fromkeys(answer, 1.0)
-        known = {word.casefold(): i for i, name in enumerate(names) for word in name.all}
+        known = {spelling(word): i for i, name in enumerate(names) for word in name.all}
         scores = [0.0] * len(names)
         for word, score in given.items():
-            if word.casefold() not in known:
-                raise PresenceError(f"{self.path}, {sample_key}: {word!r} is none of the {len(names)} names asked for")
-            index = known[word.casefold()]
+            if spelling(word) not in known:
+                raise PresenceError(f"{self.path}, {key}: {word!r:.80} is none of the {len(names)} names asked for")
+            index = known[spelling(word)]
             scores[index] = max(scores[index], float(score))
         return tuple(scores)
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        answers = json.loads(path.read_text(encoding="utf-8"))
+        answers = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
     except FileNotFoundError as error:
         raise PresenceError(f"{path} does not exist; it names what each photo shows") from error
-    except (OSError, ValueError) as error:
-        raise PresenceError(f"{path} cannot be read as JSON ({error})") from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else error
+        raise PresenceError(f"{path} cannot be read as JSON ({reason})") from error
     if not isinstance(answers, dict):
         raise PresenceError(f'{path} holds a {type(answers).__name__}; expected an object: {{"PHOTO": ["cat"], ...}}')
     for key, answer in answers.items():
         if not _usable(answer):
             raise PresenceError(
-                f"{path}, {key}: {answer!r:.80} is neither a list of names, an object of names and scores in [0, 1], "
-                f"nor an answer text"
+                f"{path}, {key!r:.80}: {answer!r:.80} is neither a list of names, an object of names and scores in "
+                f"[0, 1], nor an answer text"
             )
-    return answers
+    by_key = {_key(key): answer for key, answer in answers.items()}
+    if len(by_key) < len(answers):
+        raise PresenceError(f"{path} has two answers for one photo, of which the keys differ only in Unicode or a ./")
+    return by_key
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, unless it says something twice: which one would count?"""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r:.80} is there twice")
+    return content
 
 
 def _usable(answer: Any) -> bool:
@@ -117,3 +168,31 @@ def _usable(answer: Any) -> bool:
     if isinstance(answer, dict):
         return all(isinstance(score, int | float) and 0 <= score <= 1 for score in answer.values())
     return isinstance(answer, str)
+
+
+def _key(text: str) -> str:
+    """A path or key in one form: / between folders, composed Unicode (macOS decomposes file names), no leading ./."""
+    return str(PurePosixPath(unicodedata.normalize("NFC", text.replace("\\", "/"))))
+
+
+def _without_suffix(key: str) -> str:
+    suffix = PurePosixPath(key).suffix
+    return key.removesuffix(suffix) if suffix.lower() in PHOTO_SUFFIXES else key
+
+
+def _longer(photo: str, key: str) -> str:
+    """The end of a photo's path with a folder more than a key has."""
+    return "/".join(PurePosixPath(photo).parts[-len(PurePosixPath(key).parts) - 1 :])
+
+
+def _make(argument: str, context: PresenceContext) -> FromFile:
+    if not argument:
+        raise PresenceError("'file' needs more: file:PATH")
+    return FromFile(Path(argument), context.rule or FILE_RULE, context.photos)
+
+
+FILE = PresenceSpec(
+    key="file",
+    summary="file:PATH, a JSON object with names for each photo, also the paper's GPT-4o answers",
+    make=_make,
+)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from pnpovss.errors import PresenceError
-from pnpovss.images import ImageSource
 from pnpovss.names import Name
-from pnpovss.presence.base import Presence, Report
+from pnpovss.presence.base import Photo, Presence, Report
+from pnpovss.presence.spec import PresenceSpec
 
-__all__ = ["AllNames", "Oracle"]
+__all__ = ["ALL", "ORACLE", "AllNames", "Oracle"]
 
 
 class AllNames:
@@ -15,13 +15,7 @@ class AllNames:
 
     key = "all"
 
-    def decide(
-        self,
-        image: ImageSource,
-        names: Sequence[Name],
-        sample_key: str | None = None,
-        truth: Sequence[int] | None = None,
-    ) -> Presence:
+    def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`."""
         return Presence(tuple(range(len(names))), (1.0,) * len(names))
 
@@ -35,23 +29,37 @@ class Oracle:
 
     key = "oracle"
 
-    def decide(
-        self,
-        image: ImageSource,
-        names: Sequence[Name],
-        sample_key: str | None = None,
-        truth: Sequence[int] | None = None,
-    ) -> Presence:
+    def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`.
 
         Raises:
             PresenceError: no truth was given.
         """
-        if truth is None:
+        if photo.truth is None:
             raise PresenceError("oracle names come from masks, and this photo has none; use another presence filter")
-        there = set(truth)
+        there = set(photo.truth)
         return Presence(tuple(sorted(there)), tuple(float(i in there) for i in range(len(names))))
 
     def report(self) -> Report:
         """Nothing to tell."""
         return {}
+
+
+def _refuse_argument(argument: str) -> None:
+    if argument:
+        raise PresenceError(f"`all` and `oracle` take no rule and no argument, got {argument!r}")
+
+
+ALL = PresenceSpec(
+    key="all",
+    summary="every name, in every photo",
+    make=lambda argument, context: AllNames(),
+    check=_refuse_argument,
+)
+ORACLE = PresenceSpec(
+    key="oracle",
+    summary="the names that the mask holds; only where there are masks",
+    make=lambda argument, context: Oracle(),
+    check=_refuse_argument,
+    needs_truth=True,
+)

@@ -6,6 +6,7 @@ once, whatever the size of the vocabulary.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -14,13 +15,15 @@ from torch import Tensor
 from pnpovss.backbones.base import Backbone, ImageFeatures, TextTokens
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
-from pnpovss.images import ImageSource, load_image
+from pnpovss.images import load_image
 from pnpovss.inputs import input_size, to_pixels
 from pnpovss.names import Name
-from pnpovss.presence.base import Presence, Report, Rule
+from pnpovss.presence.base import Photo, Presence, Report
+from pnpovss.presence.rules import Rule, parse_rule
+from pnpovss.presence.spec import PresenceContext, PresenceSpec
 from pnpovss.prompts import build_prompts
 
-__all__ = ["ITC_RULE", "ITM_RULE", "Itc", "Itm"]
+__all__ = ["ITC", "ITC_RULE", "ITM", "ITM_RULE", "Itc", "Itm"]
 
 # Matching heads are trained on pairs of which about half match; of a vocabulary, a tenth or less is in a photo. By
 # Bayes' rule a name is then more likely there than not from 0.9 up, not from 0.5. Photos with captions agree.
@@ -76,17 +79,11 @@ class _VisionLanguage:
         """The filter with its rule."""
         return f"{self.prefix}:{self.rule}"
 
-    def decide(
-        self,
-        image: ImageSource,
-        names: Sequence[Name],
-        sample_key: str | None = None,
-        truth: Sequence[int] | None = None,
-    ) -> Presence:
+    def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`."""
-        photo = load_image(image)
-        size = input_size(photo, self._size, self.backbone.patch, self._keep_aspect)
-        features = self.backbone.encode_images(to_pixels(photo, size, self.backbone))
+        image = load_image(photo.image)
+        size = input_size(image, self._size, self.backbone.patch, self._keep_aspect)
+        features = self.backbone.encode_images(to_pixels(image, size, self.backbone))
         vocabulary = self._read(tuple(names))
         scores = vocabulary.best(self._score(features, vocabulary))
         self._photos += 1
@@ -154,3 +151,30 @@ class Itc(_VisionLanguage):
                 )
             scores += cosines[0].float().tolist()
         return scores
+
+
+def _check_rule(argument: str) -> None:
+    if argument:
+        parse_rule(argument)
+
+
+def _make(kind: type[_VisionLanguage], own: Rule, argument: str, context: PresenceContext) -> _VisionLanguage:
+    assert context.backbone is not None  # the registry sees to it
+    rule = context.rule or (parse_rule(argument) if argument else own)
+    return kind(context.backbone, rule, context.config)
+
+
+ITM = PresenceSpec(
+    key="itm",
+    summary="the model's matching head, name by name; itm:0.8 keeps what exceeds 0.8",
+    make=partial(_make, Itm, ITM_RULE),
+    check=_check_rule,
+    asks_model=True,
+)
+ITC = PresenceSpec(
+    key="itc",
+    summary="the model's contrastive heads; itc:within0.05 keeps what comes that near to the best",
+    make=partial(_make, Itc, ITC_RULE),
+    check=_check_rule,
+    asks_model=True,
+)

@@ -1,87 +1,101 @@
-"""Every presence filter by the word that asks for it."""
+"""Every presence filter by the word that asks for it: this package's own, and those of installed packages."""
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any
 
-from pnpovss.backbones.base import Backbone, LoadOptions
-from pnpovss.config import Config
-from pnpovss.errors import PresenceError
-from pnpovss.presence.base import PresenceFilter, Rule, parse_rule
-from pnpovss.presence.file import FILE_RULE, FromFile
-from pnpovss.presence.given import AllNames, Oracle
-from pnpovss.presence.llm.filter import LLM_RULE, Llm, LlmSettings
-from pnpovss.presence.own_model import ITC_RULE, ITM_RULE, Itc, Itm
+from pnpovss.errors import PnpOvssError, PresenceError
+from pnpovss.plugins import Registry
+from pnpovss.presence.base import PresenceFilter
+from pnpovss.presence.spec import PresenceContext, PresenceSpec
 
-__all__ = ["asks_model", "known_filters", "make_presence"]
+__all__ = ["PresenceRequest", "known_filters", "make_presence", "parse_presence", "register"]
 
-_FILTERS = {
-    "all": "every name, in every photo",
-    "oracle": "the names that the mask holds; only where there are masks",
-    "itm": "the model's matching head, name by name; itm:0.8 keeps what exceeds 0.8",
-    "itc": "the model's contrastive heads; itc:within0.05 keeps what comes that near to the best",
-    "file": "file:PATH, a JSON object with names for each photo, also the paper's GPT-4o answers",
-    "clip": "clip:MODEL, a CLIP or SigLIP checkpoint of transformers: hub id or folder",
-    "llm": "llm:MODEL, a server that speaks OpenAI's chat completions (OPENAI_BASE_URL, OPENAI_API_KEY)",
-}
-
-
-def known_filters() -> dict[str, str]:
-    """One line about each filter that `make_presence` makes, by the word that asks for it."""
-    return dict(_FILTERS)
+_filters = Registry(
+    "presence filter",
+    PresenceSpec,
+    "pnpovss.presence",
+    {
+        "all": "pnpovss.presence.given:ALL",
+        "oracle": "pnpovss.presence.given:ORACLE",
+        "itm": "pnpovss.presence.own_model:ITM",
+        "itc": "pnpovss.presence.own_model:ITC",
+        "file": "pnpovss.presence.file:FILE",
+        "clip": "pnpovss.presence.clip:CLIP",
+        "llm": "pnpovss.presence.llm.filter:LLM",
+    },
+)
 
 
-def asks_model(spec: str) -> bool:
-    """Whether a filter asks the segmenting model, which is then loaded before the filter can be made.
+@dataclass(frozen=True)
+class PresenceRequest:
+    """A filter as it was asked for: "itm:0.8" is the spec of itm and the argument "0.8"."""
+
+    spec: PresenceSpec
+    argument: str
+
+    def make(self, context: PresenceContext) -> PresenceFilter:
+        """The filter.
+
+        Raises:
+            PresenceError: it lacks what it needs, or the code of another package fails.
+            CheckpointError: a checkpoint that cannot be had.
+        """
+        if self.spec.asks_model and context.backbone is None:
+            raise PresenceError(f"{self.spec.key} asks the segmenting model; give make_presence its backbone")
+        try:
+            made = self.spec.make(self.argument, context)
+        except PnpOvssError:
+            raise
+        except Exception as error:  # of a filter that another package brings
+            raise PresenceError(
+                f"the presence filter {self.spec.key!r} cannot be made: {type(error).__name__}: {error}"
+            ) from error
+        if not isinstance(made, PresenceFilter):
+            raise PresenceError(
+                f"the presence filter {self.spec.key!r} made a {type(made).__name__}, without key, decide or report"
+            )
+        return made
+
+
+def register(spec: PresenceSpec) -> PresenceSpec:
+    """Add a filter; a package may also name its spec under the entry point `pnpovss.presence`.
 
     Raises:
-        PresenceError: an unknown filter, or no rule where one may stand.
+        ValueError: the key is taken by another spec.
     """
-    word, _, rest = spec.partition(":")
-    if word not in _FILTERS:
-        raise PresenceError(f"unknown presence filter {spec!r}; known: {', '.join(_FILTERS)}")
-    if word in ("itm", "itc") and rest:
-        parse_rule(rest)
-    return word in ("itm", "itc")
+    return _filters.register(spec)
 
 
-def make_presence(
-    spec: str,
-    *,
-    backbone: Backbone | None = None,
-    config: Config | None = None,
-    rule: Rule | None = None,
-    load: LoadOptions | None = None,
-    llm: LlmSettings | None = None,
-) -> PresenceFilter:
-    """A presence filter from how it is written on the command line.
+def known_filters() -> dict[str, PresenceSpec]:
+    """Every filter by its key; an installed one that is broken is left out, and a warning names its package."""
+    return _filters.known()
+
+
+def parse_presence(text: str) -> PresenceRequest:
+    """A filter as it is written on the command line, checked as far as that needs no model.
 
     Args:
-        spec: "all", "oracle", "itm", "itm:0.4", "itc:top3", "file:PATH", "clip:MODEL", "llm:MODEL".
-        backbone: the segmenting model, for itm and itc.
-        config: the segmenter's, whose image size and proportions itm and itc follow.
-        rule: turns scores into a decision, instead of the filter's own.
-        load: how `clip` loads its checkpoint.
-        llm: which server `llm` asks, and where it keeps answers.
+        text: "all", "oracle", "itm", "itm:0.4", "itc:top3", "file:PATH", "clip:MODEL", "llm:MODEL", or the key of an
+            installed filter, with or without an argument.
+
+    Raises:
+        PresenceError: an unknown filter, a broken one, or an argument that it refuses.
+    """
+    key, _, argument = text.partition(":")
+    filters = known_filters()
+    if key in _filters.broken:
+        raise PresenceError(_filters.broken[key])
+    if key not in filters:
+        raise PresenceError(f"unknown presence filter {text!r}; known: {', '.join(filters)}")
+    filters[key].check(argument)
+    return PresenceRequest(filters[key], argument)
+
+
+def make_presence(text: str, **context: Any) -> PresenceFilter:
+    """A presence filter from how it is written on the command line; the rest are fields of `PresenceContext`.
 
     Raises:
         PresenceError: an unknown filter, or one that lacks what it needs.
-        CheckpointError: a checkpoint of `clip` that cannot be had.
+        CheckpointError: a checkpoint that cannot be had.
     """
-    word, _, rest = spec.partition(":")
-    if asks_model(spec):
-        if backbone is None:
-            raise PresenceError(f"{word} asks the segmenting model; give make_presence its backbone")
-        chosen = rule or (parse_rule(rest) if rest else None)
-        return Itm(backbone, chosen or ITM_RULE, config) if word == "itm" else Itc(backbone, chosen or ITC_RULE, config)
-    if word in ("all", "oracle"):
-        if rest or rule:
-            raise PresenceError(f"{word!r} takes no rule, got {spec!r}")
-        return AllNames() if word == "all" else Oracle()
-    if not rest:
-        raise PresenceError(f"{word!r} needs more: {_FILTERS[word]}")
-    if word == "file":
-        return FromFile(Path(rest), rule or FILE_RULE)
-    if word == "clip":
-        from pnpovss.presence.clip import load_clip  # here, because importing transformers takes seconds
-
-        return load_clip(rest, load, rule)
-    return Llm(rest, llm, rule or LLM_RULE)
+    return parse_presence(text).make(PresenceContext(**context))

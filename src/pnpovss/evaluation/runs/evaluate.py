@@ -27,7 +27,7 @@ from pnpovss.evaluation.runs.folder import MAPS, RECORDS, SUMMARY, choose, descr
 from pnpovss.files.journal import Journal, Record
 from pnpovss.files.writing import write_all
 from pnpovss.images import load_image
-from pnpovss.presence.base import Presence, PresenceFilter
+from pnpovss.presence.base import Photo, Presence, PresenceFilter
 from pnpovss.presence.quality import PresenceQuality
 from pnpovss.segmenter import Segmenter
 
@@ -189,7 +189,7 @@ def _look(dataset: Dataset, presence: PresenceFilter, sample: Sample) -> _Photo:
     truth = dataset.truth(sample)
     image = load_image(sample.image)
     begin = time.perf_counter()
-    decided = presence.decide(image, dataset.space.names, sample_key=sample.key, truth=dataset.space.present(truth))
+    decided = presence.decide(Photo(image, sample.key, dataset.space.present(truth)), dataset.space.names)
     return _Photo(sample, image, truth, decided, time.perf_counter() - begin)
 
 

@@ -25,7 +25,7 @@ from pnpovss.evaluation.runs.variants import arm_counts, compare_arms
 from pnpovss.files.journal import Journal, Record
 from pnpovss.images import load_image
 from pnpovss.inputs import prepare
-from pnpovss.presence.base import PresenceFilter
+from pnpovss.presence.base import Photo, PresenceFilter
 from pnpovss.refine.pipeline import refine
 from pnpovss.segmenter import Segmenter
 
@@ -130,7 +130,7 @@ def _measure(
     for sample in samples:
         truth, image = dataset.truth(sample), load_image(sample.image)
         begin = time.perf_counter()
-        kept = presence.decide(image, space.names, sample_key=sample.key, truth=space.present(truth)).kept
+        kept = presence.decide(Photo(image, sample.key, space.present(truth)), space.names).kept
         labels: Mapping[str, Any] = dict.fromkeys(heads, np.zeros(truth.shape, np.uint8))
         statistics = {}
         if kept:

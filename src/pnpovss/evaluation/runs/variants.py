@@ -28,7 +28,7 @@ from pnpovss.files.journal import Journal, Record
 from pnpovss.images import load_image
 from pnpovss.inputs import prepare
 from pnpovss.names import Name
-from pnpovss.presence.base import PresenceFilter
+from pnpovss.presence.base import Photo, PresenceFilter
 from pnpovss.refine.pipeline import crf_terms, refine
 from pnpovss.segmenter import Segmenter
 
@@ -130,7 +130,7 @@ def _measure(
         truth, image = dataset.truth(sample), load_image(sample.image)
         present = space.present(truth)
         begin = time.perf_counter()
-        kept = presence.decide(image, space.names, sample_key=sample.key, truth=present).kept
+        kept = presence.decide(Photo(image, sample.key, present), space.names).kept
         labels = _labels(backbone, image, space, kept, arms)
         seconds = time.perf_counter() - begin
         counts = {arm: _count(space, truth, found, kept) for arm, found in labels.items()}

@@ -1,16 +1,13 @@
-"""A client for OpenAI's chat completions, as many servers speak them: one photo and one question, one answer.
-
-With the standard library alone: the hub's client brings another HTTP library with every few releases.
-"""
+"""A client for OpenAI's chat completions, as many servers speak them: one photo and one question, one answer."""
 
 import http.client
 import json
 import logging
+import math
 import os
 import random
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -18,7 +15,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pnpovss.errors import PresenceError
+from pnpovss.errors import InvalidInputError, PresenceError
+from pnpovss.files.json import from_json
+from pnpovss.presence.llm.transport import MAX_ANSWER, Redaction, Response, check_address, check_key, post
 
 __all__ = ["ChatClient", "ChatReply", "ChatSettings", "RefusedError", "TryAgain"]
 
@@ -27,32 +26,35 @@ Accepted = TypeVar("Accepted")
 logger = logging.getLogger(__name__)
 
 OPENAI = "https://api.openai.com/v1"
-MAX_ANSWER = 8 << 20  # bytes; what is longer is no answer
 _TRY_AGAIN = frozenset({408, 409, 425, 429, *range(500, 600)})
 _REFUSED = frozenset({401, 403, 404})  # these say the same about every photo
+_MOST_TOKENS = 10**9  # of one answer; a count beyond is no count
 
 
 class ChatSettings(BaseModel):
     """Which server is asked, and how patiently."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, hide_input_in_errors=True)
 
     base_url: str | None = Field(
         default=None, description="such as http://127.0.0.1:8000/v1; else OPENAI_BASE_URL, else OpenAI's own"
     )
     key_variable: str = Field(default="OPENAI_API_KEY", description="environment variable that holds the key")
-    timeout: float = Field(default=60, gt=0, description="for one whole answer [s]")
+    timeout: float = Field(default=60, gt=0, le=3600, description="for one whole answer [s]")
     attempts: int = Field(default=5, ge=1, le=20, description="requests for one photo before it fails")
-    backoff: float = Field(default=1, ge=0, description="wait before the second request, doubled each time [s]")
-    longest_wait: float = Field(default=60, ge=0, description="never wait longer than this [s]")
+    backoff: float = Field(
+        default=1, ge=0, le=3600, description="wait before the second request, doubled each time [s]"
+    )
+    longest_wait: float = Field(default=60, ge=0, le=86400, description="never wait longer than this [s]")
 
     @property
     def url(self) -> str:
-        """Where requests go."""
-        base = self.base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
-        if not base.startswith(("http://", "https://")):
-            raise PresenceError(f"base URL {base!r} is no web address; write http://... or https://...")
-        return f"{base.rstrip('/')}/chat/completions"
+        """Where requests go.
+
+        Raises:
+            PresenceError: the address cannot be used.
+        """
+        return f"{check_address(self.base_url or os.environ.get('OPENAI_BASE_URL') or OPENAI)}/chat/completions"
 
 
 @dataclass(frozen=True)
@@ -75,10 +77,10 @@ class RefusedError(PresenceError):
 
 
 class TryAgain(Exception):
-    """This request failed in a way that may pass.
+    """What may pass: a busy server, a broken connection, an answer that makes no sense.
 
     Attributes:
-        wait: seconds that the server asked to wait; None if it did not say.
+        wait: seconds that the server asks to wait; None where it does not say.
     """
 
     def __init__(self, reason: str, wait: float | None = None) -> None:
@@ -87,10 +89,14 @@ class TryAgain(Exception):
 
 
 class ChatClient:
-    """Asks until there is a usable answer or patience ends.
+    """Asks one server; what may pass is tried again, after a wait that doubles.
+
+    All that it raises and logs has gone through one redaction, and holds no key.
 
     Attributes:
         settings: which server, and how patiently.
+        url: where requests go.
+        redact: takes the key out of a text.
         requests: sent so far.
         retries: of those, the ones that followed a failure.
     """
@@ -100,12 +106,11 @@ class ChatClient:
         self.requests = 0
         self.retries = 0
         self._sleep = sleep
-        self._url = settings.url
-        self._key = os.environ.get(settings.key_variable, "").strip()
-        if not self._key and self._url.startswith(OPENAI):
+        self._key = check_key(settings.key_variable)
+        self.redact = Redaction(self._key)
+        self.url = settings.url
+        if not self._key and self.url.startswith(OPENAI):
             raise PresenceError(f"OpenAI's server wants a key: set the environment variable {settings.key_variable}")
-        # Redirects are not followed: they would carry the key to another server.
-        self._opener = urllib.request.build_opener(_NoRedirect)
 
     def ask(self, body: dict[str, Any], accept: Callable[[ChatReply], Accepted]) -> Accepted:
         """Send a request until `accept` takes the answer.
@@ -118,19 +123,24 @@ class ChatClient:
             RefusedError: the server refuses key, model or address; so it would for every photo.
             PresenceError: it refuses this photo, or no attempt gave a usable answer; the message tells the last reason.
         """
+        try:
+            return self._ask(json.dumps(body).encode(), accept)
+        except PresenceError as error:
+            redacted = type(error)(self.redact(str(error)))
+        raise redacted  # here, so that it has no cause: there, foreign text would stand as it came
+
+    def _ask(self, body: bytes, accept: Callable[[ChatReply], Accepted]) -> Accepted:
         attempts = self.settings.attempts
         for attempt in range(attempts):
             try:
                 self.requests += 1
                 self.retries += attempt > 0
-                return accept(self._send(body))
+                return accept(self._reply(self._send(body)))
             except TryAgain as failure:
                 if attempt + 1 == attempts:
-                    raise PresenceError(
-                        f"{self._url} gave no usable answer in {attempts} attempts: {failure}"
-                    ) from failure
+                    raise PresenceError(f"{self.url} gave no usable answer in {attempts} attempts: {failure}") from None
                 wait = self._wait(attempt, failure)
-                logger.info("%s: %s; asking again in %.1f s", self._url, failure, wait)
+                logger.info("%s", self.redact(f"{self.url}: {failure}; asking again in {wait:.1f} s"))
                 self._sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 
@@ -140,89 +150,70 @@ class ChatClient:
         if failure.wait is not None:
             if failure.wait > longest:
                 raise PresenceError(
-                    f"{self._url}: {failure}; it asks for {failure.wait:.0f} s, more than longest_wait = {longest:g}"
-                ) from failure
+                    f"{self.url}: {failure}; it asks for {failure.wait:.6g} s, more than longest_wait = {longest:g}"
+                )
             return failure.wait
         return min(self.settings.backoff * 2**attempt * random.uniform(0.75, 1.25), longest)
 
-    def _send(self, body: dict[str, Any]) -> ChatReply:
+    def _send(self, body: bytes) -> Response:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(self._url, json.dumps(body).encode(), headers, method="POST")
-        end = time.monotonic() + self.settings.timeout
         try:
-            with self._opener.open(request, timeout=self.settings.timeout) as response:
-                content = _read(response, end)
-        except urllib.error.HTTPError as error:
-            with error:
-                raise self._failure(error) from error
-        except TimeoutError as error:
-            raise TryAgain(f"no answer within {self.settings.timeout:g} s") from error
+            return post(self.url, body, headers, self.settings.timeout)
+        except TimeoutError:
+            raise TryAgain(f"no answer within {self.settings.timeout:g} s") from None
         except urllib.error.URLError as error:
-            raise TryAgain(f"cannot be reached ({error.reason})") from error
-        except (http.client.HTTPException, OSError) as error:
-            raise TryAgain(f"the connection broke ({error!r})") from error
-        return _parse(content)
+            if isinstance(error.reason, TimeoutError):
+                raise TryAgain(f"no answer within {self.settings.timeout:g} s") from None
+            raise TryAgain(f"cannot be reached ({self.redact.quote(str(error.reason))})") from None
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            raise TryAgain(f"the connection broke ({self.redact.quote(repr(error))})") from None
 
-    def _failure(self, error: urllib.error.HTTPError) -> Exception:
-        said = self._said(error)
-        if error.code in _TRY_AGAIN:
-            return TryAgain(f"HTTP {error.code}{said}", _retry_after(error.headers.get("Retry-After")))
-        if error.code in _REFUSED:
+    def _reply(self, response: Response) -> ChatReply:
+        """The answer of a response.
+
+        Raises:
+            TryAgain: there is none, and there may be one next time.
+            PresenceError: there is none, and never will be.
+        """
+        if len(response.content) > MAX_ANSWER:
+            raise TryAgain(f"HTTP {response.status} with an answer of more than {MAX_ANSWER >> 20} MiB")
+        if not 200 <= response.status < 300:
+            raise self._failure(response)
+        return self._parse(response.content)
+
+    def _failure(self, response: Response) -> Exception:
+        said = self.redact.quote(response.content.decode("utf-8", "replace"))
+        reason = f"HTTP {response.status}" + (f" ({said})" if said else "")
+        if response.status in _TRY_AGAIN:
+            return TryAgain(reason, _retry_after(response.headers.get("retry-after")))
+        if response.status in _REFUSED:
             return RefusedError(
-                f"{self._url} refuses, HTTP {error.code}{said}; check the address, the model's name, and the key in "
+                f"{self.url} refuses, {reason}; check the address, the model's name, and the key in "
                 f"{self.settings.key_variable}"
             )
-        if 300 <= error.code < 400:
-            return RefusedError(f"{self._url} redirects to {error.headers.get('Location')}; give that address instead")
-        return PresenceError(f"{self._url} refuses this photo, HTTP {error.code}{said}")
+        if 300 <= response.status < 400:
+            target = self.redact.quote(response.headers.get("location", "nowhere"))
+            return RefusedError(f"{self.url} redirects to {target}; give that address instead")
+        return PresenceError(f"{self.url} refuses this photo, {reason}")
 
-    def _said(self, error: urllib.error.HTTPError) -> str:
-        """The start of an error's text, without the key, should the server repeat it."""
+    def _parse(self, content: bytes) -> ChatReply:
         try:
-            text = error.read(2000).decode("utf-8", "replace")
-        except (OSError, http.client.HTTPException):
-            return ""
-        if self._key:
-            text = text.replace(self._key, "[key]")
-        text = " ".join(text.split())
-        return f" ({text[:200]})" if text else ""
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Leave the redirect as the error it then is."""
-
-
-def _read(response: http.client.HTTPResponse, end: float) -> bytes:
-    """The body, as long as the whole of it comes in time: a socket's own timeout starts anew with every byte."""
-    content = bytearray()
-    while chunk := response.read1(1 << 16):
-        content += chunk
-        if len(content) > MAX_ANSWER:
-            raise TryAgain(f"an answer of more than {MAX_ANSWER >> 20} MiB")
-        if time.monotonic() > end:
-            raise TimeoutError
-    return bytes(content)
-
-
-def _parse(content: bytes) -> ChatReply:
-    try:
-        reply = json.loads(content)
-        text = reply["choices"][0]["message"]["content"]
-    except (ValueError, KeyError, IndexError, TypeError) as error:
-        shown = content[:120].decode("utf-8", "replace")
-        raise TryAgain(f"an answer that is no chat completion: {shown!r}") from error
-    if not isinstance(text, str):
-        raise TryAgain("an answer without text")
-    usage = reply.get("usage") or {}
-    return ChatReply(text, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+            reply = from_json(content)
+            text = reply["choices"][0]["message"]["content"]
+        except (InvalidInputError, KeyError, IndexError, TypeError):
+            shown = self.redact.quote(content[:MAX_ANSWER].decode("utf-8", "replace"))
+            raise TryAgain(f"an answer that is no chat completion: {shown!r}") from None
+        if not isinstance(text, str):
+            raise TryAgain("an answer without text")
+        usage = reply.get("usage")
+        return ChatReply(text, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
 
 
 def _count(usage: Any, key: str) -> int:
     value = usage.get(key) if isinstance(usage, dict) else None
-    return value if isinstance(value, int) else 0
+    return value if type(value) is int and 0 <= value <= _MOST_TOKENS else 0
 
 
 def _retry_after(value: str | None) -> float | None:
@@ -230,10 +221,10 @@ def _retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
     except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (TypeError, ValueError):
-        return None
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError, IndexError):
+            return None
+    return None if math.isnan(seconds) else max(0.0, seconds)

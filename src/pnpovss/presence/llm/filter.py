@@ -13,18 +13,23 @@ from typing import Any
 from PIL import Image
 from pydantic import Field
 
-from pnpovss.errors import OutputError, PresenceError
+from pnpovss.errors import PresenceError
+from pnpovss.files.json import from_json, to_json
 from pnpovss.files.writing import write_all
-from pnpovss.images import ImageSource, load_image
+from pnpovss.images import load_image
 from pnpovss.names import Name
-from pnpovss.presence.base import Presence, Report, Rule
+from pnpovss.presence.base import Photo, Presence, Report
 from pnpovss.presence.llm.answers import MalformedAnswer, parse_json_answer
 from pnpovss.presence.llm.client import ChatClient, ChatReply, ChatSettings, RefusedError, TryAgain
+from pnpovss.presence.rules import Rule
+from pnpovss.presence.spec import PresenceContext, PresenceSpec
+from pnpovss.printable import printable
 
-__all__ = ["LLM_RULE", "Llm", "LlmSettings"]
+__all__ = ["LLM", "LLM_RULE", "Llm", "LlmSettings"]
 
 logger = logging.getLogger(__name__)
 
+CACHE_FORMAT = 2  # of kept answers
 LLM_RULE = Rule(above=0.7)  # the paper keeps what GPT-4o is more than 70% sure of
 
 QUESTION = """Which of these things can be seen in the photo?
@@ -37,11 +42,13 @@ If none can be seen, the list is empty."""
 class LlmSettings(ChatSettings):
     """Which model is asked, with which picture, and where its answers are kept."""
 
-    longest_side: int = Field(default=768, ge=32, description="photos are made smaller than this before sending [px]")
+    longest_side: int = Field(
+        default=768, ge=32, le=8192, description="photos are made smaller than this before sending [px]"
+    )
     jpeg_quality: int = Field(default=85, ge=1, le=95, description="of the photo that is sent")
     cache: Path | None = Field(default=None, description="folder of answers; else the user's cache folder")
-    price_in: float | None = Field(default=None, ge=0, description="per million tokens of questions and photos")
-    price_out: float | None = Field(default=None, ge=0, description="per million tokens of answers")
+    price_in: float | None = Field(default=None, ge=0, le=1e6, description="per million tokens of questions and photos")
+    price_out: float | None = Field(default=None, ge=0, le=1e6, description="per million tokens of answers")
 
     @property
     def folder(self) -> Path:
@@ -54,7 +61,8 @@ class LlmSettings(ChatSettings):
 class Llm:
     """Asks an OpenAI-compatible endpoint about each photo once; scores are the model's own confidences in [0, 1].
 
-    Answers are kept by model, question and photo, so that a run that is repeated asks nothing twice. A photo about
+    Answers are kept by server and request (model, question, settings, the photo as it is sent), so that a run that is
+    repeated asks nothing twice; only numbers are kept of an answer, none of its text. A photo about
     which no usable answer came raises PresenceError, and the next photo is asked about all the same; only when the
     server refuses the key, the model or the address are all later photos refused at once.
 
@@ -70,6 +78,8 @@ class Llm:
         rule: Rule = LLM_RULE,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
+        if not model or not model.isprintable():
+            raise PresenceError(f"a model is called as its server calls it, such as gpt-4o; got {model!r:.80}")
         self.model = model
         self.rule = rule
         self._settings = settings or LlmSettings()
@@ -84,13 +94,7 @@ class Llm:
         """The model and the rule."""
         return f"llm:{self.model}:{self.rule}"
 
-    def decide(
-        self,
-        image: ImageSource,
-        names: Sequence[Name],
-        sample_key: str | None = None,
-        truth: Sequence[int] | None = None,
-    ) -> Presence:
+    def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`.
 
         Raises:
@@ -98,7 +102,7 @@ class Llm:
         """
         self._counts["photos"] += 1
         try:
-            scores = self._scores(_as_jpeg(load_image(image), self._settings), names)
+            scores = self._scores(_as_jpeg(load_image(photo.image), self._settings), names)
         except PresenceError as error:
             self._counts["failures"] += 1
             if isinstance(error, RefusedError):
@@ -116,8 +120,8 @@ class Llm:
         return counts
 
     def _scores(self, jpeg: bytes, names: Sequence[Name]) -> tuple[float, ...]:
-        question = _question(names)
-        kept_at = self._kept_at(question, jpeg)
+        body = _body(self.model, _question(names), jpeg)
+        kept_at = self._kept_at(body)
         known = _read_kept(kept_at, names)
         if known is not None:
             self._counts["from_cache"] += 1
@@ -130,26 +134,35 @@ class Llm:
             self._counts["completion_tokens"] += reply.completion_tokens
             try:
                 scores = parse_json_answer(reply.text, names)
-            except MalformedAnswer as error:
+            except MalformedAnswer:
                 self._counts["malformed"] += 1
-                raise TryAgain(f"a malformed answer: {error}") from error
-            self._keep(kept_at, reply, question)
+                raise TryAgain(f"a malformed answer: {self._what_is_wrong(reply.text, names)}") from None
+            self._keep(kept_at, names, scores)
             return scores
 
-        return self._client.ask(_body(self.model, question, jpeg), accept)
+        return self._client.ask(body, accept)
 
-    def _kept_at(self, question: str, jpeg: bytes) -> Path:
-        parts = [self.model, question, hashlib.sha256(jpeg).hexdigest()]
-        name = hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    def _what_is_wrong(self, answer: str, names: Sequence[Name]) -> str:
+        """Why an answer is malformed, told of its redacted text: messages cut texts, and a key could be cut in two."""
+        try:
+            parse_json_answer(self._client.redact(answer), names)
+        except MalformedAnswer as error:
+            return printable(str(error))
+        return "it holds the key"
+
+    def _kept_at(self, body: dict[str, Any]) -> Path:
+        request = json.dumps([CACHE_FORMAT, self._client.url, body])
+        name = hashlib.sha256(request.encode()).hexdigest()
         return self._settings.folder / name[:2] / f"{name}.json"
 
-    def _keep(self, path: Path, reply: ChatReply, question: str) -> None:
-        """Write an answer to the cache; one that cannot be written was still given, so this only warns."""
-        content = {"model": self.model, "question": question, "answer": reply.text}
+    def _keep(self, path: Path, names: Sequence[Name], scores: Sequence[float]) -> None:
+        """Write what was understood of an answer; where that fails, the answer was still given, so this only warns."""
+        asked = {"server": self._client.redact(self._client.url), "model": self._client.redact(self.model)}
+        content = {**asked, "names": [name.text for name in names], "scores": scores}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_all({path: json.dumps(content, indent=1).encode()})
-        except (OSError, OutputError) as error:
+            write_all({path: to_json(content, indent=1)})
+        except (OSError, ValueError) as error:  # an OutputError is an OSError
             logger.warning("an answer could not be kept, and will be asked for again: %s", error)
 
 
@@ -179,9 +192,28 @@ def _as_jpeg(photo: Image.Image, settings: LlmSettings) -> bytes:
 def _read_kept(path: Path, names: Sequence[Name]) -> tuple[float, ...] | None:
     """Scores from a kept answer; None where there is none, or a damaged one, which is then asked for again."""
     try:
-        return parse_json_answer(json.loads(path.read_text(encoding="utf-8"))["answer"], names)
+        scores = tuple(float(score) for score in from_json(path.read_bytes())["scores"])
+        if len(scores) != len(names) or not all(0 <= score <= 1 for score in scores):
+            raise ValueError(f"{len(scores)} scores for {len(names)} names, or one outside 0 to 1")
+        return scores
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:  # MalformedAnswer is a ValueError
+    except (OSError, ValueError, KeyError, TypeError) as error:  # no JSON is a ValueError, too
         logger.warning("the kept answer %s is damaged (%s) and is asked for again", path, error)
         return None
+
+
+def _make(argument: str, context: PresenceContext) -> Llm:
+    if not argument:
+        raise PresenceError("'llm' needs more: llm:MODEL")
+    if context.settings is not None and not isinstance(context.settings, LlmSettings):
+        raise PresenceError(f"llm takes settings of the class LlmSettings, got {type(context.settings).__name__}")
+    return Llm(argument, context.settings, context.rule or LLM_RULE)
+
+
+LLM = PresenceSpec(
+    key="llm",
+    summary="llm:MODEL, a server that speaks OpenAI's chat completions (OPENAI_BASE_URL, OPENAI_API_KEY)",
+    make=_make,
+    settings=LlmSettings,
+)

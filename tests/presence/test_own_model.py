@@ -10,7 +10,7 @@ from pnpovss.backbones.base import ImageFeatures
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
 from pnpovss.names import Name
-from pnpovss.presence import make_presence
+from pnpovss.presence import Photo, make_presence
 from pnpovss.presence.own_model import BATCH
 from tests.support.fakes import FakeBackbone
 
@@ -71,42 +71,44 @@ def sigmoid(x: float) -> float:
 def test_itm_by_hand():
     assert make_presence("itm", backbone=FakeBackbone(MATCHES)).key == "itm:0.9"
     filter = make_presence("itm:0.5", backbone=FakeBackbone(MATCHES))
-    decided = filter.decide(PHOTO, NAMES)
+    decided = filter.decide(Photo(PHOTO), NAMES)
     # A synonym that matches carries its name.
     assert decided.scores == pytest.approx((sigmoid(2), sigmoid(-1), sigmoid(3)))
     assert decided.kept == (0, 2)
-    assert make_presence("itm:0.9", backbone=FakeBackbone(MATCHES)).decide(PHOTO, NAMES).kept == (2,)
-    assert make_presence("itm:0.99", backbone=FakeBackbone(MATCHES)).decide(PHOTO, NAMES).kept == (2,)  # the best
+    assert make_presence("itm:0.9", backbone=FakeBackbone(MATCHES)).decide(Photo(PHOTO), NAMES).kept == (2,)
+    assert make_presence("itm:0.99", backbone=FakeBackbone(MATCHES)).decide(Photo(PHOTO), NAMES).kept == (
+        2,
+    )  # the best
 
 
 def test_171_names_cost_one_image_pass_and_are_read_once():
     backbone = CountingBackbone(MATCHES)
     names = tuple(Name(f"thing{i}") for i in range(171))
     filter = make_presence("itm", backbone=backbone)
-    scores = [filter.decide(PHOTO, names).scores for _ in range(2)]
+    scores = [filter.decide(Photo(PHOTO), names).scores for _ in range(2)]
     assert len(backbone.encoded) == 2  # one a photo
     assert backbone.matched == (BATCH, BATCH, 171 - 2 * BATCH) * 2
     assert scores[0] == scores[1]
     read = backbone.tokenized
-    filter.decide(PHOTO, names)
+    filter.decide(Photo(PHOTO), names)
     assert backbone.tokenized == read
-    filter.decide(PHOTO, NAMES)  # another vocabulary is read anew
+    filter.decide(Photo(PHOTO), NAMES)  # another vocabulary is read anew
     assert backbone.tokenized > read
     assert filter.report() == {"photos": 4}
 
 
 def test_scores_do_not_depend_on_the_rest_of_the_vocabulary():
     filter = make_presence("itm", backbone=FakeBackbone(MATCHES))
-    alone = [filter.decide(PHOTO, (name,)).scores[0] for name in NAMES]
-    assert filter.decide(PHOTO, NAMES).scores == pytest.approx(alone)
+    alone = [filter.decide(Photo(PHOTO), (name,)).scores[0] for name in NAMES]
+    assert filter.decide(Photo(PHOTO), NAMES).scores == pytest.approx(alone)
 
 
 def test_the_size_is_that_of_the_segmenter():
     backbone = FakeBackbone(MATCHES)
-    make_presence("itm", backbone=backbone).decide(PHOTO, NAMES)
+    make_presence("itm", backbone=backbone).decide(Photo(PHOTO), NAMES)
     constant = FakeBackbone({word: lambda patches: patches.sum(-1) for word in ("cat", "dog")})
     config = Config(image_size=32, keep_aspect=True)
-    make_presence("itm", backbone=constant, config=config).decide(Image.new("RGB", (40, 10)), NAMES[:2])
+    make_presence("itm", backbone=constant, config=config).decide(Photo(Image.new("RGB", (40, 10))), NAMES[:2])
     assert [tuple(pixels.shape) for pixels in (*backbone.encoded, *constant.encoded)] == [
         (1, 3, 16, 16),
         (1, 3, 16, 64),
@@ -116,22 +118,22 @@ def test_the_size_is_that_of_the_segmenter():
 @pytest.mark.parametrize("kind", [ContrastiveBackbone, EmbeddingBackbone])
 def test_itc_by_hand(kind):
     filter = make_presence("itc:within0.05", backbone=kind())
-    decided = filter.decide(PHOTO, NAMES)
+    decided = filter.decide(Photo(PHOTO), NAMES)
     assert decided.scores == pytest.approx((0.3, 0.27, 0.2))
     assert decided.kept == (0, 1)
-    assert make_presence("itc:top1", backbone=kind()).decide(PHOTO, NAMES).kept == (0,)
+    assert make_presence("itc:top1", backbone=kind()).decide(Photo(PHOTO), NAMES).kept == (0,)
 
 
 def test_itc_embeds_the_texts_of_a_vocabulary_once():
     backbone = EmbeddingBackbone()
     filter = make_presence("itc", backbone=backbone)
     for _ in range(3):
-        filter.decide(PHOTO, NAMES)
+        filter.decide(Photo(PHOTO), NAMES)
     assert backbone.asked == (4,)
-    filter.decide(PHOTO, NAMES[:1])
+    filter.decide(Photo(PHOTO), NAMES[:1])
     assert backbone.asked == (4, 1)
 
 
 def test_itc_needs_contrastive_heads():
     with pytest.raises(PresenceError, match="'fake' has no contrastive heads"):
-        make_presence("itc", backbone=FakeBackbone()).decide(PHOTO, NAMES)
+        make_presence("itc", backbone=FakeBackbone()).decide(Photo(PHOTO), NAMES)

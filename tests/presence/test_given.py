@@ -3,7 +3,7 @@ from PIL import Image
 
 from pnpovss.errors import PresenceError
 from pnpovss.names import Name
-from pnpovss.presence import PresenceFilter, known_filters, make_presence
+from pnpovss.presence import Photo, PresenceFilter, known_filters, make_presence
 from pnpovss.presence.base import PresenceFilter as Protocol
 
 NAMES = (Name("cat"), Name("dog"), Name("sky"))
@@ -11,14 +11,14 @@ PHOTO = Image.new("RGB", (8, 8))
 
 
 def test_all_and_oracle():
-    assert make_presence("all").decide(PHOTO, NAMES).kept == (0, 1, 2)
+    assert make_presence("all").decide(Photo(PHOTO), NAMES).kept == (0, 1, 2)
     oracle = make_presence("oracle")
-    decided = oracle.decide(PHOTO, NAMES, truth=(2, 0))
+    decided = oracle.decide(Photo(PHOTO, truth=(2, 0)), NAMES)
     assert decided.kept == (0, 2)
     assert decided.scores == (1.0, 0.0, 1.0)
-    assert oracle.decide(PHOTO, NAMES, truth=()).kept == ()
+    assert oracle.decide(Photo(PHOTO, truth=()), NAMES).kept == ()
     with pytest.raises(PresenceError, match="this photo has none"):
-        oracle.decide(PHOTO, NAMES)
+        oracle.decide(Photo(PHOTO), NAMES)
 
 
 def test_every_filter_is_told():
@@ -33,7 +33,7 @@ def test_every_filter_is_told():
     [
         ("gpt", "unknown presence filter 'gpt'; known: all, oracle, itm, itc, file, clip, llm"),
         ("", "unknown presence filter ''"),
-        ("all:0.5", "'all' takes no rule"),
+        ("all:0.5", "`all` and `oracle` take no rule"),
         ("itm", "itm asks the segmenting model"),
         ("file", "'file' needs more: file:PATH"),
         ("clip:", "'clip' needs more: clip:MODEL"),

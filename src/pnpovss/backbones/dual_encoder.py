@@ -1,0 +1,210 @@
+"""A dual encoder of one's choice, photos and texts in one space: any CLIP or SigLIP checkpoint of transformers.
+
+Photos are prepared with Pillow by the checkpoint's own preprocessor_config.json, because transformers' processors
+want torchvision.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+from transformers import AutoTokenizer, CLIPModel, SiglipModel
+
+from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.blip_checkpoint import locate
+from pnpovss.errors import CheckpointError, InvalidInputError
+from pnpovss.files.json import from_json
+
+__all__ = ["DualEncoder", "Preprocessing", "load_dual_encoder"]
+
+Kind = Literal["clip", "siglip"]
+Picture = Image.Image | UInt8[np.ndarray, "h w 3"]
+
+_MODELS = {"clip": CLIPModel, "siglip": SiglipModel}  # SigLIP 2 of fixed size is "siglip", too
+_LARGEST_SIDE = 4096  # of an input [px]; a file that asks for more is damaged
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a photo becomes pixels.
+
+    Attributes:
+        height: of the input [px].
+        width: of the input [px].
+        shorter: the photo is scaled until its shorter side has this length [px], and its middle is cut out; None
+            squeezes the whole photo into the input.
+        resample: Pillow's number of the filter (2 bilinear, 3 bicubic).
+        mean: RGB, of values in [0, 1].
+        std: RGB, above 0.
+    """
+
+    height: int
+    width: int
+    shorter: int | None
+    resample: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    def __call__(self, picture: Picture) -> Float[Tensor, "3 H W"]:
+        """RGB picture of any size to normalised pixels."""
+        image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+        size = (self.width, self.height)
+        if self.shorter is not None:
+            scale = self.shorter / min(image.size)
+            size = (max(self.width, round(image.width * scale)), max(self.height, round(image.height * scale)))
+        image = image.resize(size, Image.Resampling(self.resample))
+        left, top = (size[0] - self.width) // 2, (size[1] - self.height) // 2
+        image = image.crop((left, top, left + self.width, top + self.height))
+        values = np.asarray(image, dtype=np.float32) / 255
+        values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
+        return torch.from_numpy(values).permute(2, 0, 1).contiguous()
+
+
+class DualEncoder:
+    """Embeds pictures and texts as unit vectors; how well two of them agree is `scale` * cosine + `bias`.
+
+    Attributes:
+        name: hub id or folder it was loaded by.
+        revision: the hub's commit, or a hash of a local folder's weights.
+        kind: "clip", trained with a softmax over texts, or "siglip", with a sigmoid for each pair.
+        preprocessing: how pictures become pixels.
+        scale: factor of the cosine.
+        bias: added to it; 0 for CLIP.
+    """
+
+    def __init__(
+        self, name: str, revision: str, kind: Kind, model: Any, tokenizer: Any, preprocessing: Preprocessing
+    ) -> None:
+        self.name = name
+        self.revision = revision
+        self.kind = kind
+        self.preprocessing = preprocessing
+        self.scale = float(model.logit_scale.detach().float().exp())
+        self.bias = float(model.logit_bias.detach().float()) if kind == "siglip" else 0.0
+        self._model = model
+        self._tokenizer = tokenizer
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._model.device
+
+    @torch.no_grad()
+    def embed_images(self, pictures: Sequence[Picture], batch: int = 32) -> Float[Tensor, "b d"]:
+        """Float32 unit vectors of pictures on the model's device.
+
+        Args:
+            pictures: RGB, of any sizes.
+            batch: how many are encoded at once.
+        """
+        parts = []
+        for start in range(0, len(pictures), batch):
+            pixels = torch.stack([self.preprocessing(picture) for picture in pictures[start : start + batch]])
+            pixels = pixels.to(self.device, self._model.dtype)
+            parts.append(_unit(self._model.get_image_features(pixel_values=pixels)))
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[str], batch: int = 64) -> Float[Tensor, "t d"]:
+        """Float32 unit vectors of texts on the model's device; longer texts than the model reads are cut off.
+
+        Args:
+            texts: as they are read, templates included.
+            batch: how many are encoded at once.
+        """
+        return torch.cat([self._embed(texts[start : start + batch]) for start in range(0, len(texts), batch)])
+
+    def _embed(self, texts: Sequence[str]) -> Float[Tensor, "t d"]:
+        length = self._model.config.text_config.max_position_embeddings
+        # SigLIP was trained on texts padded to full length, without a mask.
+        padding = "max_length" if self.kind == "siglip" else True
+        tokens = self._tokenizer(list(texts), padding=padding, truncation=True, max_length=length, return_tensors="pt")
+        wanted = ["input_ids", "attention_mask"] if self.kind == "clip" else ["input_ids"]
+        return _unit(self._model.get_text_features(**{key: tokens[key].to(self.device) for key in wanted}))
+
+
+def load_dual_encoder(name: str, options: LoadOptions | None = None) -> DualEncoder:
+    """Load a CLIP or SigLIP checkpoint by hub id or folder.
+
+    Raises:
+        CheckpointError: it cannot be had, files are missing or damaged, or it is of another architecture.
+    """
+    options = options or LoadOptions()
+    folder, revision = locate(name, options)
+    kind = read_json(folder / "config.json").get("model_type")
+    if kind not in _MODELS:
+        raise CheckpointError(f"{name} is a {kind!r} checkpoint; expected one of {', '.join(_MODELS)}")
+    preprocessing = _read_preprocessing(folder / "preprocessor_config.json")
+    with _any_failure(folder):
+        model, info = _MODELS[kind].from_pretrained(
+            folder, local_files_only=True, dtype=options.dtype, output_loading_info=True, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    if lacking := sorted(info["missing_keys"]):
+        raise CheckpointError(f"the weights in {folder} lack {len(lacking)} tensors, such as {lacking[0]}")
+    model = model.eval().requires_grad_(False).to(options.device)
+    return DualEncoder(name, revision, cast(Kind, kind), model, tokenizer, preprocessing)
+
+
+def _read_preprocessing(path: Path) -> Preprocessing:
+    """Read preprocessor_config.json; sizes are a number, or an object of height and width or shortest_edge."""
+    given = read_json(path)
+    crop = bool(given.get("do_center_crop", False))
+    try:
+        height, width = _height_width(given["crop_size"] if crop and "crop_size" in given else given["size"])
+        shorter = min(_height_width(given["size"])) if crop else None
+        mean, std = (tuple(float(value) for value in given[key]) for key in ("image_mean", "image_std"))
+        (m0, m1, m2), (s0, s1, s2) = mean, std
+        resample = Image.Resampling(given.get("resample", Image.Resampling.BICUBIC))
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(f"{path} does not say size, image_mean and image_std as expected ({error!r})") from error
+    if not all(1 <= side <= _LARGEST_SIDE for side in (height, width, shorter or 1)):
+        raise CheckpointError(f"{path} asks for {width} x {height} px; expected sides of 1 to {_LARGEST_SIDE}")
+    if shorter is not None and shorter < max(height, width):
+        raise CheckpointError(
+            f"{path} cuts {width} x {height} px out of photos of {shorter} px, which do not hold them"
+        )
+    if not np.isfinite([*mean, *std]).all() or min(std) <= 0:
+        raise CheckpointError(f"{path} normalises with mean {mean} and std {std}; expected finite values, std above 0")
+    return Preprocessing(height, width, shorter, int(resample), (m0, m1, m2), (s0, s1, s2))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    try:
+        return from_json(path.read_bytes())
+    except (OSError, InvalidInputError) as error:
+        raise CheckpointError(f"no {path.name} that can be read in {path.parent}: {error}") from error
+
+
+def _height_width(size: Any) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    edge = size.get("shortest_edge")
+    return int(edge or size["height"]), int(edge or size["width"])
+
+
+@contextmanager
+def _any_failure(folder: Path) -> Iterator[None]:
+    """Whatever a reader of damaged files raises, as one error; a panic of the tokenizers' Rust is no Exception."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        raise CheckpointError(
+            f"the checkpoint in {folder} cannot be read: {type(error).__name__}: {first_line}"
+        ) from error
+
+
+def _unit(features: Any) -> Float[Tensor, "n d"]:
+    """Normalised; transformers 5 answers with an output object, older releases with the tensor."""
+    values = (features if isinstance(features, Tensor) else features.pooler_output).float()
+    return values / values.norm(dim=-1, keepdim=True)

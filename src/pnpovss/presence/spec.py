@@ -1,0 +1,62 @@
+"""A presence filter as the registry lists it: its key, what it needs, and how it is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pydantic import BaseModel
+
+from pnpovss.backbones.base import Backbone, LoadOptions
+from pnpovss.config import Config
+from pnpovss.presence.base import PresenceFilter
+from pnpovss.presence.rules import Rule
+
+__all__ = ["PresenceContext", "PresenceSpec"]
+
+
+@dataclass(frozen=True)
+class PresenceContext:
+    """What a filter may be made with, beside its argument.
+
+    Attributes:
+        backbone: the segmenting model; there for specs that ask for it, else perhaps None.
+        config: the segmenter's, whose image size and proportions a filter that asks its model follows.
+        load: how a checkpoint is loaded.
+        rule: turns scores into a decision, instead of the filter's own.
+        settings: of the spec's class; None where none were given.
+        photos: keys of all photos that will be asked about, where that is known.
+    """
+
+    backbone: Backbone | None = None
+    config: Config | None = None
+    load: LoadOptions = field(default_factory=LoadOptions)
+    rule: Rule | None = None
+    settings: BaseModel | None = None
+    photos: tuple[str, ...] = ()
+
+
+def _accept(argument: str) -> None:
+    """Take any argument."""
+
+
+@dataclass(frozen=True)
+class PresenceSpec:
+    """An entry of the registry.
+
+    Attributes:
+        key: the word that asks for it, unique ("itm"); "key:ARGUMENT" gives it an argument.
+        summary: one line for people: who decides, and what the argument is.
+        make: the filter, from its argument ("" where none was given); raises a `PresenceError` where that cannot be.
+        check: refuses an argument before a model is loaded, by a `PresenceError`; what `make` finds is soon enough
+            for filters that need none.
+        asks_model: whether it needs the segmenting model.
+        needs_truth: whether it works only where photos have masks.
+        settings: the class of its settings, of which each field has a description; None where it has none.
+    """
+
+    key: str
+    summary: str
+    make: Callable[[str, PresenceContext], PresenceFilter]
+    check: Callable[[str], None] = _accept
+    asks_model: bool = False
+    needs_truth: bool = False
+    settings: type[BaseModel] | None = None

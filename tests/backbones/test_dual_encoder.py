@@ -1,0 +1,107 @@
+"""Dual encoders of random weights, loaded as real checkpoints are."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import BertConfig, BertModel
+
+from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.dual_encoder import Preprocessing, load_dual_encoder
+from pnpovss.errors import CheckpointError
+from tests.support.dual_encoders import CLIP_LIKE, PREPROCESSING, logits_by_hand, photo, save_dual_encoder
+
+
+@pytest.mark.parametrize("kind", ["clip", "siglip"])
+def test_pairs_agree_as_the_model_itself_says(tmp_path, kind):
+    model = save_dual_encoder(tmp_path, kind, PREPROCESSING[kind])
+    encoder = load_dual_encoder(str(tmp_path))
+    expected = logits_by_hand(model, kind)
+    texts = encoder.embed_texts([f"a photo of a {word}." for word in expected], batch=3)
+    images = encoder.embed_images([photo(), np.asarray(photo())], batch=1)
+    assert images.norm(dim=-1).tolist() == pytest.approx([1, 1])
+    logits = images @ texts.T * encoder.scale + encoder.bias
+    assert logits[0].tolist() == pytest.approx(list(expected.values()), abs=1e-5)
+    assert torch.equal(images[0], images[1])  # arrays and pictures are the same to it
+    assert encoder.kind == kind
+    assert encoder.revision.startswith("sha256:")
+    assert encoder.bias == (0 if kind == "clip" else pytest.approx(model.logit_bias.item()))
+
+
+def test_batches_are_the_same_as_one_by_one(tmp_path):
+    save_dual_encoder(tmp_path, "clip", CLIP_LIKE)
+    encoder = load_dual_encoder(str(tmp_path))
+    photos = [photo(40, 32), photo(33, 50), photo(32, 32)]
+    one_by_one = torch.cat([encoder.embed_images([each]) for each in photos])
+    assert torch.allclose(encoder.embed_images(photos, batch=2), one_by_one, atol=1e-6)
+
+
+def test_the_middle_is_cut_out():
+    cut = Preprocessing(2, 2, 2, 0, (0, 0, 0), (1, 1, 1))
+    values = np.zeros((2, 4, 3), np.uint8)
+    values[:, :, 0] = [10, 20, 30, 40]
+    assert (cut(Image.fromarray(values))[0] * 255).round().tolist() == [[20, 30], [20, 30]]
+    larger = Preprocessing(2, 2, 4, 0, (0, 0, 0), (1, 1, 1))  # 8 x 4, of which the middle is all 20 and 30
+    assert (larger(Image.fromarray(values))[0] * 255).round().tolist() == [[20, 30], [20, 30]]
+    squeezed = Preprocessing(2, 4, None, 0, (0, 0, 0), (1, 1, 1))
+    assert squeezed(Image.fromarray(values)).shape == (3, 2, 4)
+
+
+@pytest.mark.parametrize("size", [32, {"shortest_edge": 32}, {"height": 32, "width": 32}])
+def test_sizes_as_different_releases_write_them(tmp_path, size):
+    save_dual_encoder(tmp_path, "clip", {**CLIP_LIKE, "size": size, "crop_size": size})
+    assert load_dual_encoder(str(tmp_path)).preprocessing == Preprocessing(
+        32, 32, 32, 3, (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
+    )
+
+
+def test_other_architectures_are_refused(tmp_path):
+    shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertModel(BertConfig(vocab_size=12, **shape)).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="is a 'bert' checkpoint; expected one of clip, siglip"):
+        load_dual_encoder(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda f: (f / "config.json").unlink(), r"no config.json"),
+        (lambda f: (f / "config.json").write_text("{"), r"config.json .*read"),
+        (lambda f: (f / "preprocessor_config.json").unlink(), r"no preprocessor_config.json"),
+        (lambda f: (f / "preprocessor_config.json").write_text("{}"), "does not say size, image_mean"),
+        (lambda f: change(f, crop_size=1e400), r"does not say size|Infinity"),
+        (lambda f: change(f, crop_size=10**6, size=10**6), "asks for 1000000 x 1000000 px"),
+        (lambda f: change(f, size=16), "cuts 32 x 32 px out of photos of 16 px"),
+        (lambda f: change(f, image_std=[1, 1, 0]), "std above 0"),
+        (lambda f: change(f, resample=9), "does not say size"),
+        (lambda f: (f / "model.safetensors").unlink(), "no weights in"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"0" * 99), r"cannot be read|no safetensors file"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "cannot be read"),
+        (lambda f: (f / "tokenizer.json").write_text('{"model": {"type": "Unigram", "vocab": []}}'), "cannot be read"),
+    ],
+)
+def test_incomplete_folders(tmp_path, spoil, message):
+    save_dual_encoder(tmp_path, "clip", CLIP_LIKE)
+    spoil(tmp_path)
+    with pytest.raises(CheckpointError, match=message):
+        load_dual_encoder(str(tmp_path))
+
+
+def change(folder, **settings):
+    (folder / "preprocessor_config.json").write_text(json.dumps({**CLIP_LIKE, **settings}))
+
+
+def test_missing_weights_are_not_made_up(tmp_path):
+    model = save_dual_encoder(tmp_path, "clip", CLIP_LIKE)
+    state = {key: value for key, value in model.state_dict().items() if "visual_projection" not in key}
+    model.save_pretrained(tmp_path, state_dict=state)
+    with pytest.raises(CheckpointError, match=r"visual_projection\.weight"):
+        load_dual_encoder(str(tmp_path))
+
+
+def test_offline_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(CheckpointError, match=r"not on this machine.*asked \(local_files_only\).*hf download"):
+        load_dual_encoder("openai/clip-vit-base-patch16-none", LoadOptions(local_files_only=True))
