@@ -125,6 +125,7 @@ def test_every_error_is_public():
         ("pnpovss.cli.main", HEAVY),
         ("pnpovss.images", {"torch", "cv2"}),
         ("pnpovss.results.segmentation", {"torch", "supervision", "pycocotools"}),
+        ("pnpovss.presence", {"torch", "cv2", "transformers", "huggingface_hub"}),
     ],
 )
 def test_imports_are_light(module: str, not_loaded: set[str]):

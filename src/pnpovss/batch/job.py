@@ -15,6 +15,7 @@ from pnpovss.hints.doubts import doubts
 from pnpovss.hints.looks_like import looks_like
 from pnpovss.images import MAX_PIXELS, load_image
 from pnpovss.names import Name
+from pnpovss.presence.base import Photo
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -1,14 +1,17 @@
 """A presence filter as the registry lists it: its key, what it needs, and how it is made."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
-from pnpovss.backbones.base import Backbone, LoadOptions
 from pnpovss.config import Config
 from pnpovss.presence.base import PresenceFilter
 from pnpovss.presence.rules import Rule
+
+if TYPE_CHECKING:
+    from pnpovss.backbones.base import Backbone, LoadOptions
 
 __all__ = ["PresenceContext", "PresenceSpec"]
 
@@ -20,15 +23,15 @@ class PresenceContext:
     Attributes:
         backbone: the segmenting model; there for specs that ask for it, else perhaps None.
         config: the segmenter's, whose image size and proportions a filter that asks its model follows.
-        load: how a checkpoint is loaded.
+        load: how a checkpoint is loaded; None for the usual way.
         rule: turns scores into a decision, instead of the filter's own.
         settings: of the spec's class; None where none were given.
         photos: keys of all photos that will be asked about, where that is known.
     """
 
-    backbone: Backbone | None = None
+    backbone: "Backbone | None" = None
     config: Config | None = None
-    load: LoadOptions = field(default_factory=LoadOptions)
+    load: "LoadOptions | None" = None
     rule: Rule | None = None
     settings: BaseModel | None = None
     photos: tuple[str, ...] = ()
