@@ -28,12 +28,13 @@ from pnpovss.backbones.memory import share_encodings
 from pnpovss.datasets import Dataset, open_dataset
 from pnpovss.evaluation.report.markdown import markdown, settings_line
 from pnpovss.evaluation.report.page import write_report
-from pnpovss.evaluation.report.plots import plot_arms, plot_heads
-from pnpovss.evaluation.runs.ablation import ablation_arms, ablation_markdown
-from pnpovss.evaluation.runs.evaluate import Progress, evaluate
+from pnpovss.evaluation.report.plots import plot_heads, plot_variants
+from pnpovss.evaluation.runs.ablation import ablation_markdown, ablation_variants
+from pnpovss.evaluation.runs.engine import Progress
+from pnpovss.evaluation.runs.evaluate import evaluate
 from pnpovss.evaluation.runs.folder import read_run
-from pnpovss.evaluation.runs.sweeps import arms_table, run_heads, sweep_arms, table_csv
-from pnpovss.evaluation.runs.variants import run_arms
+from pnpovss.evaluation.runs.sweeps import run_heads, sweep_variants, table_csv, variants_table
+from pnpovss.evaluation.runs.variants import run_variants
 from pnpovss.presence import make_presence
 from pnpovss.segmenter import Segmenter
 
@@ -94,15 +95,15 @@ def measure(job: Job, name: str, dataset: Dataset, filters: Sequence[str]) -> No
     runs = [read_run(folder) for folder in folders]
     took = ", ".join(f"{spec.split(':')[0]} {wall:.0f} s" for spec, wall in zip(filters, walls, strict=True))
     text = markdown(runs, f"{dataset.space.key}, {runs[0].settings.subset}", COMMAND)
-    write(job, f"{name}.md", f"{text}\n{machine()} Wall clock in this sitting: {took}.\n")
+    write(job, f"{name}.md", f"{text}\n{machine()} Wall clock in this session: {took}.\n")
 
 
 def ablate(job: Job, name: str, dataset: Dataset) -> None:
     """Each step of the method left out, with oracle names."""
     folder = job.folder(f"{name}-ablation")
-    arms = ablation_arms(job.segmenter.config)
-    summary = run_arms(
-        "ablation", job.segmenter, dataset, make_presence("oracle"), arms, folder,
+    variants = ablation_variants(job.segmenter.config)
+    summary = run_variants(
+        "ablation", job.segmenter, dataset, make_presence("oracle"), variants, folder,
         limit=job.limit, on_image=talk(folder.name),
     )  # fmt: skip
     run = read_run(folder)
@@ -138,15 +139,15 @@ def sweep(job: Job, name: str, dataset: Dataset) -> None:
     )
     for axis, column in SWEEPS.items():
         folder = job.folder(f"{name}-sweep-{axis}")
-        arms = sweep_arms(axis, job.segmenter.config, job.segmenter.backbone)  # pyright: ignore[reportArgumentType]
-        run_arms(
-            f"sweep {axis}", job.segmenter, dataset, oracle, arms, folder,
+        variants = sweep_variants(axis, job.segmenter.config, job.segmenter.backbone)  # pyright: ignore[reportArgumentType]
+        run_variants(
+            f"sweep {axis}", job.segmenter, dataset, oracle, variants, folder,
             limit=job.limit or SWEPT, on_image=talk(folder.name),
         )  # fmt: skip
         run = read_run(folder)
         title = f"{dataset.space.key}, {run.settings.subset}, oracle names"
-        rows = arms_table(list(run.records.values()), run.settings.arms or {}, len(run.settings.classes))
-        plot_arms(rows, column, title, job.out / f"{name}-{axis}.png")
+        rows = variants_table(list(run.records.values()), run.settings.variants or {}, len(run.settings.classes))
+        plot_variants(rows, column, title, job.out / f"{name}-{axis}.png")
         write(job, f"{name}-{axis}.csv", table_csv(rows))
         where = f"{run.settings.subset}, seed {run.settings.subset.seed}"
         lines.append(f"{axis} ({where}): [csv]({name}-{axis}.csv), ![{axis}]({name}-{axis}.png)\n")

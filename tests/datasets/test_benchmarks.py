@@ -203,7 +203,7 @@ def test_bad_masks_are_refused_by_name(tmp_path, spoil, message):
 def test_a_bad_photo_is_refused_by_name(tmp_path):
     data, sample = spoilt(tmp_path)
     sample.image.write_text("hello")
-    with pytest.raises(DatasetError, match=r"ADE_val_00000001.jpg is damaged or no image"):
+    with pytest.raises(DatasetError, match=r"ADE_val_00000001.jpg is no photo: .*ADE_val_00000001.png is for it"):
         data.truth(sample)
 
 

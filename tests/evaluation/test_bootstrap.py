@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.measures.bootstrap import ImageCounts, difference, interval
+from pnpovss.evaluation.measures.bootstrap import LEAST, ImageCounts, difference, interval, mean_interval
 from pnpovss.evaluation.measures.confusion import Confusion
 
 
@@ -15,7 +15,7 @@ def photos(rates, pixels=100):
 
 
 def test_the_value_is_the_data_sets_own_miou():
-    parts = photos([0.1, 0.5, 0.9, 0.7])
+    parts = photos([0.1, 0.5, 0.9, 0.7, 0.2, 0.4, 0.3, 0.6, 0.8, 0.5])
     found = interval(ImageCounts.of(parts))
     assert found.value == pytest.approx(Confusion.total(parts, 2).miou)
     assert found.low < found.value < found.high
@@ -29,7 +29,7 @@ def test_a_draw_is_the_miou_of_the_photos_drawn():
 
 
 def test_equal_photos_leave_no_doubt():
-    found = interval(ImageCounts.of(photos([0.5] * 8)))
+    found = interval(ImageCounts.of(photos([0.5] * 10)))
     assert found.low == pytest.approx(found.value) == pytest.approx(found.high)
 
 
@@ -62,6 +62,25 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says():
         found = interval(ImageCounts(everyone.hits[chosen], everyone.union[chosen]), draws=300)
         held += found.low <= truth <= found.high
     assert 86 <= held <= 100
+
+
+def test_a_handful_of_photos_has_no_interval():
+    few, enough = (interval(ImageCounts.of(photos([0.1, 0.9] * (n // 2)))) for n in (LEAST - 2, LEAST))
+    assert (few.is_known, few.ends) == (False, None)
+    assert few.value == pytest.approx(interval(ImageCounts.of(photos([0.1, 0.9]))).value)
+    assert not few.excludes_zero
+    assert enough.is_known
+    assert enough.ends == [enough.low, enough.high]
+
+
+def test_the_mean_of_objects_is_drawn_photo_by_photo():
+    """Two kinds of photos, alike within: as uncertain as the photos, not as their many objects."""
+    alone = [[0.2]] * 10 + [[0.8]] * 10
+    many = [[0.2] * 50] * 10 + [[0.8] * 50] * 10
+    one, other = mean_interval(alone), mean_interval(many)
+    assert (one.value, other.value) == pytest.approx((0.5, 0.5))
+    assert (one.low, one.high) == pytest.approx((other.low, other.high))
+    assert mean_interval([[0.0], [0.5, 1.0]]).value == pytest.approx(0.5)
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -18,7 +18,7 @@ def program(monkeypatch, tmp_path):
     """The program with a backbone by hand, and a data set of colours in whatever folder."""
     spec = fake_spec(colour_backbone())
     monkeypatch.setitem(base._registry, spec.key, spec)
-    monkeypatch.setattr("pnpovss.datasets.open_dataset", lambda key, root, protocol: colour_dataset(root))
+    monkeypatch.setattr("pnpovss.datasets.open_dataset", lambda key, root, protocol, exif: colour_dataset(root))
     monkeypatch.chdir(tmp_path)
 
     def call(*words, code=0):

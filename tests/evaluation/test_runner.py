@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,10 +15,11 @@ from pnpovss.backbones.memory import SharedEncodings, share_encodings
 from pnpovss.config import Background, Config
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import ConfigError, DatasetError, InvalidInputError
-from pnpovss.evaluation.measures.class_png import decode_classes
 from pnpovss.evaluation.measures.confusion import Confusion
-from pnpovss.evaluation.runs.evaluate import evaluate
-from pnpovss.evaluation.runs.folder import choose, read_run
+from pnpovss.evaluation.measures.previews import decode_classes
+from pnpovss.evaluation.runs.evaluate import evaluate, run_summary
+from pnpovss.evaluation.runs.folder import read_run
+from pnpovss.evaluation.runs.settings import choose
 from pnpovss.presence.base import Presence
 from pnpovss.segmenter import Segmenter
 from tests.support.colours import Oracle, colour_dataset, colour_space, write_photo
@@ -57,15 +59,20 @@ def test_a_run_folder_says_what_was_run(segmenter, dataset, oracle, tmp_path):
     assert run.settings.classes == ("background", "red", "green", "blue")
     assert run.settings.config == segmenter.config
     assert str(run.settings.subset) == "subset of 3 of 6"
-    assert set(run.sittings[0]) >= {"command", "commit", "versions", "python", "device", "started"}
-    assert run.sittings[0]["versions"]["torch"] == str(torch.__version__)
+    [session] = run.sessions
+    assert session.versions["torch"] == str(torch.__version__)
+    assert session.threads == torch.get_num_threads()
+    assert session.cores >= 1
+    assert re.fullmatch(r"cpu, \d+ threads?, \d+ cores, load \d+\.\d at the start", session.pace)
     assert len(run.records) == 3
 
 
 def test_photos_of_nothing_are_all_background(segmenter, tmp_path, oracle):
-    samples = [write_photo(tmp_path, "empty", np.zeros((32, 32), np.uint8))]
-    summary = evaluate(segmenter, Dataset(colour_space(), tmp_path, samples), oracle, tmp_path / "run")
-    assert summary["miou"] == 1
+    red = np.zeros((32, 32), np.uint8)
+    red[8:24, 8:24] = 1
+    samples = [write_photo(tmp_path, name, mask) for name, mask in (("empty", red * 0), ("red", red))]
+    evaluate(segmenter, Dataset(colour_space(), tmp_path, samples), oracle, tmp_path / "run")
+    assert read_run(tmp_path / "run").records["empty"]["confusion"] == [[0, 0, 32 * 32]]
 
 
 def test_where_the_background_does_not_count_it_is_a_miss_and_no_class(segmenter, tmp_path, oracle):
@@ -171,7 +178,7 @@ def test_resuming_decides_no_photo_again(segmenter, dataset, oracle, tmp_path):
     assert oracle.calls == 2
     whole = evaluate(segmenter, dataset, Oracle(), tmp_path / "whole")
     assert resumed["classes"] == whole["classes"]
-    assert len(read_run(tmp_path / "run").sittings) == 2
+    assert len(read_run(tmp_path / "run").sessions) == 2
 
 
 @pytest.mark.parametrize(
@@ -209,7 +216,7 @@ def test_a_folder_with_other_things_is_left_alone(segmenter, dataset, oracle, tm
 WORKER = """
 import sys, time
 from pathlib import Path
-from pnpovss.evaluation.runs.evaluate import evaluate
+from pnpovss.evaluation.runs.evaluate import evaluate, run_summary
 from pnpovss.segmenter import Segmenter
 from pnpovss.config import Config
 from tests.support.colours import Oracle, colour_dataset
@@ -249,12 +256,11 @@ def test_kill_9_loses_nothing_and_counts_nothing_twice(tmp_path):
     run = read_run(tmp_path / "run")
     keys = [json.loads(line)["record"]["key"] for line in journal.read_text().splitlines()]
     assert sorted(keys) == sorted(f"photo{i}" for i in range(12)), "each photo once"
-    assert len(run.sittings) == 3
+    assert len(run.sessions) == 3
     data = colour_dataset(tmp_path / "data", count=12)
     plain = Segmenter(colour_backbone(), Config.preset("default").without("crf"))
     whole = evaluate(plain, data, Oracle(), tmp_path / "whole")
-    assert run.summary is not None
-    assert run.summary["classes"] == whole["classes"]
+    assert run_summary(run)["classes"] == whole["classes"]
 
 
 def test_a_note_of_the_filter_is_kept(segmenter, dataset, tmp_path):

@@ -1,5 +1,6 @@
 import csv
 import io
+import itertools
 import math
 import sys
 
@@ -10,12 +11,14 @@ import torch
 from pnpovss.backbones.base import CrossAttention
 from pnpovss.config import Config
 from pnpovss.errors import ConfigError, MissingExtraError
-from pnpovss.evaluation.report.plots import _arms_figure, plot_arms, plot_heads, require_matplotlib
+from pnpovss.evaluation.measures.ranks import rank_correlation
+from pnpovss.evaluation.report import plots
+from pnpovss.evaluation.report.plots import draw_variants, plot_heads, plot_variants, require_matplotlib
 from pnpovss.evaluation.runs.evaluate import evaluate
 from pnpovss.evaluation.runs.folder import read_run
-from pnpovss.evaluation.runs.heads import HeadLook, head_statistics, look_with_all_heads, rank_correlation
-from pnpovss.evaluation.runs.sweeps import arms_table, run_heads, sweep_arms, table_csv
-from pnpovss.evaluation.runs.variants import run_arms
+from pnpovss.evaluation.runs.heads import HeadLook, head_statistics, look_with_all_heads
+from pnpovss.evaluation.runs.sweeps import run_heads, sweep_variants, table_csv, variants_table
+from pnpovss.evaluation.runs.variants import run_variants
 from pnpovss.inputs import prepare
 from pnpovss.segmenter import Segmenter
 from tests.support.colours import Oracle
@@ -110,45 +113,49 @@ def test_the_best_head_comes_first_and_scores_as_a_run_of_its_own(dataset, tmp_p
     assert summary["correlations"]["spread"] == pytest.approx(1 if found[0] > found[1] else -1)
 
 
-def test_the_arms_of_each_axis(backbone):
+def test_the_variants_of_each_axis(backbone):
     config = Segmenter(backbone).config
-    assert list(sweep_arms("threshold", config, backbone, [0.1, 0.3])) == ["as set", "threshold 0.1", "threshold 0.3"]
-    passes = sweep_arms("dropout", config, backbone, [1, 4])
+    assert list(sweep_variants("threshold", config, backbone, [0.1, 0.3])) == [
+        "as set",
+        "threshold 0.1",
+        "threshold 0.3",
+    ]
+    passes = sweep_variants("dropout", config, backbone, [1, 4])
     assert list(passes) == ["as set", "1 pass", "4 passes, drop 10 patches", "4 passes, drop 25%", "4 passes, drop 50%"]
     assert passes["4 passes, drop 25%"].dropout.drop == 0.25
-    sizes = sweep_arms("size", config, backbone)
+    sizes = sweep_variants("size", config, backbone)
     assert "64 px, 8 x 8 patches" in sizes
-    assert all(arm.image_size % backbone.patch == 0 for arm in sizes.values())
+    assert all(variant.image_size % backbone.patch == 0 for variant in sizes.values())
     with pytest.raises(ConfigError, match="unknown axis"):
-        sweep_arms("mood", config, backbone)
+        sweep_variants("mood", config, backbone)
     with pytest.raises(ConfigError, match="threshold"):
-        sweep_arms("threshold", config, backbone, [7])
+        sweep_variants("threshold", config, backbone, [7])
 
 
 def test_tables_and_plots(backbone, dataset, tmp_path):
     segmenter = Segmenter(backbone, Config.preset("default").without("crf"))
-    run_arms(
+    summary = run_variants(
         "sweep dropout",
         segmenter,
         dataset,
         Oracle(),
-        sweep_arms("dropout", segmenter.config, backbone, [1, 2]),
+        sweep_variants("dropout", segmenter.config, backbone, [1, 2]),
         tmp_path / "run",
     )
     run = read_run(tmp_path / "run")
-    rows = arms_table(list(run.records.values()), run.settings.arms, 4)
+    rows = variants_table(list(run.records.values()), run.settings.variants, 4)
     parsed = list(csv.DictReader(io.StringIO(table_csv(rows))))
-    assert [row["arm"] for row in parsed] == [row["arm"] for row in rows]
-    assert float(parsed[1]["miou"]) == pytest.approx(run.summary["arms"]["1 pass"]["miou"], abs=1e-5)
+    assert [row["variant"] for row in parsed] == [row["variant"] for row in rows]
+    assert float(parsed[1]["miou"]) == pytest.approx(summary["variants"]["1 pass"]["miou"], abs=1e-5)
     pytest.importorskip("matplotlib", reason="in the extra `eval`")
-    plot_arms(rows, "passes", "colours", tmp_path / "arms.png")
+    plot_variants(rows, "passes", "colours", tmp_path / "variants.png")
     plot_heads(
         [{"layer": 1, "head": h, "miou": 0.1 * h, "entropy": 1 - 0.1 * h} for h in range(3)],
         {"entropy": -1.0},
         "colours",
         tmp_path / "heads.png",
     )
-    for name in ("arms.png", "heads.png"):
+    for name in ("variants.png", "heads.png"):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
@@ -160,15 +167,48 @@ def test_plots_without_matplotlib_name_the_extra(monkeypatch):
 
 def swept(x, values, **fixed):
     """Rows of a sweep along one axis, the settings as they were first."""
-    row = {"arm": "as set", "image_size": 32, "threshold": 0.15, "passes": 2, "drop": 0.2, "low": 0.2, "high": 0.6}
+    row = {"variant": "as set", "image_size": 32, "threshold": 0.15, "passes": 2, "drop": 0.2, "low": 0.2, "high": 0.6}
     row |= {"miou": 0.4, **fixed}
-    return [row, *({**row, "arm": f"{x} {value}", x: value} for value in values)]
+    return [row, *({**row, "variant": f"{x} {value}", x: value} for value in values)]
+
+
+def drawn(rows, x):
+    figure = pytest.importorskip("matplotlib.figure", reason="in the extra `eval`").Figure()
+    axis = figure.subplots()
+    draw_variants(axis, rows, x)
+    return axis
+
+
+def test_too_few_photos_have_no_bars_of_error():
+    axis = drawn(swept("threshold", [0.1, 0.3], low=None, high=None), "threshold")
+    [container] = axis.containers
+    assert container.has_yerr is False
+    assert axis.get_ylabel() == "mIoU [%]"
+    [with_bars] = drawn(swept("threshold", [0.1, 0.3]), "threshold").containers
+    assert with_bars.has_yerr
+
+
+def test_labels_of_ticks_stand_apart(tmp_path, monkeypatch):
+    """Drawn as they are saved, no label reaches into its neighbour, whatever the numbers."""
+    figures = []
+    monkeypatch.setattr(plots, "_save", lambda figure, title, path: figures.append(figure))
+    rows = [
+        {"layer": 3 + h // 8, "head": h % 8, "miou": 0.1 + 0.02 * h, "spread": 0.6371 + 0.0281 * h} for h in range(16)
+    ]
+    plot_heads(rows, {"spread": -0.9}, "colours", tmp_path / "heads.png")
+    [figure] = figures
+    figure.draw_without_rendering()
+    for axis in figure.axes:
+        boxes = [label.get_window_extent() for label in axis.get_xticklabels() if label.get_text()]
+        boxes = [box for box in boxes if axis.get_window_extent().padded(5).x0 < box.x1 < axis.bbox.x1 + box.width]
+        gaps = [right.x0 - left.x1 for left, right in itertools.pairwise(boxes)]
+        assert all(gap > 0.4 * box.height for gap, box in zip(gaps, boxes, strict=False)), axis.get_xlabel()
 
 
 def test_every_drop_rule_begins_at_one_pass():
     pytest.importorskip("matplotlib", reason="in the extra `eval`")
     rows = swept("passes", [1], drop=0.5) + swept("passes", [2, 4], drop=0.5)[1:] + swept("passes", [2, 4], drop=10)[1:]
-    [axis] = _arms_figure(rows, "passes", "title").axes
+    axis = drawn(rows, "passes")
     lines = {bar.get_label(): bar.lines[0] for bar in axis.containers}
     assert set(lines) == {"drop 0.5", "drop 10"}
     for line in lines.values():
@@ -179,6 +219,6 @@ def test_every_drop_rule_begins_at_one_pass():
 
 def test_the_patch_grid_stands_below_the_image_size():
     pytest.importorskip("matplotlib", reason="in the extra `eval`")
-    rows = [{**row, "arm": f"{row['image_size']} px, 4 x 4 patches"} for row in swept("image_size", [16, 32])]
-    [axis] = _arms_figure(rows, "image_size", "title").axes
+    rows = [{**row, "variant": f"{row['image_size']} px, 4 x 4 patches"} for row in swept("image_size", [16, 32])]
+    axis = drawn(rows, "image_size")
     assert [label.get_text() for label in axis.get_xticklabels()] == ["16 px\n4 x 4 patches", "32 px\n4 x 4 patches"]

@@ -1,8 +1,8 @@
 """Encode each picture once, however many settings look at it.
 
-Salience Dropout starts from the whole photo, and so does every arm of an ablation, every sweep of a threshold and the
-presence filter of the same model. An encoding depends on the pixels alone, so equal pixels may share one: exact, not
-an approximation.
+Salience Dropout starts from the whole photo, and so does every variant of an ablation, every sweep of a threshold and
+the presence filter of the same model. An encoding depends on the pixels alone, so equal pixels may share one: exact,
+not an approximation.
 """
 
 from collections import OrderedDict
@@ -17,7 +17,7 @@ from pnpovss.backbones.base import Backbone, ImageFeatures
 
 __all__ = ["SharedEncodings", "share_encodings"]
 
-KEEP = 32  # encodings held at once; those of one photo under all arms fit
+KEEP = 32  # encodings held at once; those of one photo under all variants fit
 
 
 class SharedEncodings:

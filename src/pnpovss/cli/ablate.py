@@ -28,6 +28,7 @@ def ablate(
     presence: options.NamesFrom = "oracle",
     llm: options.Llm = None,
     protocol: options.ProtocolName = "field",
+    exif: options.Exif = None,
     limit: options.Limit = None,
     seed: options.Seed = 0,
     set_: options.Set = None,
@@ -37,20 +38,22 @@ def ablate(
 ) -> None:
     """Leave out each step of the method in turn, on the same photos, with 95% intervals.
 
-    Arms share encodings, saliency maps and filters where that is exact. Writes ablation.md into the folder.
+    Variants share encodings, saliency maps and filters where that is exact. Writes ablation.md into the folder.
     """
     _, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
         choice = ModelChoice(model, device, dtype, preset, parse_settings(set_ or []))
-        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, presence, llm)
-        from pnpovss.evaluation.runs.ablation import ABLATED, ablation_arms, ablation_markdown
-        from pnpovss.evaluation.runs.variants import run_arms
+        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, exif, presence, llm)
+        from pnpovss.evaluation.runs.ablation import ABLATED, ablation_markdown, ablation_variants
+        from pnpovss.evaluation.runs.variants import run_variants
         from pnpovss.files.writing import write_all
 
         chosen = parse_steps(steps or []) or list(ABLATED)
-        arms = ablation_arms(segmenter.config, chosen, combinations=combinations)
+        variants = ablation_variants(segmenter.config, chosen, combinations=combinations)
         with progress_bar(notes) as shown:
-            summary = run_arms("ablation", segmenter, data, names, arms, out, limit=limit, seed=seed, on_image=shown)
+            summary = run_variants(
+                "ablation", segmenter, data, names, variants, out, limit=limit, seed=seed, on_image=shown
+            )
         table = ablation_markdown(summary)
         write_all({out / "ablation.md": f"{described(out)}\n\n{table}".encode()})
         typer.echo(table, nl=False)

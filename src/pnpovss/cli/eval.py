@@ -24,6 +24,7 @@ def evaluate(
     presence: options.NamesFrom = "oracle",
     llm: options.Llm = None,
     protocol: options.ProtocolName = "field",
+    exif: options.Exif = None,
     limit: options.Limit = None,
     seed: options.Seed = 0,
     without: options.Without = None,
@@ -42,7 +43,7 @@ def evaluate(
     with readable_errors(notes, debug=debug), logged_to(notes):
         settings, steps = parse_settings(set_ or []), tuple(parse_steps(without or []))
         choice = ModelChoice(model, device, dtype, preset, settings, steps)
-        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, presence, llm)
+        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, exif, presence, llm)
         from pnpovss.evaluation.runs.evaluate import evaluate as run
 
         with progress_bar(notes) as shown:

@@ -22,13 +22,20 @@ __all__ = ["described", "load_all", "progress_bar"]
 
 
 def load_all(
-    notes: Console, choice: ModelChoice, dataset: str, root: Path, protocol: Any, presence: str, llm: list[str] | None
+    notes: Console,
+    choice: ModelChoice,
+    dataset: str,
+    root: Path,
+    protocol: Any,
+    exif: Any,
+    presence: str,
+    llm: list[str] | None,
 ) -> tuple["Dataset", "Segmenter", "PresenceFilter"]:
     """The data set, the segmenter and the presence filter, which share one memory of encodings."""
     from pnpovss.datasets import open_dataset
 
     early = early_presence(presence, llm or [], device=choice.device, masks=True)
-    data = open_dataset(dataset, root, protocol=protocol)
+    data = open_dataset(dataset, root, protocol=protocol, exif=exif)
     with notes.status(f"Loading {choice.model}"):
         from pnpovss.presence import make_presence
 

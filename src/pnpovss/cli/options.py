@@ -12,6 +12,7 @@ __all__ = [
     "Debug",
     "Device",
     "Dtype",
+    "Exif",
     "Limit",
     "Llm",
     "Model",
@@ -62,6 +63,9 @@ Root = Annotated[Path, typer.Option(metavar="DIR", help="Folder that holds the d
 RunFolder = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the run; resumes an unfinished one.")]
 ProtocolName = Annotated[
     str, typer.Option("--protocol", help="field (as most papers count) or authors (as the released code does).")
+]
+Exif = Annotated[
+    str | None, typer.Option(help="How masks of photos that EXIF turns lie: upright or stored; else the sizes tell.")
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Use so many photos only; the result is called a subset.")]
 Seed = Annotated[int, typer.Option(help="Decides which photos --limit draws.")]

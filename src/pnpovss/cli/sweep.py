@@ -33,6 +33,7 @@ def sweep(
     presence: options.NamesFrom = "oracle",
     llm: options.Llm = None,
     protocol: options.ProtocolName = "field",
+    exif: options.Exif = None,
     limit: options.Limit = None,
     seed: options.Seed = 0,
     set_: options.Set = None,
@@ -51,11 +52,11 @@ def sweep(
             raise ConfigError("a sweep over heads takes all of them, and no --values; leave it out")
         settings, steps = parse_settings(set_ or []), tuple(parse_steps(without or []))
         choice = ModelChoice(model, device, dtype, preset, settings, steps)
-        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, presence, llm)
-        from pnpovss.evaluation.report.plots import plot_arms, plot_heads, require_matplotlib
+        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, exif, presence, llm)
+        from pnpovss.evaluation.report.plots import plot_heads, plot_variants, require_matplotlib
         from pnpovss.evaluation.runs.folder import read_run
-        from pnpovss.evaluation.runs.sweeps import arms_table, run_heads, sweep_arms, table_csv
-        from pnpovss.evaluation.runs.variants import run_arms
+        from pnpovss.evaluation.runs.sweeps import run_heads, sweep_variants, table_csv, variants_table
+        from pnpovss.evaluation.runs.variants import run_variants
         from pnpovss.files.writing import write_all
 
         require_matplotlib()  # before the work
@@ -63,20 +64,19 @@ def sweep(
         with progress_bar(notes) as shown:
             chosen: dict[str, Any] = {"limit": limit, "seed": seed, "on_image": shown}
             if over == "heads":
-                run_heads(segmenter, data, names, out, **chosen)
+                summary = run_heads(segmenter, data, names, out, **chosen)
             else:
-                arms = sweep_arms(over, segmenter.config, segmenter.backbone, numbers)
-                run_arms(f"sweep {over}", segmenter, data, names, arms, out, **chosen)
+                variants = sweep_variants(over, segmenter.config, segmenter.backbone, numbers)
+                summary = run_variants(f"sweep {over}", segmenter, data, names, variants, out, **chosen)
         run = read_run(out)
         title = described(out)
         if over == "heads":
-            assert run.summary is not None
-            rows = run.summary["heads"]
+            rows = summary["heads"]
             title += "; one pass, no Salience Dropout, no Dense CRF"
-            plot_heads(rows, run.summary["correlations"], title, picture)
+            plot_heads(rows, summary["correlations"], title, picture)
         else:
-            rows = arms_table(list(run.records.values()), run.settings.arms or {}, len(run.settings.classes))
-            plot_arms(rows, COLUMN[over], title, picture)
+            rows = variants_table(list(run.records.values()), run.settings.variants or {}, len(run.settings.classes))
+            plot_variants(rows, COLUMN[over], title, picture)
         write_all({out / "sweep.csv": table_csv(rows).encode()})
         typer.echo(table_csv(rows), nl=False)
         say(notes, f"{described(out)}\n{out / 'sweep.csv'}\n{picture}")

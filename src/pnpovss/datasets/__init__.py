@@ -1,15 +1,16 @@
 """Benchmarks: photos with masks, and what their mask values mean."""
 
-from pnpovss.datasets.base import BACKGROUND_CLASS, IGNORE, NOTHING, Dataset, LabelSpace, Protocol, Sample
+from pnpovss.datasets.base import BACKGROUND_CLASS, IGNORE, NOTHING, Counting, Dataset, Exif, LabelSpace, Sample
 from pnpovss.datasets.catalog import known_datasets, open_dataset
 
 __all__ = [
     "BACKGROUND_CLASS",
     "IGNORE",
     "NOTHING",
+    "Counting",
     "Dataset",
+    "Exif",
     "LabelSpace",
-    "Protocol",
     "Sample",
     "known_datasets",
     "open_dataset",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pnpovss.config import Background
-from pnpovss.datasets.base import BACKGROUND_CLASS, LabelSpace, Protocol, Sample
+from pnpovss.datasets.base import BACKGROUND_CLASS, Counting, LabelSpace, Sample
 from pnpovss.datasets.benchmark import Benchmark, find_folder, from_folders
 from pnpovss.datasets.names import bundled_names
 
@@ -13,7 +13,7 @@ __all__ = ["ADE20K"]
 OTHER = 0  # what is none of the 150 classes
 
 
-def _space(protocol: Protocol) -> LabelSpace:
+def _space(protocol: Counting) -> LabelSpace:
     authors = protocol == "authors"  # they count "other" as one more class
     return LabelSpace(
         key="ade20k",

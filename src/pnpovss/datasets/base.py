@@ -3,6 +3,7 @@
 Everything that differs between benchmarks is a field of `LabelSpace`; no other module knows one by name.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,19 +14,20 @@ import numpy as np
 from jaxtyping import Integer
 
 from pnpovss.config import Background
-from pnpovss.datasets.masks import read_mask
+from pnpovss.datasets.masks import Exif, read_mask
 from pnpovss.errors import DatasetError
 from pnpovss.names import Name
 from pnpovss.results.labels import BACKGROUND
 
-__all__ = ["BACKGROUND_CLASS", "IGNORE", "NOTHING", "Dataset", "LabelSpace", "Protocol", "Sample"]
+__all__ = ["BACKGROUND_CLASS", "IGNORE", "NOTHING", "Counting", "Dataset", "Exif", "LabelSpace", "Sample", "value_list"]
 
-Protocol = Literal["field", "authors"]
+Counting = Literal["field", "authors"]
 
 IGNORE = -1  # in a truth: the pixel is left out of the score
 NOTHING = -1  # in a prediction: none of the classes, which is a miss wherever the truth has a class
 BACKGROUND_CLASS = "background"
 
+LONGEST_KEY = 200  # bytes; file systems mostly take 255, and suffixes come on top
 _UNKNOWN = -2  # in the lookup table: a mask value that the space does not have
 
 
@@ -51,7 +53,7 @@ class LabelSpace:
     background_id: int | None
     ignored: frozenset[int]
     background: Background
-    protocol: Protocol = "field"
+    protocol: Counting = "field"
     background_name: str = BACKGROUND_CLASS
     merged: tuple[tuple[int, int], ...] = ()
 
@@ -71,6 +73,16 @@ class LabelSpace:
         astray = [target for _, target in self.merged if target not in own]
         if astray:
             raise DatasetError(f"{self.key}: values are merged into {astray[0]}, which is the value of no class")
+
+    def row(self, value: int) -> int | None:
+        """The row of `classes` that a mask value counts as, IGNORE where it is left out, None without a meaning."""
+        row = int(self._rows[min(value, len(self._rows) - 1)])
+        return None if row == _UNKNOWN else row
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """All mask values that have a meaning, ascending."""
+        return tuple(np.flatnonzero(self._rows != _UNKNOWN).tolist())
 
     @property
     def counts_background(self) -> bool:
@@ -116,7 +128,7 @@ class LabelSpace:
             shown = ", ".join(f"{v} ({n} px)" for v, n in zip(values[:5], counts[:5], strict=True))
             raise DatasetError(
                 f"mask values {shown} are no class of {self.key} ({self.protocol} protocol); "
-                f"it has {_ranges(np.flatnonzero(table != _UNKNOWN).tolist())}"
+                f"it has {value_list(self.values)}"
             )
         return rows
 
@@ -161,6 +173,24 @@ class Sample:
     image: Path
     mask: Path
 
+    def __post_init__(self) -> None:
+        if reason := _unusable(self.key):
+            raise DatasetError(
+                f"{self.key[:80]!r} cannot name a photo: {reason}; results are written under the names of the photos, "
+                "so each must be a plain file name without its suffix"
+            )
+
+
+def _unusable(key: str) -> str | None:
+    """Why a key cannot be a file name inside a folder; None where it can."""
+    if not key.strip(".") or key != key.strip():
+        return "it is empty, or made of dots, or has blanks around it"
+    if any(separator in key for separator in "/\\:") or not key.isprintable():
+        return "it holds a separator of folders, or what cannot be printed"
+    if len(os.fsencode(key)) > LONGEST_KEY:
+        return f"it is longer than {LONGEST_KEY} bytes"
+    return None
+
 
 class Dataset:
     """Photos with masks in one label space, in a fixed order.
@@ -170,13 +200,23 @@ class Dataset:
         root: the folder as given.
         samples: all of them.
         full: photos in the benchmark's whole split; None for a data set that is no benchmark.
+        exif: how the masks of photos that are turned by EXIF lie: "upright" as the photo is shown, or "stored" as its
+            pixels are in the file; None where the sizes must tell, see `masks.read_mask`.
     """
 
-    def __init__(self, space: LabelSpace, root: Path, samples: Iterable[Sample], full: int | None = None) -> None:
+    def __init__(
+        self,
+        space: LabelSpace,
+        root: Path,
+        samples: Iterable[Sample],
+        full: int | None = None,
+        exif: Exif | None = None,
+    ) -> None:
         self.space = space
         self.root = root
         self.samples = tuple(samples)
         self.full = full
+        self.exif: Exif | None = exif
 
     @property
     def is_subset(self) -> bool:
@@ -190,12 +230,12 @@ class Dataset:
         return iter(self.samples)
 
     def truth(self, sample: Sample) -> Integer[np.ndarray, "h w"]:
-        """Int32 rows of `space.classes` at the photo's size, IGNORE where a pixel is left out of the score.
+        """Int32 rows of `space.classes` over the upright photo, IGNORE where a pixel is left out of the score.
 
         Raises:
             DatasetError: the mask is missing, damaged, of another size or mode, or has values of no class; by name.
         """
-        values = read_mask(sample.mask, sample.image)
+        values = read_mask(sample.mask, sample.image, self.exif)
         try:
             return self.space.truth(values)
         except DatasetError as error:
@@ -206,7 +246,7 @@ class Dataset:
         return self.space.present(self.truth(sample))
 
 
-def _ranges(values: Sequence[int]) -> str:
+def value_list(values: Sequence[int]) -> str:
     """0, 1, 2, 5 as "0-2, 5"."""
     parts: list[list[int]] = []
     for value in values:

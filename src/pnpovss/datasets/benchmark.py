@@ -1,10 +1,10 @@
-"""How a benchmark is found on disk: which folders and files it has, what lacks, and where to get it."""
+"""How a benchmark is found on disk: which folders and files it has, what is missing, and where to get it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pnpovss.datasets.base import LabelSpace, Protocol, Sample
+from pnpovss.datasets.base import Counting, LabelSpace, Sample
 from pnpovss.errors import DatasetError
 
 __all__ = ["Benchmark", "find_folder", "from_folders", "from_list", "value_ranges"]
@@ -18,14 +18,14 @@ class Benchmark:
         key: its name on the command line.
         summary: one line for people.
         space: its label space in a protocol.
-        samples: finds all photos and masks below a root; raises DatasetError where any lacks.
+        samples: finds all photos and masks below a root; raises DatasetError where any is missing.
         full: photos in the whole split; a data set with fewer is called a subset.
         source: where to get it.
     """
 
     key: str
     summary: str
-    space: Callable[[Protocol], LabelSpace]
+    space: Callable[[Counting], LabelSpace]
     samples: Callable[[Path], Sequence[Sample]]
     full: int
     source: str
@@ -36,40 +36,48 @@ def find_folder(root: Path, inside: Iterable[str], needed: Iterable[str]) -> Pat
 
     Raises:
         DatasetError: the root does not exist or nothing of the benchmark is in it; or the best candidate is partial,
-            with the first folder or file that lacks.
+            with the first folder or file that is missing.
     """
     if not root.is_dir():
         raise DatasetError(f"{root} is no folder")
     needed = list(needed)
-    lacking = {
+    absent = {
         place: [part for part in needed if not (place / part).exists()] for place in [root, *map(root.joinpath, inside)]
     }
-    best = min(lacking, key=lambda place: len(lacking[place]))
-    if lacking[best]:
-        raise DatasetError(f"{best / lacking[best][0]} is missing")
+    best = min(absent, key=lambda place: len(absent[place]))
+    if absent[best]:
+        raise DatasetError(f"{best / absent[best][0]} is missing")
     return best
 
 
 def from_list(listing: Path, images: Path, masks: Path) -> list[Sample]:
-    """Samples of a split file: one key a line; `images`/key.jpg and `masks`/key.png.
+    """Samples of a split file: one key per line; `images`/key.jpg and `masks`/key.png.
 
     Raises:
-        DatasetError: the list is empty or names a key twice, or files of it are missing.
+        DatasetError: the list is no text, is empty, names a key twice or one that is no plain file name, or files of it
+            are missing.
     """
-    keys = listing.read_text(encoding="utf-8").split()
+    try:
+        lines = listing.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"{listing} cannot be read as UTF-8 text ({error})") from error
+    keys = [line.strip() for line in lines if line.strip()]
     if not keys:
-        raise DatasetError(f"{listing} is empty; it lists the photos of the split, one key a line")
+        raise DatasetError(f"{listing} is empty; it lists the photos of the split, one key per line")
     if len(set(keys)) < len(keys):
         twice = next(key for i, key in enumerate(keys) if key in keys[:i])
         raise DatasetError(f"{listing} lists {twice} twice")
-    samples = [Sample(key, images / f"{key}.jpg", masks / f"{key}.png") for key in keys]
+    try:
+        samples = [Sample(key, images / f"{key}.jpg", masks / f"{key}.png") for key in keys]
+    except DatasetError as error:
+        raise DatasetError(f"{listing}: {error}") from error
     refuse_missing([sample.image for sample in samples], f"{listing.name} lists {len(keys)} photos")
     refuse_missing([sample.mask for sample in samples], f"{listing.name} lists {len(keys)} photos")
     return samples
 
 
 def from_folders(images: Path, masks: Path, suffixes: Iterable[str], mask_suffix: str) -> list[Sample]:
-    """Samples of two folders with one mask a photo, in order of their names.
+    """Samples of two folders with one mask per photo, in order of their names.
 
     Args:
         images: holds the photos.

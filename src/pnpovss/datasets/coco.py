@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pnpovss.config import Background
-from pnpovss.datasets.base import BACKGROUND_CLASS, LabelSpace, Protocol, Sample
+from pnpovss.datasets.base import BACKGROUND_CLASS, Counting, LabelSpace, Sample
 from pnpovss.datasets.benchmark import Benchmark, find_folder, from_folders, value_ranges
 from pnpovss.datasets.names import bundled_names
 
@@ -53,7 +53,7 @@ PANOPTIC = value_ranges(
 )
 
 
-def _object_space(protocol: Protocol) -> LabelSpace:
+def _object_space(protocol: Counting) -> LabelSpace:
     """Objects alone; all else is background, unlabeled pixels too, as in GroupViT's conversion that the field uses."""
     return LabelSpace(
         key="coco-object",
@@ -68,7 +68,7 @@ def _object_space(protocol: Protocol) -> LabelSpace:
 
 
 def _stuff_space(
-    key: str, names: str, groups: Sequence[Sequence[int]], unlabeled: int, protocol: Protocol
+    key: str, names: str, groups: Sequence[Sequence[int]], unlabeled: int, protocol: Counting
 ) -> LabelSpace:
     """Objects and surroundings; the authors count unlabeled pixels as one more class."""
     authors = protocol == "authors"

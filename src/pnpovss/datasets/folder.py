@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pnpovss.config import Background
-from pnpovss.datasets.base import Dataset, LabelSpace, Protocol
+from pnpovss.datasets.base import Counting, Dataset, Exif, LabelSpace
 from pnpovss.datasets.benchmark import find_folder, from_folders
 from pnpovss.errors import DatasetError, NamesError
 from pnpovss.images import PHOTO_SUFFIXES
@@ -16,13 +16,13 @@ NEVER = Background(policy="never", count=1)
 UNSURE = 255
 
 
-def open_folder(root: Path, protocol: Protocol = "field") -> Dataset:
+def open_folder(root: Path, protocol: Counting = "field", exif: Exif | None = None) -> Dataset:
     """A folder of photos and index masks.
 
     `names.txt` has one class a line, synonyms after commas; line i (from 0) is mask value i, unless every line starts
     with a number ("15: person"), which then is its value. A line that says "background" (mostly the first) is the
     background, which then counts as a class and is never asked for; without it the background is no class, every
-    pixel gets a name, and 255 alone is left out.
+    pixel gets a name, and 255 alone is left out. A number 255 before a name makes 255 its value.
 
     Raises:
         DatasetError: a part is missing, or the names cannot be used.
@@ -33,17 +33,17 @@ def open_folder(root: Path, protocol: Protocol = "field") -> Dataset:
     except NamesError as error:
         raise DatasetError(str(error)) from error
     samples = from_folders(folder / "images", folder / "masks", PHOTO_SUFFIXES, ".png")
-    return Dataset(_space(listed, protocol), root, samples)
+    return Dataset(_space(listed, protocol), root, samples, exif=exif)
 
 
-def _space(listed: ListedNames, protocol: Protocol) -> LabelSpace:
+def _space(listed: ListedNames, protocol: Counting) -> LabelSpace:
     ids = listed.values if listed.numbered else tuple(value + (value >= UNSURE) for value in listed.values)
     return LabelSpace(
         key="folder",
         names=listed.names,
         ids=ids,  # a class that is only counted does not get 255, which has its own meaning
         background_id=listed.background,
-        ignored=frozenset({UNSURE}),
+        ignored=frozenset({UNSURE}) - {*ids, listed.background},
         background=NEVER if listed.background is None else Background(),
         protocol=protocol,
     )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pnpovss.config import Background
-from pnpovss.datasets.base import LabelSpace, Protocol, Sample
+from pnpovss.datasets.base import Counting, LabelSpace, Sample
 from pnpovss.datasets.benchmark import Benchmark, find_folder, from_list
 from pnpovss.datasets.names import bundled_names
 from pnpovss.errors import DatasetError
@@ -14,7 +14,7 @@ __all__ = ["CONTEXT_59", "CONTEXT_60", "VOC2012"]
 VOID = 255  # the border around objects, and what was too hard to label
 
 
-def _voc_space(protocol: Protocol) -> LabelSpace:
+def _voc_space(protocol: Counting) -> LabelSpace:
     authors = protocol == "authors"  # they count void pixels as background
     return LabelSpace(
         key="voc2012",
@@ -40,7 +40,7 @@ def _voc_samples(root: Path) -> Sequence[Sample]:
     return from_list(folder / listing, folder / "JPEGImages", masks)
 
 
-def _context_space(key: str, protocol: Protocol) -> LabelSpace:
+def _context_space(key: str, protocol: Counting) -> LabelSpace:
     with_background = key == "context60"
     return LabelSpace(
         key=key,

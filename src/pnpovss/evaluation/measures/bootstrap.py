@@ -1,11 +1,11 @@
 """How sure a mIoU is, and the difference of two, given that the photos are a sample: the bootstrap over photos.
 
 Photos are drawn with replacement, their counts summed, and the score computed anew, many times; the middle 95% of what
-comes out is the interval. Two arms are compared on the same draws (paired), since most of the spread is which photos
-came, and both saw the same.
+comes out is the interval. Two variants are compared on the same draws (paired), since most of the spread is which
+photos came, and both saw the same. A handful of photos says nothing of others: below `LEAST` there is no interval.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,12 +14,25 @@ from jaxtyping import Float
 from pnpovss.errors import InvalidInputError
 from pnpovss.evaluation.measures.confusion import Confusion
 
-__all__ = ["DRAWS", "ImageCounts", "Interval", "difference", "interval"]
+__all__ = [
+    "DRAWS",
+    "LEAST",
+    "Compared",
+    "ImageCounts",
+    "Interval",
+    "compare",
+    "difference",
+    "interval",
+    "mean_interval",
+]
 
 DRAWS = 2000
 SEED = 0
 LEVEL = 0.95
+LEAST = 10  # photos
 CHUNK = 200  # draws at once, to bound memory
+
+Weights = Float[np.ndarray, "draw photo"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +41,7 @@ class Interval:
 
     Attributes:
         value: on the photos as they are.
-        low: lower end.
+        low: lower end; NaN with too few photos, as is the upper one.
         high: upper end.
     """
 
@@ -37,9 +50,32 @@ class Interval:
     high: float
 
     @property
+    def is_known(self) -> bool:
+        """Whether there were photos enough for an interval."""
+        return self.low == self.low
+
+    @property
+    def ends(self) -> list[float] | None:
+        """[low, high] as JSON-ready values; None where the interval is not known."""
+        return [self.low, self.high] if self.is_known else None
+
+    @property
     def excludes_zero(self) -> bool:
-        """Whether 0 lies outside."""
+        """Whether 0 lies outside; False where the interval is not known."""
         return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A variant beside the one that it is compared with.
+
+    Attributes:
+        own: its mIoU.
+        change: its mIoU minus the other's.
+    """
+
+    own: Interval
+    change: Interval
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +92,7 @@ class ImageCounts:
 
     @classmethod
     def of(cls, photos: Sequence[Confusion]) -> "ImageCounts":
-        """From one confusion matrix a photo.
+        """From one confusion matrix per photo.
 
         Raises:
             InvalidInputError: no photos.
@@ -69,7 +105,7 @@ class ImageCounts:
     def __len__(self) -> int:
         return len(self.hits)
 
-    def miou(self, weights: Float[np.ndarray, "draw photo"]) -> Float[np.ndarray, " draw"]:
+    def miou(self, weights: Weights) -> Float[np.ndarray, " draw"]:
         """The data set's mIoU with each photo counted so many times; NaN where no class occurs."""
         hits, union = weights @ self.hits, weights @ self.union
         there = union > 0
@@ -80,31 +116,56 @@ class ImageCounts:
 
 def interval(photos: ImageCounts, draws: int = DRAWS, seed: int = SEED) -> Interval:
     """The mIoU and its 95% interval."""
-    drawn = np.concatenate([photos.miou(weights) for weights in _weights(len(photos), draws, seed)])
-    return _middle(float(photos.miou(np.ones((1, len(photos))))[0]), drawn)
+    return _bootstrap(photos.miou, len(photos), draws, seed)
 
 
 def difference(photos: ImageCounts, reference: ImageCounts, draws: int = DRAWS, seed: int = SEED) -> Interval:
-    """The mIoU of one arm minus that of another on the same photos, with its 95% interval over shared draws.
+    """The mIoU of one variant minus that of another on the same photos, with its 95% interval over shared draws.
 
     Raises:
         InvalidInputError: not the same number of photos.
     """
     if len(photos) != len(reference):
         raise InvalidInputError(f"a paired comparison needs the same photos, got {len(photos)} and {len(reference)}")
-    drawn = np.concatenate(
-        [photos.miou(weights) - reference.miou(weights) for weights in _weights(len(photos), draws, seed)]
-    )
-    whole = np.ones((1, len(photos)))
-    return _middle(float((photos.miou(whole) - reference.miou(whole))[0]), drawn)
+    return _bootstrap(lambda weights: photos.miou(weights) - reference.miou(weights), len(photos), draws, seed)
 
 
-def _weights(photos: int, draws: int, seed: int):
+def compare(variants: Mapping[str, Sequence[Confusion]]) -> dict[str, Compared]:
+    """Each variant's mIoU, and how it differs from that of the first, on the same photos."""
+    counts = {name: ImageCounts.of(photos) for name, photos in variants.items()}
+    reference = next(iter(counts.values()))
+    return {name: Compared(interval(own), difference(own, reference)) for name, own in counts.items()}
+
+
+def mean_interval(photos: Sequence[Sequence[float]], draws: int = DRAWS, seed: int = SEED) -> Interval:
+    """The mean of all values and its 95% interval; drawn photo by photo, since the values of one photo are alike.
+
+    Args:
+        photos: the values of each; not all may be empty.
+        draws: how many.
+        seed: of the draws.
+    """
+    sums, counts = np.array([sum(photo) for photo in photos], float), np.array([len(photo) for photo in photos], float)
+
+    def mean(weights: Weights) -> Float[np.ndarray, " draw"]:
+        drawn = weights @ counts
+        return np.where(drawn > 0, weights @ sums / np.maximum(drawn, 1), np.nan)
+
+    return _bootstrap(mean, len(photos), draws, seed)
+
+
+def _bootstrap(
+    statistic: Callable[[Weights], Float[np.ndarray, " draw"]], photos: int, draws: int, seed: int
+) -> Interval:
+    value = float(statistic(np.ones((1, photos)))[0])
+    if photos < LEAST:
+        return Interval(value, float("nan"), float("nan"))
+    drawn = np.concatenate([statistic(weights) for weights in _weights(photos, draws, seed)])
+    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(value, float(low), float(high))
+
+
+def _weights(photos: int, draws: int, seed: int) -> Iterator[Weights]:
     random = np.random.default_rng(seed)
     for start in range(0, draws, CHUNK):
         yield random.multinomial(photos, np.full(photos, 1 / photos), size=min(CHUNK, draws - start)).astype(float)
-
-
-def _middle(value: float, drawn: Float[np.ndarray, " draw"]) -> Interval:
-    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high))

@@ -122,12 +122,12 @@ class Confusion:
 
     @property
     def miou_of_truth(self) -> float:
-        """Mean of `iou` over the classes that occur in the truth: differs from `miou` on subsets that lack classes."""
+        """Mean of `iou` over the classes that occur in the truth; other than `miou` where some class never does."""
         return _mean(self.iou[self.truth > 0])
 
     @property
     def recall(self) -> Float[np.ndarray, " class"]:
-        """Share of each class's pixels that were found; NaN where the truth lacks the class."""
+        """Share of each class's pixels that were found; NaN where it is not in the truth."""
         return _ratio(self.hits, self.truth)
 
     @property
@@ -138,7 +138,7 @@ class Confusion:
     @property
     def pixel_accuracy(self) -> float:
         """Share of the counted pixels that were labelled right; NaN without pixels."""
-        return float(_ratio(self.hits.sum(), self.counts.sum()))
+        return float(_ratio(self.hits.sum(keepdims=True), self.counts.sum(keepdims=True).ravel())[0])
 
     @property
     def frequency_weighted_iou(self) -> float:
@@ -149,7 +149,7 @@ class Confusion:
         return float((pixels * np.nan_to_num(self.iou)).sum() / pixels.sum())
 
 
-def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+def _ratio(part: Int64[np.ndarray, " n"], whole: Int64[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """The quotient, NaN where the whole is 0."""
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 

@@ -4,20 +4,16 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from html import escape
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Integer
 from PIL import Image
 
-from pnpovss.errors import ImageError
 from pnpovss.evaluation.measures.bootstrap import Interval
-from pnpovss.images import load_image
+from pnpovss.evaluation.measures.previews import PHOTO_SIDE
 from pnpovss.results.colours import colour
 
 __all__ = ["bars", "intervals", "legend", "photo_url", "region_url", "swatch"]
-
-PHOTO_SIDE = 220  # longer side of a picture on the page [px]
 
 
 def bars(rows: Sequence[str], series: Mapping[str, Sequence[float | None]]) -> str:
@@ -78,20 +74,15 @@ def legend(entries: Mapping[str, str]) -> str:
     return f"<ul class='legend'>{''.join(items)}</ul>"
 
 
-def photo_url(path: Path) -> str | None:
-    """A small JPEG of a photo as a data URL; None where the photo is no longer there."""
-    try:
-        image = load_image(path)
-    except ImageError:
-        return None
-    image.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
-    return _url(image, "JPEG", quality=80)
+def photo_url(photo: Image.Image) -> str:
+    """A small photo as a data URL."""
+    return _url(photo, "JPEG", quality=80)
 
 
 def region_url(
-    classes: Integer[np.ndarray, "h w"], shown: Sequence[int], background: int | None, photo: Path | None = None
+    classes: Integer[np.ndarray, "h w"], shown: Sequence[int], background: int | None, photo: Image.Image
 ) -> str:
-    """Classes as colours, over the grey photo where it is there.
+    """Classes as colours, over the grey photo.
 
     Args:
         classes: indices, -1 where there is none.
@@ -101,10 +92,8 @@ def region_url(
     """
     scale = PHOTO_SIDE / max(classes.shape)
     size = max(1, round(classes.shape[1] * scale)), max(1, round(classes.shape[0] * scale))
-    base = np.full((size[1], size[0], 3), 235, np.float32)
-    if photo is not None:
-        grey = load_image(photo).convert("L").convert("RGB").resize(size, Image.Resampling.BILINEAR)
-        base = np.asarray(grey, np.float32)
+    grey = photo.convert("L").convert("RGB").resize(size, Image.Resampling.BILINEAR)
+    base = np.asarray(grey, np.float32)
     large = np.asarray(Image.fromarray(classes.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
     picture = base.copy()
     for i, label in enumerate(shown):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pnpovss.evaluation.measures.bootstrap import ImageCounts, Interval, interval
+from pnpovss.evaluation.measures.bootstrap import ImageCounts, Interval, interval, mean_interval
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.regions import Region
 from pnpovss.evaluation.report.failures import FAILURES, Finding, find_failures
@@ -19,7 +19,6 @@ from pnpovss.files.journal import Record
 __all__ = ["Breakdown", "Group", "Pair", "break_down", "photo_scores", "regions_of"]
 
 SIZES = {"under 1% of the photo": 0.01, "1 to 5%": 0.05, "5 to 20%": 0.2, "over 20%": 1.01}
-SEED, DRAWS = 0, 1000
 
 
 @dataclass(frozen=True)
@@ -132,15 +131,8 @@ def _by_size(records: Sequence[Record], regions: Sequence[Sequence[Region]]) -> 
         low = high
         holding = [photo for photo in ious if photo]
         if holding:
-            groups.append(Group(name, sum(map(len, holding)), _mean_interval(holding)))
+            groups.append(Group(name, sum(map(len, holding)), mean_interval(holding)))
     return groups
-
-
-def _mean_interval(photos: Sequence[Sequence[float]]) -> Interval:
-    sums, counts = np.array([sum(photo) for photo in photos]), np.array([len(photo) for photo in photos])
-    drawn = np.random.default_rng(SEED).integers(0, len(photos), (DRAWS, len(photos)))
-    low, high = np.quantile(sums[drawn].sum(1) / counts[drawn].sum(1), [0.025, 0.975])
-    return Interval(float(sums.sum() / counts.sum()), float(low), float(high))
 
 
 def _objects(regions: Sequence[Region]) -> int:
@@ -166,7 +158,7 @@ def _by_photo(
         chosen = [counts_ for counts_, n in zip(whole, counts, strict=True) if low < n <= high]
         if chosen:
             name = f"{high}" if high == low + 1 else (f"{low + 1} to {high}" if high in edges else f"{low + 1} or more")
-            groups.append(Group(name, len(chosen), interval(ImageCounts.of(chosen), DRAWS, SEED)))
+            groups.append(Group(name, len(chosen), interval(ImageCounts.of(chosen))))
     return groups
 
 
@@ -178,7 +170,7 @@ def _by_terciles(records: Sequence[Record], whole: Sequence[Confusion]) -> list[
         if len(chosen):
             edges = [records[i]["edges"] for i in chosen]
             label = f"{name} ({min(edges):.1%} to {max(edges):.1%})"
-            groups.append(Group(label, len(chosen), interval(ImageCounts.of([whole[i] for i in chosen]), DRAWS, SEED)))
+            groups.append(Group(label, len(chosen), interval(ImageCounts.of([whole[i] for i in chosen]))))
     return groups
 
 

@@ -6,7 +6,9 @@ from pnpovss.errors import InvalidInputError
 from pnpovss.evaluation.report.breakdown import Breakdown, break_down
 from pnpovss.evaluation.report.failures import FAILURES
 from pnpovss.evaluation.report.published import published_miou
-from pnpovss.evaluation.runs.folder import Run, RunSettings
+from pnpovss.evaluation.runs.evaluate import run_summary
+from pnpovss.evaluation.runs.folder import Run
+from pnpovss.evaluation.runs.settings import RunSettings
 
 __all__ = ["class_rows", "markdown", "percent", "protocol_line", "run_names", "run_rows", "settings_line"]
 
@@ -27,8 +29,7 @@ def run_rows(runs: Sequence[Run]) -> list[list[str]]:
     """One row a run, in the order of `RUN_COLUMNS`."""
     rows = []
     for name, run in zip(run_names(runs), runs, strict=True):
-        settings, summary = run.settings, run.summary
-        assert summary is not None
+        settings, summary = run.settings, run_summary(run)
         published = published_miou(settings)
         presence = summary.get("presence", {})
         rows.append(
@@ -55,9 +56,10 @@ def run_rows(runs: Sequence[Run]) -> list[list[str]]:
 def class_rows(runs: Sequence[Run]) -> list[tuple[str, list[float | None]]]:
     """(class, IoU in each run), for classes that some run has, in the order of the first run."""
     classes = list(dict.fromkeys(name for run in runs for name in run.settings.classes))
+    summaries = [run_summary(run) for run in runs]
     rows = []
     for name in classes:
-        values = [((run.summary or {}).get("classes", {}).get(name) or {}).get("iou") for run in runs]
+        values = [(summary["classes"].get(name) or {}).get("iou") for summary in summaries]
         if any(value is not None for value in values):
             rows.append((name, values))
     return rows
@@ -75,14 +77,14 @@ def settings_line(run: Run) -> str:
     """What was run, for a caption."""
     settings = run.settings
     config = settings.config
-    commits = sorted({sitting["commit"] or "installed package" for sitting in run.sittings})
+    commits = sorted({session.commit or "installed package" for session in run.sessions})
     return (
         f"{settings.dataset}, {settings.subset}"
         + (f" (drawn with seed {settings.subset.seed})" if settings.subset.limit else "")
         + f", {settings.protocol} protocol, names: {settings.presence}, model {settings.model} "
         f"({(settings.revision or 'no revision')[:12]}), preset {settings.preset}, layer {config.layer}, head "
         f"{config.head}, {config.image_size} px, {settings.dtype}; commit {', '.join(c[:20] for c in commits)}; "
-        f"{run.sittings[0]['started'][:10]}"
+        f"{run.sessions[0].started[:10]}"
     )
 
 
@@ -100,7 +102,7 @@ def markdown(runs: Sequence[Run], title: str = "Evaluation", command: str | None
     for name, run in zip(names, runs, strict=True):
         parts.append(f"\n## {name}\n\n{settings_line(run)}\n")
         if command is None:
-            parts.append(f"Command: `{run.sittings[-1]['command']}`\n")
+            parts.append(f"Command: `{run.sessions[-1].command}`\n")
         parts.append(_broken_down(break_down(run), run.settings.classes))
     return "\n".join(parts)
 

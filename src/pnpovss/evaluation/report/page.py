@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Integer
 
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.measures.class_png import decode_classes
+from pnpovss.evaluation.measures.previews import decode_classes, decode_photo
 from pnpovss.evaluation.report.bars import bars, intervals, legend, photo_url, region_url, swatch
 from pnpovss.evaluation.report.breakdown import Breakdown, break_down, photo_scores
 from pnpovss.evaluation.report.failures import FAILURES
@@ -25,6 +25,7 @@ from pnpovss.evaluation.report.markdown import (
 )
 from pnpovss.evaluation.report.published import published_miou
 from pnpovss.evaluation.report.style import STYLE
+from pnpovss.evaluation.runs.evaluate import run_summary
 from pnpovss.evaluation.runs.folder import Run, read_run
 from pnpovss.files.writing import write_all
 
@@ -55,7 +56,7 @@ def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
 def _finished(run: Run) -> Run:
     if run.settings.kind != "eval":
         raise InvalidInputError(f"{run.folder} is a run of kind {run.settings.kind!r}; its tables lie in the folder")
-    if run.summary is None or not run.finished:
+    if not run.finished:
         done, of = len(run.records), run.settings.subset.images
         raise InvalidInputError(f"{run.folder} is not finished ({done} of {of} photos); start its command again")
     return run
@@ -112,7 +113,7 @@ def _unlike(runs: Sequence[Run]) -> str:
 
 
 def _score(run: Run, key: str) -> str:
-    return percent((run.summary or {}).get(key))
+    return percent(run_summary(run)[key])
 
 
 def _section(name: str, run: Run) -> str:
@@ -134,10 +135,10 @@ def _section(name: str, run: Run) -> str:
                      f"<div class='photos'>{figures}</div>")  # fmt: skip
     parts.append(_failures(found, run))
     settings = json.dumps(run.settings.model_dump(mode="json", exclude={"classes"}), indent=1)
-    sittings = json.dumps(list(run.sittings), indent=1)
+    sessions = json.dumps([session.model_dump() for session in run.sessions], indent=1)
     parts.append(
         "<details><summary>Settings, versions and commands</summary>"
-        f"<pre tabindex='0'>{escape(settings)}</pre><pre tabindex='0'>{escape(sittings)}</pre></details>"
+        f"<pre tabindex='0'>{escape(settings)}</pre><pre tabindex='0'>{escape(sessions)}</pre></details>"
     )
     return "".join(parts)
 
@@ -189,10 +190,8 @@ def _figure(run: Run, key: str, caption: str) -> str:
     record, settings = run.records[key], run.settings
     truth, predicted = decode_classes(record["truth"]), decode_classes(record["predicted"])
     shown = sorted({int(label) for label in (*set(truth.flat), *set(predicted.flat))} - {-1, settings.background_class})
-    path = run.root / record["image"]
-    url = photo_url(path)
-    photo = path if url is not None else None
-    there = f"<img src='{url}' alt='photo {escape(key)}'>" if url else "<em>the photo is no longer there</em> "
+    photo = decode_photo(record["photo"])
+    there = f"<img src='{photo_url(photo)}' alt='photo {escape(key)}'>"
     pictures = f"<div>{there}<small>photo</small></div>" + "".join(
         f"<div><img src='{region_url(classes, shown, settings.background_class, photo)}' "
         f"alt='{what} of {escape(key)}: {escape(_named(classes, shown, settings.classes))}'><small>{what}</small></div>"

@@ -6,7 +6,7 @@ oracle number is a third party's run of that code.
 
 import re
 
-from pnpovss.evaluation.runs.folder import RunSettings
+from pnpovss.evaluation.runs.settings import RunSettings
 
 __all__ = ["published_miou"]
 

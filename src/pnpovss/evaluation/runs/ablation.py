@@ -7,13 +7,15 @@ from typing import Any
 from pnpovss.config import STEPS, Config
 from pnpovss.errors import ConfigError
 
-__all__ = ["ABLATED", "FULL", "ablation_arms", "ablation_markdown"]
+__all__ = ["ABLATED", "FULL", "ablation_markdown", "ablation_variants"]
 
 ABLATED = ("gradcam", "dropout", "blur", "crf")  # the paper's ablation
 FULL = "all steps"
 
 
-def ablation_arms(config: Config, steps: Sequence[str] = ABLATED, *, combinations: bool = False) -> dict[str, Config]:
+def ablation_variants(
+    config: Config, steps: Sequence[str] = ABLATED, *, combinations: bool = False
+) -> dict[str, Config]:
     """The settings as they are, then with each step left out.
 
     A step that the settings leave out already is put in instead ("with blur"), with the values of the paper.
@@ -57,17 +59,24 @@ def _name(config: Config, steps: Sequence[str]) -> str:
 
 
 def ablation_markdown(summary: dict[str, Any]) -> str:
-    """The table of an ablation."""
+    """The table of an ablation; "-" where the photos are too few for an interval."""
     lines = [
-        "| arm | mIoU | 95% interval | change | 95% interval of the change | pixel accuracy |",
+        "| variant | mIoU | 95% interval | change | 95% interval of the change | pixel accuracy |",
         "|---|---|---|---|---|---|",
     ]
-    for arm, found in summary["arms"].items():
-        own, change = found["miou_interval"], found["change_interval"]
-        changed = "" if arm == summary["reference"] else f"{100 * found['change']:+.1f}"
-        spread = "" if arm == summary["reference"] else f"{100 * change[0]:+.1f} to {100 * change[1]:+.1f}"
-        lines.append(
-            f"| {arm} | {100 * found['miou']:.1f} | {100 * own[0]:.1f} to {100 * own[1]:.1f} | {changed} | {spread} "
-            f"| {100 * found['pixel_accuracy']:.1f} |"
+    for variant, found in summary["variants"].items():
+        changes = variant != summary["reference"]
+        cells = (
+            variant,
+            f"{100 * found['miou']:.1f}",
+            _span(found["miou_interval"], ""),
+            f"{100 * found['change']:+.1f}" if changes else "",
+            _span(found["change_interval"], "+") if changes else "",
+            f"{100 * found['pixel_accuracy']:.1f}",
         )
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _span(ends: Sequence[float] | None, sign: str) -> str:
+    return "-" if ends is None else f"{100 * ends[0]:{sign}.1f} to {100 * ends[1]:{sign}.1f}"

@@ -1,91 +1,39 @@
 """The folder of a run: what was run, on what and with what, so that it can be resumed, compared and made again.
 
 run.json        the settings, and when and with which versions it was worked on
-images.jsonl    one line for each finished image, see `journal`
-summary.json    the scores, once all images are done
-maps/           with --save-maps: a class map for each image
+images.jsonl    one line per finished photo, see `pnpovss.files.journal`
+summary.json    the scores, made anew from the records whenever the run is started
+maps/           with --save-maps: a class map per photo
+
+Only one process works on a folder at a time: the journal is locked before anything is written.
 """
 
-import json
-import platform
-import shlex
-import subprocess
-import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from hashlib import blake2b
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from random import Random
 from typing import Any
 
-import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ValidationError
 
-from pnpovss.config import Config
-from pnpovss.datasets.base import Dataset, Protocol, Sample
-from pnpovss.errors import ConfigError, DatasetError, InvalidInputError
-from pnpovss.files.journal import Record, read_journal
+from pnpovss.errors import ConfigError, InvalidInputError, OutputError
+from pnpovss.evaluation.runs.records import checker
+from pnpovss.evaluation.runs.session import Session
+from pnpovss.evaluation.runs.settings import FORMAT, RunSettings
+from pnpovss.files.journal import Journal, Record, read_journal
+from pnpovss.files.json import from_json, to_json
 from pnpovss.files.writing import write_all
-from pnpovss.segmenter import Segmenter
 
-__all__ = ["Run", "RunSettings", "Subset", "choose", "describe", "open_run", "read_run"]
+__all__ = ["Run", "begin_session", "make_folder", "open_run", "read_run", "read_summary", "write_summary"]
 
 SETTINGS, RECORDS, SUMMARY, MAPS = "run.json", "images.jsonl", "summary.json", "maps"
-FORMAT = 1  # of the files in the folder
-PACKAGES = ("pnpovss", "torch", "transformers", "numpy", "numba", "opencv-python-headless", "pillow")
 
 
-class Subset(BaseModel):
-    """Which images of a data set were used; `limit` None means all that are on the disk.
+class _RunFile(RunSettings):
+    """What run.json holds."""
 
-    Attributes:
-        limit: how many were drawn.
-        seed: of the draw.
-        images: how many were used.
-        on_disk: how many the folder holds.
-        full: how many the whole benchmark has; None where that is not known.
-        digest: of the keys, in order.
-    """
-
-    model_config = ConfigDict(frozen=True)
-    limit: int | None
-    seed: int
-    images: int
-    on_disk: int
-    full: int | None
-    digest: str
-
-    @property
-    def partial(self) -> bool:
-        """Whether this is less than the benchmark, or less than the folder."""
-        return self.images < max(self.on_disk, self.full or 0)
-
-    def __str__(self) -> str:
-        whole = max(self.on_disk, self.full or 0)
-        return f"subset of {self.images} of {whole}" if self.partial else f"all {self.images}"
-
-
-class RunSettings(BaseModel):
-    """Everything that the scores depend on; a resumed run must have the same."""
-
-    model_config = ConfigDict(frozen=True)
-    format: int = FORMAT
-    kind: str
-    dataset: str
-    protocol: Protocol
-    classes: tuple[str, ...]
-    background_class: int | None
-    subset: Subset
-    presence: str
-    model: str
-    revision: str | None
-    preset: str
-    config: Config
-    settings_source: str
-    dtype: str
-    arms: dict[str, Config] | None = None
+    root: str
+    sessions: tuple[Session, ...]
 
 
 @dataclass(frozen=True)
@@ -96,133 +44,142 @@ class Run:
         folder: where it is.
         settings: what was run.
         root: the data set's folder at the time.
-        sittings: each time it was worked on: when, by which command, with which versions, on what machine.
-        records: finished images by key.
-        summary: the scores; None while images are missing.
+        sessions: each time it was worked on.
+        records: finished photos by key.
     """
 
     folder: Path
     settings: RunSettings
     root: Path
-    sittings: tuple[dict[str, Any], ...]
+    sessions: tuple[Session, ...]
     records: dict[str, Record]
-    summary: dict[str, Any] | None
 
     @property
     def finished(self) -> bool:
-        """Whether every image has its record."""
+        """Whether every photo has its record."""
         return len(self.records) >= self.settings.subset.images
 
 
-def choose(dataset: Dataset, limit: int | None, seed: int) -> tuple[tuple[Sample, ...], Subset]:
-    """All samples, or `limit` of them drawn by `seed`, in the data set's order.
+@contextmanager
+def open_run(folder: Path, settings: RunSettings, root: Path, keys: Collection[str]) -> Iterator[Journal]:
+    """Start a run in a new or empty folder, or resume the one that is there; gives its records, locked.
+
+    Args:
+        folder: of the run.
+        settings: must be those of the run that is there.
+        root: the data set's folder.
+        keys: of all photos of the run; a record of another photo is refused.
 
     Raises:
-        InvalidInputError: a limit below 1.
-        DatasetError: no photos at all.
+        ConfigError: the folder holds a run with other settings (the first difference is named), or other things.
+        InvalidInputError: its run.json is damaged.
+        OutputError: it cannot be written, another process works on it, or its records are damaged or foreign.
     """
-    if limit is not None and limit < 1:
-        raise InvalidInputError(f"a limit of {limit} leaves no photo; give 1 or more, or none at all")
-    everything = tuple(dataset)
-    if not everything:
-        raise DatasetError(f"{dataset.root} holds no photo of {dataset.space.key}")
-    chosen = everything
-    if limit is not None and limit < len(everything):
-        chosen = tuple(everything[i] for i in sorted(Random(seed).sample(range(len(everything)), limit)))
-    digest = blake2b("\n".join(sample.key for sample in chosen).encode(), digest_size=8).hexdigest()
-    drawn = limit if len(chosen) < len(everything) else None
-    return chosen, Subset(
-        limit=drawn, seed=seed, images=len(chosen), on_disk=len(everything), full=dataset.full, digest=digest
-    )
+    make_folder(folder)
+    _refuse_other(folder, settings)
+    with Journal(folder / RECORDS, keys=keys, check=checker(settings)) as journal:
+        _refuse_other(folder, settings)  # again, now that nobody else can begin one here
+        for leftover in folder.glob(".pnpovss-*.part"):  # of a run that was killed while it wrote
+            leftover.unlink(missing_ok=True)
+        if not (folder / SETTINGS).exists():
+            _write_settings(folder, settings, str(root.resolve()), ())
+        yield journal
 
 
-def describe(
-    kind: str,
-    segmenter: Segmenter,
-    dataset: Dataset,
-    subset: Subset,
-    presence: str,
-    arms: dict[str, Config] | None = None,
-) -> RunSettings:
-    """The settings of a run about to start."""
-    space, backbone = dataset.space, segmenter.backbone
-    return RunSettings(
-        kind=kind,
-        dataset=space.key,
-        protocol=space.protocol,
-        classes=space.classes,
-        background_class=0 if space.counts_background else None,
-        subset=subset,
-        presence=presence,
-        model=backbone.name,
-        revision=backbone.revision,
-        preset=segmenter.preset,
-        config=segmenter.config,
-        settings_source=backbone.recommended.source,
-        dtype=str(backbone.dtype).removeprefix("torch."),
-        arms=arms,
-    )
+def begin_session(folder: Path, settings: RunSettings, begun: Session) -> None:
+    """Note in the folder of an open run that it is worked on."""
+    there = _read_settings(folder)
+    _write_settings(folder, settings, there.root, (*there.sessions, begun))
 
 
-def open_run(folder: Path, settings: RunSettings, root: Path, device: str) -> None:
-    """Start a run in a new or empty folder, or go on with the one that is there.
+def make_folder(folder: Path) -> None:
+    """Make a folder, with its parents, if it is not there.
 
     Raises:
-        ConfigError: the folder holds a run with other settings; the first difference is named.
-        OutputError: it cannot be written.
+        OutputError: the system does not let us.
     """
-    sittings: list[dict[str, Any]] = []
-    if (folder / SETTINGS).exists():
-        there = read_run(folder)
-        _refuse_other(folder, there.settings, settings)
-        sittings = list(there.sittings)
-    elif folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty and holds no run; name a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    content = {
-        **settings.model_dump(mode="json"),
-        "root": str(root.resolve()),
-        "sittings": [*sittings, _sitting(device)],
-    }
-    write_all({folder / SETTINGS: json.dumps(content, indent=1).encode()})
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(f"{str(folder)[:200]!r} cannot be made a folder: {reason}; name another one") from error
 
 
 def read_run(folder: Path) -> Run:
     """Read a run's folder, finished or not.
 
     Raises:
-        InvalidInputError: it holds no run, or one of another format.
+        InvalidInputError: it holds no run, or one that is damaged or of another format.
+        OutputError: its records are damaged.
     """
+    found = _read_settings(folder)
+    settings = RunSettings.model_validate(found.model_dump(exclude={"root", "sessions"}))
+    records = read_journal(folder / RECORDS, check=checker(settings))
+    return Run(folder, settings, Path(found.root), found.sessions, records)
+
+
+def read_summary(folder: Path) -> dict[str, Any]:
+    """What summary.json holds; nothing where it is missing or damaged, since it can be made anew."""
+    try:
+        found = from_json((folder / SUMMARY).read_bytes())
+    except (OSError, InvalidInputError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_summary(folder: Path, summary: dict[str, Any]) -> None:
+    """Write summary.json, wholly or not at all."""
+    write_all({folder / SUMMARY: to_json(summary, indent=1)})
+
+
+def _read_settings(folder: Path) -> _RunFile:
     path = folder / SETTINGS
     try:
-        content = json.loads(path.read_text())
-        settings = RunSettings.model_validate(content)
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise InvalidInputError(f"{folder} holds no run: {SETTINGS} is missing") from error
-    except ValueError as error:
-        raise InvalidInputError(f"{path} is damaged or of another version: {str(error).splitlines()[0]}") from error
-    if settings.format != FORMAT:
-        raise InvalidInputError(f"{path} has format {settings.format}, this version reads {FORMAT}; run it again")
-    summary = folder / SUMMARY
-    return Run(
-        folder=folder,
-        settings=settings,
-        root=Path(content["root"]),
-        sittings=tuple(content["sittings"]),
-        records=read_journal(folder / RECORDS),
-        summary=json.loads(summary.read_text()) if summary.exists() else None,
-    )
+    except (OSError, ValueError) as error:
+        raise InvalidInputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        found = _RunFile.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole file"
+        raise InvalidInputError(
+            f"{path} is damaged or of another version ({where}: {first['msg']}); without it nobody knows what the "
+            "records were measured with, so restore the file from a copy, or run again in a new folder"
+        ) from error
+    if found.format != FORMAT:
+        raise InvalidInputError(f"{path} has format {found.format}, this version reads {FORMAT}; run it again")
+    return found
 
 
-def _refuse_other(folder: Path, there: RunSettings, asked: RunSettings) -> None:
+def _write_settings(folder: Path, settings: RunSettings, root: str, sessions: tuple[Session, ...]) -> None:
+    content = _RunFile(**dict(settings), root=root, sessions=sessions)
+    write_all({folder / SETTINGS: content.model_dump_json(indent=1).encode()})
+
+
+def _refuse_other(folder: Path, asked: RunSettings) -> None:
+    """Refuse a folder that holds another run, or no run but something else."""
+    if not (folder / SETTINGS).exists():
+        if foreign := [path.name for path in folder.iterdir() if not _is_leftover(path)]:
+            raise ConfigError(f"{folder} is not empty and holds no run (but {foreign[0]}); name a new folder")
+        return
+    there = _read_settings(folder)
     for name in RunSettings.model_fields:
         old, new = getattr(there, name), getattr(asked, name)
         if old != new:
-            detail = _difference(old, new)
             raise ConfigError(
-                f"{folder} holds a run with another {name} ({detail}); a run is resumed with the same settings only, "
-                "so name a new folder"
+                f"{folder} holds a run with {'another' if name != 'variants' else 'other'} {name} "
+                f"({_difference(old, new)}); a run is resumed with the same settings only, so name a new folder"
             )
+
+
+def _is_leftover(path: Path) -> bool:
+    """Whether a file is what a run leaves that was killed before it wrote its settings."""
+    if path.name == RECORDS:
+        return path.stat().st_size == 0
+    return path.name.startswith(".pnpovss-") and path.suffix == ".part"
 
 
 def _difference(old: object, new: object) -> str:
@@ -231,44 +188,3 @@ def _difference(old: object, new: object) -> str:
         fields = [name for name in type(old).model_fields if getattr(old, name) != getattr(new, name)]
         return ", ".join(f"{name}: {getattr(old, name)} there, {getattr(new, name)} asked" for name in fields[:3])
     return f"{str(old)[:80]} there, {str(new)[:80]} asked"
-
-
-def _sitting(device: str, arguments: Sequence[str] | None = None) -> dict[str, Any]:
-    """When, how and where the run is being worked on."""
-    command = [Path(sys.argv[0]).name, *sys.argv[1:]] if arguments is None else list(arguments)
-    return {
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": shlex.join(command),
-        "commit": _commit(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name))},
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "device": device,
-        "threads": torch.get_num_threads(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _commit() -> str | None:
-    """The commit of the source tree, "+changes" where the package differs from it; None for an installed package."""
-    here = Path(__file__).resolve().parents[2]
-    if "site-packages" in here.parts:
-        return None
-    try:
-        commit = _git(here, "rev-parse", "HEAD")
-        changed = _git(here, "status", "--porcelain", ".")
-    except (OSError, subprocess.SubprocessError):
-        return None  # no git, or no repository: provenance is the version alone
-    return commit + ("+changes" if changed else "")
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    return subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True, timeout=20
-    ).stdout.strip()

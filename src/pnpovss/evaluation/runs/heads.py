@@ -16,7 +16,7 @@ from pnpovss.inputs import Inputs
 from pnpovss.saliency.gradcam import attention_map
 from pnpovss.saliency.tokens import merge_tokens
 
-__all__ = ["HeadLook", "head_statistics", "look_with_all_heads", "rank_correlation"]
+__all__ = ["HeadLook", "head_statistics", "look_with_all_heads"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,20 +126,3 @@ def _overlap(maps: Float[Tensor, "name patch"]) -> float:
     cosines = unit @ unit.T
     pairs = torch.triu_indices(len(maps), len(maps), offset=1)
     return float(cosines[pairs[0], pairs[1]].mean())
-
-
-def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
-    """Spearman's rank correlation, ties by mean rank, in [-1, 1]; NaN where one side is constant."""
-    ranks = torch.stack([_ranks(values) for values in (first, second)])
-    centred = ranks - ranks.mean(1, keepdim=True)
-    norms = centred.norm(dim=1)
-    if bool((norms == 0).any()):
-        return float("nan")
-    return float((centred[0] @ centred[1]) / (norms[0] * norms[1]))
-
-
-def _ranks(values: Sequence[float]) -> Float[Tensor, " n"]:
-    numbers = torch.tensor(values, dtype=torch.float64)
-    return (numbers[:, None] > numbers[None]).double().sum(1) + (
-        (numbers[:, None] == numbers[None]).double().sum(1) - 1
-    ) / 2

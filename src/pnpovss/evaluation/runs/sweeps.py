@@ -6,8 +6,7 @@ photos of the same benchmark: choose settings without pixel labels, or on other 
 
 import csv
 import io
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -17,19 +16,17 @@ from pnpovss.backbones.base import Backbone
 from pnpovss.config import Config
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import ConfigError
-from pnpovss.evaluation.measures.confusion import Confusion
-from pnpovss.evaluation.runs.evaluate import OnImage, Progress, fit_to_space, photos_to_do, write_summary
-from pnpovss.evaluation.runs.folder import RECORDS, choose, describe, open_run
-from pnpovss.evaluation.runs.heads import head_statistics, look_with_all_heads, rank_correlation
-from pnpovss.evaluation.runs.variants import arm_counts, compare_arms
-from pnpovss.files.journal import Journal, Record
-from pnpovss.images import load_image
+from pnpovss.evaluation.measures.ranks import rank_correlation
+from pnpovss.evaluation.runs.engine import Case, OnImage, Plan, fit_to_space, run
+from pnpovss.evaluation.runs.heads import HeadLook, head_statistics, look_with_all_heads
+from pnpovss.evaluation.runs.variants import Labels, compare_variants, count_labels, variant_counts
+from pnpovss.files.journal import Record
 from pnpovss.inputs import prepare
-from pnpovss.presence.base import Photo, PresenceFilter
+from pnpovss.presence.base import PresenceFilter
 from pnpovss.refine.pipeline import refine
 from pnpovss.segmenter import Segmenter
 
-__all__ = ["Axis", "arms_table", "heads_table", "run_heads", "sweep_arms", "table_csv"]
+__all__ = ["Axis", "heads_table", "run_heads", "sweep_variants", "table_csv", "variants_table"]
 
 Axis = Literal["heads", "dropout", "threshold", "size"]
 
@@ -41,7 +38,7 @@ SIZES = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # of the recommended side
 Rows = list[dict[str, Any]]
 
 
-def sweep_arms(axis: Axis, config: Config, backbone: Backbone, values: Sequence[float] = ()) -> dict[str, Config]:
+def sweep_variants(axis: Axis, config: Config, backbone: Backbone, values: Sequence[float] = ()) -> dict[str, Config]:
     """The settings of a sweep by name; the first is the one to start from.
 
     Args:
@@ -96,71 +93,67 @@ def run_heads(
     seed: int = 0,
     on_image: OnImage | None = None,
 ) -> dict[str, Any]:
-    """The score of every layer and head, from one pass a photo: no Salience Dropout and no Dense CRF.
+    """The score of every layer and head, from one pass per photo: no Salience Dropout and no Dense CRF.
 
-    Resumable; see `runner.evaluate` for the arguments.
+    Resumable; see `evaluate` for the arguments.
 
     Returns:
         What `summary.json` holds: heads (as `heads_table`), and the rank correlation of each statistic with the mIoU.
     """
-    samples, subset = choose(dataset, limit, seed)
-    segmenter = fit_to_space(segmenter, dataset.space)
-    one_look = Segmenter(segmenter.backbone, segmenter.config.without("dropout", "crf"), segmenter.preset)
-    settings = describe("sweep heads", one_look, dataset, subset, presence.key)
-    open_run(folder, settings, dataset.root, str(one_look.backbone.device))
-    classes, own = dataset.space.classes, f"{one_look.config.layer}.{one_look.config.head}"
-    with Journal(folder / RECORDS) as journal:
-        total = arm_counts(journal.records.values(), own, len(classes))
-        for new, record in enumerate(_measure(one_look, dataset, presence, photos_to_do(samples, journal)), start=1):
-            journal.append(record)
-            total = total + Confusion.from_sparse(record["arms"][own], len(classes))
-            if on_image:
-                on_image(Progress(len(journal.records), len(samples), new, record["key"], total))
-        rows = heads_table(list(journal.records.values()), len(classes))
-    summary = {"heads": rows, "own": own, "correlations": _correlations(rows)}
-    write_summary(folder, summary)
-    return summary
+    whole = fit_to_space(segmenter, dataset.space)
+    one_look = Segmenter(whole.backbone, whole.config.without("dropout", "crf"), whole.preset)
+    own = f"{one_look.config.layer}.{one_look.config.head}"
+
+    def predict(cases: Sequence[Case]) -> list[tuple[list[HeadLook], Labels]]:
+        looks = [_all_heads(one_look, case) for case in cases]
+        return [(seen, _head_labels(one_look, case, seen)) for case, seen in zip(cases, looks, strict=True)]
+
+    def record(case: Case, predicted: tuple[list[HeadLook], Labels]) -> Record:
+        looks, labels = predicted
+        statistics = {look.key: {k: round(v, 6) for k, v in head_statistics(look).items()} for look in looks}
+        return {"variants": count_labels(dataset.space, case, labels), "statistics": statistics}
+
+    def summarise(records: Sequence[Record]) -> dict[str, Any]:
+        rows = heads_table(records, len(dataset.space.classes))
+        return {"heads": rows, "own": own, "correlations": _correlations(rows)}
+
+    plan = Plan(
+        kind="sweep heads",
+        segmenter=one_look,
+        predict=predict,
+        record=record,
+        score=lambda found: found["variants"][own],
+        summarise=summarise,
+    )
+    return run(plan, dataset, presence, folder, limit=limit, seed=seed, on_image=on_image)
 
 
-def _measure(
-    segmenter: Segmenter, dataset: Dataset, presence: PresenceFilter, samples: Sequence[Any]
-) -> Iterator[Record]:
-    space, backbone, config = dataset.space, segmenter.backbone, segmenter.config
-    heads = [f"{layer}.{head}" for layer, count in backbone.attention_shape.items() for head in range(count)]
-    for sample in samples:
-        truth, image = dataset.truth(sample), load_image(sample.image)
-        begin = time.perf_counter()
-        kept = presence.decide(Photo(image, sample.key, space.present(truth)), space.names).kept
-        labels: Mapping[str, Any] = dict.fromkeys(heads, np.zeros(truth.shape, np.uint8))
-        statistics = {}
-        if kept:
-            inputs = prepare(image, [space.names[i] for i in kept], backbone, config)
-            looks = look_with_all_heads(backbone, inputs, gradcam=config.gradcam)
-            labels = {look.key: refine(look.maps, np.asarray(image), config).labels for look in looks}
-            statistics = {
-                look.key: {name: round(value, 6) for name, value in head_statistics(look).items()} for look in looks
-            }
-        yield {
-            "key": sample.key,
-            "asked": list(kept),
-            "seconds": round(time.perf_counter() - begin, 4),
-            "arms": {
-                head: Confusion.of(truth, space.predicted(found, kept), len(space.classes)).sparse
-                for head, found in labels.items()
-            },
-            "statistics": statistics,
-        }
+def _all_heads(segmenter: Segmenter, case: Case) -> list[HeadLook]:
+    """What each head sees; nothing where no name is asked for."""
+    if not case.names:
+        return []
+    inputs = prepare(case.image, case.names, segmenter.backbone, segmenter.config)
+    return look_with_all_heads(segmenter.backbone, inputs, gradcam=segmenter.config.gradcam)
+
+
+def _head_labels(segmenter: Segmenter, case: Case, looks: Sequence[HeadLook]) -> Labels:
+    """The label map of each head; all background where no name is asked for."""
+    pixels = np.asarray(case.image)
+    if looks:
+        return {look.key: refine(look.maps, pixels, segmenter.config).labels for look in looks}
+    heads = [f"{layer}.{head}" for layer, n in segmenter.backbone.attention_shape.items() for head in range(n)]
+    return dict.fromkeys(heads, np.zeros(case.truth.shape, np.uint8))
 
 
 def heads_table(records: Sequence[Record], classes: int) -> Rows:
-    """One row a head: layer, head, mIoU, and the mean over photos of each statistic; best first."""
+    """One row per head: layer, head, mIoU, and the mean over photos of each statistic; best first."""
     first = next(iter(records))
     rows = []
-    for arm in first["arms"]:
-        layer, head = map(int, arm.split("."))
-        found = [record["statistics"][arm] for record in records if record["statistics"]]
+    for variant in first["variants"]:
+        layer, head = map(int, variant.split("."))
+        found = [record["statistics"][variant] for record in records if record["statistics"]]
         means = {name: float(np.mean([each[name] for each in found])) for name in (found[0] if found else ())}
-        rows.append({"layer": layer, "head": head, "miou": arm_counts(records, arm, classes).miou, **means})
+        rows.append({"layer": layer, "head": head, "miou": variant_counts(records, variant, classes).miou, **means})
     return sorted(rows, key=lambda row: -row["miou"])
 
 
@@ -171,25 +164,30 @@ def _correlations(rows: Rows) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
-def arms_table(records: Sequence[Record], arms: Mapping[str, Config], classes: int) -> Rows:
-    """One row an arm: its settings along the axes of the sweeps, mIoU and 95% intervals."""
-    compared = compare_arms(records, list(arms), classes)
-    return [
-        {
-            "arm": arm,
-            "image_size": config.image_size,
-            "threshold": config.threshold,
-            "passes": config.dropout.passes if config.dropout else 1,
-            "drop": config.dropout.drop if config.dropout else None,
-            "miou": compared[arm].miou,
-            "low": compared[arm].low,
-            "high": compared[arm].high,
-            "change": compared[arm].change,
-            "change_low": compared[arm].change_low,
-            "change_high": compared[arm].change_high,
-        }
-        for arm, config in arms.items()
-    ]
+def variants_table(records: Sequence[Record], variants: Mapping[str, Config], classes: int) -> Rows:
+    """One row per variant: its settings along the axes of the sweeps, mIoU and 95% intervals (None: too few photos)."""
+    compared = compare_variants(records, list(variants), classes)
+    rows = []
+    for variant, config in variants.items():
+        own, change = compared[variant].own, compared[variant].change
+        low, high = own.ends or (None, None)
+        change_low, change_high = change.ends or (None, None)
+        rows.append(
+            {
+                "variant": variant,
+                "image_size": config.image_size,
+                "threshold": config.threshold,
+                "passes": config.dropout.passes if config.dropout else 1,
+                "drop": config.dropout.drop if config.dropout else None,
+                "miou": own.value,
+                "low": low,
+                "high": high,
+                "change": change.value,
+                "change_low": change_low,
+                "change_high": change_high,
+            }
+        )
+    return rows
 
 
 def table_csv(rows: Rows) -> str:

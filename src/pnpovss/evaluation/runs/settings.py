@@ -1,0 +1,119 @@
+"""What a run is: everything that its scores depend on, and which photos of the data set it takes."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from random import Random
+
+from pydantic import BaseModel, ConfigDict
+
+from pnpovss.config import Config
+from pnpovss.datasets.base import Counting, Dataset, Exif, Sample
+from pnpovss.errors import DatasetError, InvalidInputError
+from pnpovss.segmenter import Segmenter
+
+__all__ = ["FORMAT", "RunSettings", "Subset", "choose", "describe"]
+
+FORMAT = 2  # of the files in a run's folder
+
+
+class Subset(BaseModel):
+    """Which photos of a data set were used; `limit` None means all that are on the disk.
+
+    Attributes:
+        limit: how many were drawn.
+        seed: of the draw.
+        images: how many were used.
+        on_disk: how many the folder holds.
+        full: how many the whole benchmark has; None where that is not known.
+        digest: of the keys, in order.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    limit: int | None
+    seed: int
+    images: int
+    on_disk: int
+    full: int | None
+    digest: str
+
+    @property
+    def partial(self) -> bool:
+        """Whether this is less than the benchmark, or less than the folder."""
+        return self.images < max(self.on_disk, self.full or 0)
+
+    def __str__(self) -> str:
+        whole = max(self.on_disk, self.full or 0)
+        return f"subset of {self.images} of {whole}" if self.partial else f"all {self.images}"
+
+
+class RunSettings(BaseModel):
+    """Everything that the scores depend on; a resumed run must have the same."""
+
+    model_config = ConfigDict(frozen=True)
+    format: int = FORMAT
+    kind: str
+    dataset: str
+    protocol: Counting
+    exif: Exif | None
+    classes: tuple[str, ...]
+    background_class: int | None
+    subset: Subset
+    presence: str
+    model: str
+    revision: str | None
+    preset: str
+    config: Config
+    settings_source: str
+    dtype: str
+    variants: dict[str, Config] | None = None
+
+
+def choose(dataset: Dataset, limit: int | None, seed: int) -> tuple[tuple[Sample, ...], Subset]:
+    """All samples, or `limit` of them drawn by `seed`, in the data set's order.
+
+    Raises:
+        InvalidInputError: a limit below 1.
+        DatasetError: no photos at all.
+    """
+    if limit is not None and limit < 1:
+        raise InvalidInputError(f"a limit of {limit} leaves no photo; give 1 or more, or none at all")
+    everything = tuple(dataset)
+    if not everything:
+        raise DatasetError(f"{dataset.root} holds no photo of {dataset.space.key}")
+    chosen = everything
+    if limit is not None and limit < len(everything):
+        chosen = tuple(everything[i] for i in sorted(Random(seed).sample(range(len(everything)), limit)))
+    digest = blake2b("\n".join(sample.key for sample in chosen).encode(), digest_size=8).hexdigest()
+    drawn = limit if len(chosen) < len(everything) else None
+    return chosen, Subset(
+        limit=drawn, seed=seed, images=len(chosen), on_disk=len(everything), full=dataset.full, digest=digest
+    )
+
+
+def describe(
+    kind: str,
+    segmenter: Segmenter,
+    dataset: Dataset,
+    subset: Subset,
+    presence: str,
+    variants: Mapping[str, Config] | None = None,
+) -> RunSettings:
+    """The settings of a run about to start."""
+    space, backbone = dataset.space, segmenter.backbone
+    return RunSettings(
+        kind=kind,
+        dataset=space.key,
+        protocol=space.protocol,
+        exif=dataset.exif,
+        classes=space.classes,
+        background_class=0 if space.counts_background else None,
+        subset=subset,
+        presence=presence,
+        model=backbone.name,
+        revision=backbone.revision,
+        preset=segmenter.preset,
+        config=segmenter.config,
+        settings_source=backbone.recommended.source,
+        dtype=str(backbone.dtype).removeprefix("torch."),
+        variants=None if variants is None else dict(variants),
+    )
