@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pnpovss.datasets import IGNORE, known_datasets, open_dataset
+from pnpovss.datasets import IGNORE, Sample, known_datasets, open_dataset
 from pnpovss.datasets.catalog import BENCHMARKS
 from pnpovss.errors import DatasetError
 from tests.support import trees
@@ -213,3 +213,23 @@ def test_sixteen_bit_and_palette_masks(tmp_path):
     for mode in ("P", "I;16"):
         trees.mask(sample.mask, trees.grid(0, 1, 150, 13), mode=mode)
         assert np.array_equal(data.truth(sample), before)
+
+
+@pytest.mark.parametrize("line", ["../../x", "/etc/x", "..", "a/b", "a\\b", "a\0b", "x" * 300, "C:x"])
+def test_a_line_of_a_split_file_that_is_no_file_name_is_refused(tmp_path, line):
+    base = trees.voc(tmp_path)
+    trees.text(base / "ImageSets/Segmentation/val.txt", "2007_000033", line)
+    with pytest.raises(DatasetError, match=r"val\.txt: .* cannot name a photo"):
+        open_dataset("voc2012", tmp_path)
+
+
+def test_no_data_set_can_have_a_key_that_leaves_a_folder(tmp_path):
+    with pytest.raises(DatasetError, match="cannot name a photo"):
+        Sample("../x", tmp_path / "x.jpg", tmp_path / "x.png")
+
+
+def test_a_split_file_that_is_no_text_is_refused(tmp_path):
+    base = trees.voc(tmp_path)
+    (base / "ImageSets/Segmentation/val.txt").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match=r"val\.txt cannot be read as UTF-8 text"):
+        open_dataset("voc2012", tmp_path)

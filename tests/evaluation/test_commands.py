@@ -107,7 +107,10 @@ def test_settings_of_a_language_model_reach_it(program, tmp_path):
 
 @pytest.mark.parametrize(
     ("presence", "message"),
-    [("llm:some-model", "unknown llm setting 'nonsense'; known: base_url"), ("oracle", "--llm is for --presence llm:")],
+    [
+        ("llm:some-model", "unknown llm setting 'nonsense'; known: base_url"),
+        ("oracle", "--llm is for filters with settings"),
+    ],
 )
 def test_wrong_settings_of_a_language_model_are_refused_before_loading(program, presence, message):
     for command in (("eval",), ("ablate",), ("sweep", "threshold")):
