@@ -10,32 +10,11 @@ from PIL import Image
 from pnpovss.errors import PresenceError
 from pnpovss.names import Name
 from pnpovss.presence import LlmSettings, Photo, Rule, make_presence
-from pnpovss.presence.llm.filter import Llm
 from tests.support import chat_server as chat
 
 NAMES = (Name("cat", ("kitten",)), Name("dining table"), Name("sofa"))
 PHOTO = Image.new("RGB", (64, 48), (200, 30, 30))
 CAT = chat.answer([(1, "cat", 95), (3, "sofa", 70)])
-
-
-@pytest.fixture(autouse=True)
-def no_key(monkeypatch):
-    for variable in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "http_proxy", "HTTP_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-
-
-@pytest.fixture
-def naps():
-    return []
-
-
-@pytest.fixture
-def ask(server, tmp_path, naps):
-    def make(**settings) -> Llm:
-        given = {"base_url": server.url, "cache": tmp_path / "answers", "timeout": 5, "attempts": 3}
-        return Llm("gpt-4o", LlmSettings(**{**given, **settings}), sleep=naps.append)
-
-    return make
 
 
 def test_a_photo_is_asked_about(server, ask):
@@ -213,15 +192,6 @@ def test_a_strange_retry_after_falls_back_to_the_backoff(server, ask, naps):
     server.acts = [chat.fail(429, Retry_After="soon"), CAT]
     ask().decide(Photo(PHOTO), NAMES)
     assert 0.75 <= naps[0] <= 1.25
-
-
-@pytest.mark.parametrize("slow", [chat.hang(1.5), chat.drip], ids=["silent", "drip"])
-def test_slow_answers_time_out(server, ask, slow):
-    server.acts = [slow]
-    start = time.monotonic()
-    with pytest.raises(PresenceError, match=r"no answer within 0.3 s"):
-        ask(timeout=0.3, attempts=1).decide(Photo(PHOTO), NAMES)
-    assert time.monotonic() - start < 1.4
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])

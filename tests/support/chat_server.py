@@ -114,19 +114,20 @@ def hang(seconds: float) -> Act:
     return lambda handler: time.sleep(seconds)
 
 
-def drip(handler: "_Handler") -> None:
-    """One byte at a time, so that no single wait is long."""
-    whole = completion('{"present": []}')
-    handler.send_response(200)
-    handler.send_header("Content-Length", str(len(whole)))
-    handler.end_headers()
-    try:
-        for byte in whole:
-            handler.wfile.write(bytes([byte]))
-            handler.wfile.flush()
-            time.sleep(0.05)
-    except OSError:  # the client has gone, as it should
-        pass
+def wire(head: bytes, again: bytes, pause: float = 0.02) -> Act:
+    """Bytes on the wire as they stand: a head, then the same piece for ever, until the client has gone."""
+
+    def act(handler: "_Handler") -> None:
+        try:
+            handler.wfile.write(head)
+            while again:
+                handler.wfile.write(again)
+                handler.wfile.flush()
+                time.sleep(pause)
+        except OSError:  # the client has gone, as it should
+            pass
+
+    return act
 
 
 def slam(handler: "_Handler") -> None:
