@@ -134,6 +134,13 @@ def test_imports_are_light(module: str, not_loaded: set[str]):
     assert not not_loaded & set(done.stdout.split())
 
 
+def test_segmenting_a_photo_imports_no_evaluation():
+    program = "import sys, pnpovss.batch.job, pnpovss.cli.segment_view; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "pnpovss.hints.looks_like" in done.stdout.split()
+    assert not [module for module in done.stdout.split() if module.startswith("pnpovss.evaluation")]
+
+
 @pytest.mark.parametrize("command", [(), ("segment",), ("models",), ("eval",), ("report",), ("ablate",), ("sweep",)])
 def test_help_waits_for_nothing_heavy(command: tuple[str, ...]):
     program = f"""

@@ -1,4 +1,5 @@
 import re
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +13,7 @@ from pnpovss.hints.looks_like import looks_like
 from pnpovss.segmenter import Segmenter
 from tests.support.fakes import FakeBackbone
 from tests.support.masks import box
+from tests.support.results import labelled
 
 
 def segment(attention, names, **settings):
@@ -120,3 +122,16 @@ def test_a_threshold_is_told_from_the_one_that_was_used():
     assert "threshold=0.1)" in for_under(Config())
     assert "threshold" not in for_under(Config().replace({"threshold": 0.0}))
     assert for_over(Config().replace({"threshold": 0.9})) == "name what else is in the photo"
+
+
+def test_large_label_maps_cost_little():
+    """On 12 megapixels the outlines of three names took 17 CPU seconds; what is told is the same."""
+    labels = np.zeros((3000, 4000), np.uint8)
+    labels[300:1200, 400:1400] = 1
+    for left in range(400, 2900, 240):
+        labels[1500:2900, left : left + 80] = 2
+    start = time.process_time()
+    lines = looks_like(labelled(labels, ["cat", "grass"]))
+    assert time.process_time() - start < 5
+    assert lines == looks_like(labelled(labels[::4, ::4], ["cat", "grass"]))
+    assert any("'grass' is in 11 pieces" in line for line in lines)

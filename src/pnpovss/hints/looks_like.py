@@ -15,6 +15,7 @@ UNCOVERED = 0.35  # share of a name's heat that lies in its mask, below which mu
 ROUGH = 2.2  # the Dense CRF as preset brings most outlines to 1.7 or 2, which says nothing of one photo
 PIECES = 8
 ALIKE = 0.95  # cosine of two names' heat maps
+LARGEST = 1024  # longer side [px]; of larger label maps every n-th pixel is looked at, which costs 1/n^2 and more
 
 NOTHING = "it may not be in the photo; leave the name out, or let the model decide which names are there"
 CONFUSING = "the model does not tell them apart here; ask for one of them, or in other words"
@@ -27,10 +28,11 @@ def looks_like(segmentation: Segmentation) -> list[str]:
     follows from the settings of the result. Of names that were left out nothing is said; see `doubts`.
     """
     several, config = len(segmentation.kept) > 1, segmentation.provenance.config
+    step = -(-max(segmentation.size) // LARGEST)
     lines = []
     for index in segmentation.kept:
         name = segmentation.names[index]
-        mask = segmentation.labels == index + 1
+        mask = segmentation.labels[::step, ::step] == index + 1
         share = segmentation.shares[index]
         if share < TINY:
             lines.append(f"{name.text!r} was hardly found anywhere: {NOTHING}")
@@ -38,7 +40,7 @@ def looks_like(segmentation: Segmentation) -> list[str]:
         if share > SPILLS and (several or segmentation.has_background):
             mark = f"looks like over-segmentation: {name.text!r} covers {share:.0%} of the photo"
             lines.append(f"{mark}; {advice.for_over(config)}")
-        elif _covered(segmentation.heatmap(name.text), mask) < UNCOVERED:
+        elif _covered(segmentation.heatmap(name.text)[::step, ::step], mask) < UNCOVERED:
             mark = f"looks like under-segmentation: the model looks beyond the mask of {name.text!r}"
             lines.append(f"{mark}; {advice.for_under(config)}")
         if roughness(mask) > ROUGH:

@@ -12,7 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -97,7 +97,7 @@ def _members(archive: zipfile.ZipFile, known: Collection[str]) -> dict[str, zipf
     return members
 
 
-def _header(file: BinaryIO) -> tuple[tuple[int, ...], np.dtype]:
+def _header(file: io.BytesIO) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and type that an array's header announces."""
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     version = np.lib.format.read_magic(file)

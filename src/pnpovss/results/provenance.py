@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import ConfigDict
 
@@ -14,11 +14,13 @@ __all__ = ["Provenance"]
 PACKAGES = ("torch", "transformers")  # whose versions may change a result
 
 
+@runtime_checkable
 class _Recommended(Protocol):
     @property
     def source(self) -> str: ...
 
 
+@runtime_checkable
 class _Loaded(Protocol):
     """What provenance needs to know of a loaded model."""
 

@@ -71,10 +71,10 @@ class Segmentation:
         checks.check_kept(self.kept, len(self.names))
         checks.check_array("labels", self.labels, label_dtype(len(self.names)), ("h", "w"))
         checks.check_array("scores", self.scores, np.float32, (len(self.kept), *self.size))
-        checks.check_range("scores", self.scores, 1)
+        checks.check_range("scores", self.scores, 1.0)
         if self.background_score is not None:
             checks.check_array("background scores", self.background_score, np.float32, self.size)
-            checks.check_range("background scores", self.background_score, 1)
+            checks.check_range("background scores", self.background_score, 1.0)
         if not self.labels.size:
             raise InvalidInputError(f"labels have shape {self.size}; expected at least one pixel")
         checks.check_labels(self._counts, self.kept, background=self.has_background)
