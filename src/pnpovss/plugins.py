@@ -2,33 +2,40 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
-__all__ = ["Registry"]
+__all__ = ["Registry", "Spec"]
 
 logger = logging.getLogger(__name__)
 
 
-class _Spec(Protocol):
-    @property
-    def key(self) -> str: ...
-    @property
-    def summary(self) -> str: ...
+@dataclass(frozen=True)
+class Spec:
+    """What every entry of a registry tells.
+
+    Attributes:
+        key: unique in its registry; the word that asks for it.
+        summary: one line for people.
+    """
+
+    key: str
+    summary: str
 
 
-Spec = TypeVar("Spec", bound=_Spec)
+Entry = TypeVar("Entry", bound=Spec)
 
 
-class Registry(Generic[Spec]):
+class Registry(Generic[Entry]):
     """Specs by key: this package's own, those of installed entry points, and what `register` was given.
 
     Attributes:
         broken: by key, why an installed entry point cannot be used; each is said once.
     """
 
-    def __init__(self, what: str, kind: type[Spec], group: str, own: Mapping[str, str]) -> None:
+    def __init__(self, what: str, kind: type[Entry], group: str, own: Mapping[str, str]) -> None:
         """Nothing is imported before it is asked for.
 
         Args:
@@ -42,9 +49,9 @@ class Registry(Generic[Spec]):
         self._kind = kind
         self._group = group
         self._own = own
-        self._specs: dict[str, Spec] = {}
+        self._specs: dict[str, Entry] = {}
 
-    def register(self, spec: Spec) -> Spec:
+    def register(self, spec: Entry) -> Entry:
         """Add a spec from Python.
 
         Raises:
@@ -56,7 +63,7 @@ class Registry(Generic[Spec]):
         self._specs[spec.key] = spec
         return spec
 
-    def known(self) -> dict[str, Spec]:
+    def known(self) -> dict[str, Entry]:
         """All specs by key, own ones first; a warning names the package of an entry point that cannot be used."""
         own = {key: self._specs.get(key) or self._load_own(key) for key in self._own}
         for point in entry_points(group=self._group):
@@ -64,7 +71,7 @@ class Registry(Generic[Spec]):
                 self._load(point)
         return {**own, **self._specs}
 
-    def _load_own(self, key: str) -> Spec:
+    def _load_own(self, key: str) -> Entry:
         module, _, attribute = self._own[key].partition(":")
         self._specs[key] = getattr(import_module(module), attribute)
         return self._specs[key]

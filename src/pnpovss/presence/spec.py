@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from pnpovss.config import Config
+from pnpovss.plugins import Spec
 from pnpovss.presence.base import PresenceFilter
 from pnpovss.presence.rules import Rule
 
@@ -42,12 +43,10 @@ def _accept(argument: str) -> None:
 
 
 @dataclass(frozen=True)
-class PresenceSpec:
-    """An entry of the registry.
+class PresenceSpec(Spec):
+    """An entry of the registry; its key asks for it ("itm"), and "key:ARGUMENT" gives it an argument.
 
     Attributes:
-        key: the word that asks for it, unique ("itm"); "key:ARGUMENT" gives it an argument.
-        summary: one line for people: who decides, and what the argument is.
         make: the filter, from its argument ("" where none was given); raises a `PresenceError` where that cannot be.
         check: refuses an argument before a model is loaded, by a `PresenceError`; what `make` finds is soon enough
             for filters that need none.
@@ -56,8 +55,6 @@ class PresenceSpec:
         settings: the class of its settings, of which each field has a description; None where it has none.
     """
 
-    key: str
-    summary: str
     make: Callable[[str, PresenceContext], PresenceFilter]
     check: Callable[[str], None] = _accept
     asks_model: bool = False
