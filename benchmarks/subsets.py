@@ -26,9 +26,10 @@ from PIL import Image
 
 from pnpovss.backbones.memory import share_encodings
 from pnpovss.datasets import Dataset, open_dataset
-from pnpovss.evaluation.report.markdown import markdown, settings_line
+from pnpovss.evaluation.report.markdown import markdown
 from pnpovss.evaluation.report.page import write_report
 from pnpovss.evaluation.report.plots import plot_heads, plot_variants
+from pnpovss.evaluation.report.tables import settings_line
 from pnpovss.evaluation.runs.ablation import ablation_markdown, ablation_variants
 from pnpovss.evaluation.runs.engine import Progress
 from pnpovss.evaluation.runs.evaluate import evaluate

@@ -46,15 +46,15 @@ def test_confusion_names_the_other_class_and_leaves_the_background_out():
     guess[:20] = 2
     guess[20:45] = 1
     counts = Confusion.of(truth, guess, 3)
-    found = find_failures("p", find_regions(truth, guess, 0), counts, truth.size, background=0)
+    found = find_failures("p", find_regions(truth, guess, 0), counts, truth.shape, background=0)
     [finding] = [f for f in found if f.failure == "confusion"]
     assert (finding.label, finding.other, finding.share) == (1, 2, pytest.approx(0.4))
     called_background = Confusion.of(truth, np.where(guess == 2, 0, guess), 3)
     regions = find_regions(truth, np.where(guess == 2, 0, guess), 0)
-    assert "confusion" not in {f.failure for f in find_failures("p", regions, called_background, truth.size, 0)}
+    assert "confusion" not in {f.failure for f in find_failures("p", regions, called_background, truth.shape, 0)}
 
 
 def test_a_few_pixels_decide_nothing():
     truth = np.zeros((100, 100), int)
     truth[0, :5] = 1
-    assert find_failures("p", find_regions(truth, truth * 0, 0), Confusion.of(truth, truth * 0, 2), 10_000, 0) == []
+    assert find_failures("p", find_regions(truth, truth * 0, 0), Confusion.of(truth, truth * 0, 2), (100, 100), 0) == []

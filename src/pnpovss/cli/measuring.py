@@ -75,7 +75,7 @@ def progress_bar(notes: Console) -> Iterator[Any]:
 
 def described(folder: Path) -> str:
     """What was measured, and how, in a line; every number goes with it."""
-    from pnpovss.evaluation.report.markdown import protocol_line
+    from pnpovss.evaluation.report.tables import protocol_line
     from pnpovss.evaluation.runs.folder import read_run
 
     return protocol_line(read_run(folder).settings)

@@ -12,11 +12,11 @@ import numpy as np
 from pnpovss.evaluation.measures.bootstrap import ImageCounts, Interval, interval, mean_interval
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.regions import Region
-from pnpovss.evaluation.report.failures import FAILURES, Finding, find_failures
+from pnpovss.evaluation.report.failures import FAILURES, Finding, find_failures, is_judged
 from pnpovss.evaluation.runs.folder import Run
 from pnpovss.files.journal import Record
 
-__all__ = ["Breakdown", "Group", "Pair", "break_down", "photo_scores", "regions_of"]
+__all__ = ["Breakdown", "Group", "Pair", "break_down", "pairs_of", "photo_scores", "regions_of"]
 
 SIZES = {"under 1% of the photo": 0.01, "1 to 5%": 0.05, "5 to 20%": 0.2, "over 20%": 1.01}
 
@@ -44,7 +44,7 @@ class Pair:
         label: true class.
         other: what it was called.
         share: of all pixels of the true class, in [0, 1].
-        photos: in which at least a fifth of the object was called so.
+        photos: in which at least a fifth of the object was called so; one or more.
     """
 
     label: int
@@ -63,8 +63,9 @@ class Breakdown:
         trimap_miou: mIoU of the pixels near a change of class in the truth (2% of the diagonal).
         interior_miou: of all other pixels.
         failures: by failure, worst first.
-        objects: how many objects (classes in photos) there were.
-        pairs: confusions, most pixels first.
+        objects: how many objects (classes in photos) are large enough to be judged.
+        smaller: how many are not.
+        pairs: confusions, the greatest share of the true class first.
     """
 
     groups: Mapping[str, Sequence[Group]]
@@ -73,6 +74,7 @@ class Breakdown:
     interior_miou: float
     failures: Mapping[str, Sequence[Finding]]
     objects: int
+    smaller: int
     pairs: Sequence[Pair]
 
 
@@ -87,7 +89,13 @@ def break_down(run: Run) -> Breakdown:
     findings = [
         finding
         for record, own, counts in zip(records, regions, whole, strict=True)
-        for finding in find_failures(record["key"], own, counts, record["size"][0] * record["size"][1], background)
+        for finding in find_failures(record["key"], own, counts, record["size"], background)
+    ]
+    judged = [
+        is_judged(region, record["size"])
+        for record, own in zip(records, regions, strict=True)
+        for region in own
+        if region.truth
     ]
     return Breakdown(
         groups={
@@ -102,8 +110,9 @@ def break_down(run: Run) -> Breakdown:
         failures={
             mark: sorted((f for f in findings if f.failure == mark), key=lambda f: (f.iou, f.key)) for mark in FAILURES
         },
-        objects=sum(region.truth > 0 for own in regions for region in own),
-        pairs=_pairs(total, findings, background),
+        objects=sum(judged),
+        smaller=len(judged) - sum(judged),
+        pairs=pairs_of(total, findings),
     )
 
 
@@ -184,14 +193,11 @@ def _boundary_iou(regions: Sequence[Region]) -> float:
     return float(np.mean(values)) if values else float("nan")
 
 
-def _pairs(total: Confusion, findings: Sequence[Finding], background: int | None) -> list[Pair]:
-    """Every pair with a photo of its own, or 5% of a class's pixels."""
-    photos = Counter((f.label, f.other) for f in findings if f.failure == "confusion")
-    pairs = []
-    for label, other, pixels in total.sparse:
-        if label == other or background in (label, other) or other >= len(total.counts):
-            continue
-        share = pixels / int(total.truth[label])
-        if photos[label, other] or share >= 0.05:
-            pairs.append((pixels, Pair(label, other, share, photos[label, other])))
-    return [pair for _, pair in sorted(pairs, key=lambda entry: -entry[0])]
+def pairs_of(total: Confusion, findings: Sequence[Finding]) -> list[Pair]:
+    """Every pair of classes that some photo shows plainly, the greatest share of the true class first."""
+    photos = Counter((f.label, f.other) for f in findings if f.other is not None)
+    pairs = [
+        Pair(label, other, int(total.counts[label, other]) / int(total.truth[label]), count)
+        for (label, other), count in photos.items()
+    ]
+    return sorted(pairs, key=lambda pair: (-pair.share, pair.label, pair.other))

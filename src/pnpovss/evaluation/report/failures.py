@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.regions import Region
 
-__all__ = ["FAILURES", "Finding", "failures_of", "find_failures"]
+__all__ = ["CONFUSED", "FAILURES", "SMALLEST", "Finding", "failures_of", "find_failures", "is_judged"]
 
 FAILURES = {
     "missed": "less than 10% of the object was found",
@@ -75,8 +75,13 @@ def failures_of(region: Region) -> list[str]:
     return found
 
 
+def is_judged(region: Region, size: Sequence[int]) -> bool:
+    """Whether an object is large enough to be judged, in a photo of this height and width [px]."""
+    return region.truth > 0 and region.truth >= SMALLEST * size[0] * size[1]
+
+
 def find_failures(
-    key: str, regions: Sequence[Region], confusion: Confusion, pixels: int, background: int | None
+    key: str, regions: Sequence[Region], confusion: Confusion, size: Sequence[int], background: int | None
 ) -> list[Finding]:
     """The failures in one photo.
 
@@ -84,12 +89,12 @@ def find_failures(
         key: of the photo.
         regions: of its classes.
         confusion: of this photo alone.
-        pixels: of the photo.
+        size: height and width of the photo [px].
         background: the background's class index, if there is one; being called background is no confusion.
     """
     findings = []
     for region in regions:
-        if region.truth < SMALLEST * pixels:
+        if not is_judged(region, size):
             continue
         findings += [Finding(key, region.label, mark, region.iou) for mark in failures_of(region)]
         called = confusion.counts[region.label, :-1].astype(float)

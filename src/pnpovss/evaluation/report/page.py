@@ -1,32 +1,35 @@
-"""Runs side by side as one HTML page that needs nothing else: tables, bars, what explains the score, photos."""
+"""Runs side by side as one HTML page that needs nothing else: tables, bars, what makes up the score, photos."""
 
 import json
 from collections.abc import Sequence
-from html import escape
+from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from jaxtyping import Integer
+from typing import Any
 
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.measures.previews import decode_classes, decode_photo
-from pnpovss.evaluation.report.bars import bars, intervals, legend, photo_url, region_url, swatch
 from pnpovss.evaluation.report.breakdown import Breakdown, break_down, photo_scores
 from pnpovss.evaluation.report.failures import FAILURES
-from pnpovss.evaluation.report.markdown import (
+from pnpovss.evaluation.report.markdown import markdown
+from pnpovss.evaluation.report.pictures import Trio, swatch, trio
+from pnpovss.evaluation.report.tables import (
+    FAILURE_COLUMNS,
+    NOTES,
+    PAIR_COLUMNS,
     RUN_COLUMNS,
     class_rows,
-    markdown,
+    failure_rows,
+    objects_line,
+    pair_rows,
     percent,
     protocol_line,
+    published_line,
     run_names,
     run_rows,
     settings_line,
+    span,
 )
-from pnpovss.evaluation.report.published import published_miou
-from pnpovss.evaluation.report.style import STYLE
 from pnpovss.evaluation.runs.evaluate import run_summary
-from pnpovss.evaluation.runs.folder import Run, read_run
+from pnpovss.evaluation.runs.folder import Run, make_folder, read_run
 from pnpovss.files.writing import write_all
 
 __all__ = ["page", "write_report"]
@@ -47,7 +50,7 @@ def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
     runs = [_finished(read_run(folder)) for folder in folders]
     if not runs:
         raise InvalidInputError("no run was given; name one or more folders that `pnpovss eval` wrote")
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     files = {out / "report.html": page(runs).encode(), out / "report.md": markdown(runs).encode()}
     write_all(files)
     return list(files)
@@ -62,184 +65,136 @@ def _finished(run: Run) -> Run:
     return run
 
 
+@dataclass(frozen=True)
+class Section:
+    """What the page says of one run.
+
+    Attributes:
+        name: of the run.
+        run: the run.
+        summary: its scores.
+        found: what makes up the score.
+        best: photos with the best score of their own.
+        worst: those with the worst, worst first.
+        failures: photos of each failure, by its title.
+    """
+
+    name: str
+    run: Run
+    summary: dict[str, Any]
+    found: Breakdown
+    best: tuple[Trio, ...]
+    worst: tuple[Trio, ...]
+    failures: tuple[tuple[str, tuple[Trio, ...]], ...]
+
+    @property
+    def protocol(self) -> str:
+        """What was measured, in a line."""
+        return protocol_line(self.run.settings)
+
+    @property
+    def settings_line(self) -> str:
+        """What was run, with what and how fast, in a line."""
+        return settings_line(self.run)
+
+    @property
+    def published(self) -> str:
+        """The value that was published under the same protocol, and whose it is."""
+        return published_line(self.run.settings)
+
+    @property
+    def objects(self) -> str:
+        """How many objects the failures are counted of."""
+        return objects_line(self.found)
+
+    @property
+    def failure_rows(self) -> list[list[str]]:
+        """See `tables.failure_rows`."""
+        return failure_rows(self.found)
+
+    @property
+    def pair_rows(self) -> list[list[str]]:
+        """See `tables.pair_rows`."""
+        return pair_rows(self.found, self.run.settings.classes)
+
+    @property
+    def settings(self) -> str:
+        """Every setting, as JSON."""
+        return json.dumps(self.run.settings.model_dump(mode="json", exclude={"classes"}), indent=1)
+
+    @property
+    def sessions(self) -> str:
+        """Every session, as JSON."""
+        return json.dumps([session.model_dump() for session in self.run.sessions], indent=1)
+
+
 def page(runs: Sequence[Run]) -> str:
     """The page."""
-    names = run_names(runs)
-    rows = class_rows(runs)
+    names, rows = run_names(runs), class_rows(runs)
     if len(runs) == 1:
         rows = sorted(rows, key=lambda row: -(row[1][0] if row[1][0] is not None else -1))
-    series = {name: [values[i] for _, values in rows] for i, name in enumerate(names)}
-    measured = {
-        name: f"mIoU {_score(run, 'miou')}: {protocol_line(run.settings)}"
-        for name, run in zip(names, runs, strict=True)
-    }
-    links = "".join(f"<a href='#run-{i}'>{escape(name)}</a>" for i, name in enumerate(names))
-    body = [
-        "<header><h1>Evaluation</h1>",
-        f"<nav aria-label='On this page'><a href='#classes'>IoU by class</a>{links}</nav>",
-        "<p class='note'>IoU from one confusion matrix over all photos of a run; classes that neither truth nor "
-        "prediction holds are left out of the mean, and out of mIoU (truth) all that the truth does not hold. A "
-        "published value is shown only under the same protocol.</p></header><main>",
-        _table(RUN_COLUMNS, run_rows(runs), label="Runs", kind="runs"),
-        f"<p class='note'>{_unlike(runs)}</p>",
-        "<section id='classes'><h2>IoU by class [%]</h2>",
-        legend(measured),
-        bars([name for name, _ in rows], series),
-        "<details><summary>As a table</summary>",
-        _table(("class", *names), [[name, *map(percent, values)] for name, values in rows], (0,), "IoU by class"),
-        "</details></section>",
-    ]
-    body += [
-        f"<section id='run-{i}'>{_section(name, run)}</section>"
-        for i, (name, run) in enumerate(zip(names, runs, strict=True))
-    ]
-    return (
-        f"<!doctype html><html lang='en'><head><meta charset='utf-8'><meta name='viewport' "
-        f"content='width=device-width, initial-scale=1'><title>Evaluation: {escape(', '.join(names))}</title>"
-        f"<style>{STYLE}</style></head><body>{''.join(body)}</main></body></html>\n"
+    return _template().render(
+        names=names,
+        notes=NOTES,
+        run_columns=RUN_COLUMNS,
+        run_rows=run_rows(runs),
+        unlike=_unlike(runs),
+        class_rows=rows,
+        class_cells=[[name, *map(percent, values)] for name, values in rows],
+        failure_columns=FAILURE_COLUMNS,
+        pair_columns=PAIR_COLUMNS,
+        sections=[_section(name, run) for name, run in zip(names, runs, strict=True)],
     )
 
 
-def _unlike(runs: Sequence[Run]) -> str:
-    """What a reader must know before comparing the runs; empty where they were measured alike."""
+def _template() -> Any:
+    """The page's template: everything that is put into it is escaped, and nothing may be missing."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("pnpovss.evaluation.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"percent": percent, "span": span, "swatch": swatch}
+    return environment.get_template("report.html.j2")
+
+
+def _unlike(runs: Sequence[Run]) -> list[str]:
+    """In what the runs were not measured alike: to be known before they are compared."""
     sides = {
         "data sets": {run.settings.dataset for run in runs},
         "photos": {run.settings.subset.digest for run in runs},
         "protocols": {run.settings.protocol for run in runs},
         "sources of names": {run.settings.presence for run in runs},
     }
-    unlike = [what for what, found in sides.items() if len(found) > 1]
-    return f"<b>Not measured alike:</b> these runs have different {', '.join(unlike)}." if unlike else ""
+    return [what for what, found in sides.items() if len(found) > 1]
 
 
-def _score(run: Run, key: str) -> str:
-    return percent(run_summary(run)[key])
-
-
-def _section(name: str, run: Run) -> str:
-    """All about one run."""
-    found = break_down(run)
+def _section(name: str, run: Run) -> Section:
     best = photo_scores(run)
-    keys = list(best)
-    published = published_miou(run.settings)
-    beside = f"{published[0]:.1f} ({published[1]})" if published else "none under this protocol"
-    parts = [
-        f"<h2>{escape(name)}</h2><p class='headline'><b>mIoU {_score(run, 'miou')}</b>, pixel accuracy "
-        f"{_score(run, 'pixel_accuracy')}, frequency-weighted IoU {_score(run, 'frequency_weighted_iou')}; "
-        f"published: {escape(beside)}</p><p class='note'>{escape(settings_line(run))}</p>",
-        _groups(found),
-    ]
-    for title, chosen in (("Best photos", keys[:SHOWN]), ("Worst photos", keys[::-1][:SHOWN])):
-        figures = "".join(_figure(run, key, f"mIoU {percent(best[key])}") for key in chosen)
-        parts.append(f"<h3>{title}</h3><p class='note'>By the mIoU of each photo alone.</p>"
-                     f"<div class='photos'>{figures}</div>")  # fmt: skip
-    parts.append(_failures(found, run))
-    settings = json.dumps(run.settings.model_dump(mode="json", exclude={"classes"}), indent=1)
-    sessions = json.dumps([session.model_dump() for session in run.sessions], indent=1)
-    parts.append(
-        "<details><summary>Settings, versions and commands</summary>"
-        f"<pre tabindex='0'>{escape(settings)}</pre><pre tabindex='0'>{escape(sessions)}</pre></details>"
+    keys, found = list(best), break_down(run)
+
+    def shown(chosen: Sequence[str]) -> tuple[Trio, ...]:
+        return tuple(trio(run, key, f"mIoU {percent(best[key])}") for key in chosen)
+
+    return Section(
+        name, run, run_summary(run), found, shown(keys[:SHOWN]), shown(keys[::-1][:SHOWN]), _failures(run, found)
     )
-    return "".join(parts)
 
 
-def _groups(found: Breakdown) -> str:
-    parts = [
-        "<h3>Where the score comes from</h3><p class='note'>With 95% intervals over photos. By object size: the mean "
-        "IoU of single objects (a class in a photo); else the mIoU of the photos of each kind. Boundary IoU "
-        f"{percent(found.boundary_iou)}; mIoU within 2% of the diagonal of an edge of the truth "
-        f"{percent(found.trimap_miou)}, elsewhere {percent(found.interior_miou)}.</p>"
-    ]
-    for title, groups in found.groups.items():
-        unit = "objects" if title == "object size" else "photos"
-        rows = [
-            (f"{group.name} ({group.count} {unit if group.count != 1 else unit[:-1]})", group.score) for group in groups
-        ]
-        parts.append(f"<h4>By {escape(title)}</h4>{intervals(rows)}")
-    return "".join(parts)
-
-
-def _failures(found: Breakdown, run: Run) -> str:
-    classes = run.settings.classes
-    rows = [
-        [mark, text, str(len(found.failures[mark])), percent(len(found.failures[mark]) / max(found.objects, 1))]
-        for mark, text in FAILURES.items()
-    ]
-    parts = [
-        f"<h3>Failures</h3><p class='note'>Of {found.objects} objects (a class in a photo).</p>",
-        _table(("failure", "what it means", "objects", "% of objects"), rows, (0, 1), "Failures"),
-    ]
-    if found.pairs:
-        pairs = [[classes[p.label], classes[p.other], percent(p.share), str(p.photos)] for p in found.pairs[:12]]
-        parts.append("<h4>Most confused</h4>")
-        parts.append(_table(("true class", "was called", "% of its pixels", "photos"), pairs, (0, 1), "Confusion"))
+def _failures(run: Run, found: Breakdown) -> tuple[tuple[str, tuple[Trio, ...]], ...]:
+    """The worst photos of each failure."""
+    classes, sections = run.settings.classes, []
     for mark, findings in found.failures.items():
-        if not findings:
-            continue
-        chosen = {finding.key: finding for finding in reversed(findings)}  # each photo once, its worst object
-        figures = []
-        for finding in list(chosen.values())[::-1][:SHOWN]:
-            other = f", {percent(finding.share)}% called {classes[finding.other]}" if finding.other is not None else ""
-            figures.append(_figure(run, finding.key, f"{classes[finding.label]}: IoU {percent(finding.iou)}{other}"))
-        parts.append(f"<h4>{escape(mark)}: {FAILURES[mark]}</h4><div class='photos'>{''.join(figures)}</div>")
-    return "".join(parts)
-
-
-def _figure(run: Run, key: str, caption: str) -> str:
-    """Photo, truth and prediction of one record."""
-    record, settings = run.records[key], run.settings
-    truth, predicted = decode_classes(record["truth"]), decode_classes(record["predicted"])
-    shown = sorted({int(label) for label in (*set(truth.flat), *set(predicted.flat))} - {-1, settings.background_class})
-    photo = decode_photo(record["photo"])
-    there = f"<img src='{photo_url(photo)}' alt='photo {escape(key)}'>"
-    pictures = f"<div>{there}<small>photo</small></div>" + "".join(
-        f"<div><img src='{region_url(classes, shown, settings.background_class, photo)}' "
-        f"alt='{what} of {escape(key)}: {escape(_named(classes, shown, settings.classes))}'><small>{what}</small></div>"
-        for what, classes in (("truth", truth), ("prediction", predicted))
-    )
-    names = "".join(
-        f"<span><i style='background:{swatch(i)}'></i>{escape(settings.classes[label])}</span>"
-        for i, label in enumerate(shown)
-    )
-    return (
-        f"<figure><div class='trio'>{pictures}</div><figcaption><b>{escape(key)}</b> {escape(caption)} "
-        f"<span class='key'>{names}</span></figcaption></figure>"
-    )
-
-
-def _named(found: Integer[np.ndarray, "h w"], shown: Sequence[int], classes: Sequence[str]) -> str:
-    """What a picture of classes shows, for those who do not see it."""
-    return ", ".join(classes[label] for label in shown if (found == label).any()) or "nothing"
-
-
-def _table(
-    header: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    text: Sequence[int] = (0, 1, 2, 3, 4, 5, 6),
-    label: str = "",
-    kind: str = "",
-) -> str:
-    """A table that scrolls in itself where it is too wide.
-
-    Args:
-        header: of the columns.
-        rows: cells.
-        text: columns of words; the others are numbers.
-        label: what the table holds, for those who do not see it.
-        kind: class of the table, for its style.
-    """
-    classes = ["class='text'" if i in text else "" for i in range(len(header))]
-    head = "".join(f"<th scope='col' {c}>{escape(cell)}</th>" for c, cell in zip(classes, header, strict=True))
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f"<td {c} data-label='{escape(title)}'>{escape(cell)}</td>"
-            for c, title, cell in zip(classes, header, row, strict=True)
-        )
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<div class='scroll' role='region' tabindex='0' aria-label='{escape(label)}'><table class='{kind}'>"
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+        worst = {finding.key: finding for finding in reversed(findings)}  # each photo once, its worst object
+        shown = []
+        for finding in list(worst.values())[::-1][:SHOWN]:
+            other = "" if finding.other is None else f", {percent(finding.share)}% called {classes[finding.other]}"
+            shown.append(trio(run, finding.key, f"{classes[finding.label]}: IoU {percent(finding.iou)}{other}"))
+        if shown:
+            sections.append((f"{mark}: {FAILURES[mark]}", tuple(shown)))
+    return tuple(sections)
