@@ -14,7 +14,8 @@ stands on its own: nothing else of this package is imported but its exceptions.
 compares.
 """
 
-from pnpovss.densecrf.model import Backend, CRFResult, DenseCRF, infer_batch
+from pnpovss.densecrf.batch import infer_batch
+from pnpovss.densecrf.densecrf import Backend, CRFResult, DenseCRF
 from pnpovss.densecrf.terms import Bilateral, Gaussian, Term
 
 __all__ = ["Backend", "Bilateral", "CRFResult", "DenseCRF", "Gaussian", "Term", "infer_batch"]

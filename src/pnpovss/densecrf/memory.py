@@ -1,38 +1,29 @@
-"""How much memory a Dense CRF takes, and refusing before it runs out."""
+"""How much memory there is, and refusing before it runs out."""
 
-import ctypes
 import os
-import sys
 from pathlib import Path
 
 from pnpovss.errors import ResourceError
 
-__all__ = ["available_memory", "require"]
+__all__ = ["free_memory", "require"]
 
-_CGROUP = Path("/sys/fs/cgroup")
-
-
-def available_memory() -> int | None:
-    """Bytes that can still be had on this machine (or in this container), or None where it cannot be told."""
-    system = _windows() if sys.platform == "win32" else _posix()
-    return min((size for size in (system, _container()) if size is not None), default=None)
+_MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 
-def require(bytes_needed: int, limit: int | None, what: str) -> None:
+def free_memory() -> int | None:
+    """Bytes that can still be had on this machine, or in this container; None where the system does not tell."""
+    return min((size for size in (_machine(), _container()) if size is not None), default=None)
+
+
+def require(needed: int, free: int | None, what: str) -> None:
     """Refuse what would not fit.
 
-    Args:
-        bytes_needed: what it takes, beyond what is already in use.
-        limit: bytes allowed; None for what the machine has.
-        what: is about to be made, for the message.
-
     Raises:
-        ResourceError: it takes more than there is.
+        ResourceError: `what` takes more bytes than are free.
     """
-    allowed = available_memory() if limit is None else limit
-    if allowed is not None and bytes_needed > allowed:
+    if free is not None and needed > free:
         raise ResourceError(
-            f"{what} takes {_readable(bytes_needed)} of memory and {_readable(allowed)} is available: "
+            f"{what} takes about {_readable(needed)} of memory and {_readable(free)} is available: "
             "use a smaller image or fewer labels, or free memory"
         )
 
@@ -41,12 +32,11 @@ def _readable(size: int) -> str:
     return f"{size / 2**30:.2f} GiB" if size >= 2**28 else f"{size / 2**20:.1f} MiB"
 
 
-def _posix() -> int | None:
-    meminfo = Path("/proc/meminfo")
-    if meminfo.is_file():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
+def _machine() -> int | None:
+    """Linux tells what is available, macOS only what there is."""
+    if _MEMINFO.is_file():
+        lines = _MEMINFO.read_text().splitlines()
+        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
@@ -60,20 +50,3 @@ def _container() -> int | None:
         return None if limit == "max" else max(0, int(limit) - int((_CGROUP / "memory.current").read_text()))
     except (OSError, ValueError):
         return None
-
-
-class _MemoryStatus(ctypes.Structure):
-    _fields_ = [
-        ("length", ctypes.c_ulong),
-        ("load", ctypes.c_ulong),
-        *(
-            (name, ctypes.c_ulonglong)
-            for name in ("total", "free", "page_total", "page_free", "virtual", "unused", "x")
-        ),
-    ]
-
-
-def _windows() -> int | None:
-    status = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus))
-    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009  (exists on Windows alone)
-    return int(status.free) if kernel.GlobalMemoryStatusEx(ctypes.byref(status)) else None

@@ -1,7 +1,6 @@
 """The pairwise terms of a Dense CRF: which pixels talk to each other, and what it costs them to disagree."""
 
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 from jaxtyping import Float32
@@ -53,7 +52,7 @@ class Bilateral:
     Attributes:
         sxy: standard deviation in pixels, one number or (x, y).
         srgb: standard deviation of colour in the image's own levels (0 to 255 for a uint8 photo), one number or one
-            a channel.
+            per channel.
         compat: as for `Gaussian`.
     """
 
@@ -72,12 +71,14 @@ class Bilateral:
         return True
 
     def widths(self, channels: int) -> Float32[np.ndarray, " dim"]:
-        """The kernel's standard deviations: x, y [px], then one a channel [levels]."""
+        """The kernel's standard deviations: x, y [px], then one per channel [levels]."""
         spatial = _widths("Bilateral sxy", self.sxy, 2)
         return np.concatenate([spatial, _widths("Bilateral srgb", self.srgb, channels)])
 
 
 Term = Gaussian | Bilateral
+# Of a weight, either sign: sums of such weights are numbers in float32.
+_LARGEST = 1e20
 
 
 def potts_weight(term: Term) -> float | None:
@@ -104,7 +105,7 @@ def reward_matrix(term: Term, labels: int) -> Float32[np.ndarray, "label label"]
 
 
 def _widths(name: str, value: float | tuple[float, ...], count: int) -> Float32[np.ndarray, " dim"]:
-    widths = np.atleast_1d(np.asarray(value, dtype=np.float32))
+    widths = np.atleast_1d(_float32(value))
     if widths.ndim != 1 or len(widths) not in {1, count}:
         raise InvalidInputError(f"{name} needs one number or {count}, got {value!r}")
     if not (np.isfinite(widths).all() and (widths > 0).all()):
@@ -113,8 +114,14 @@ def _widths(name: str, value: float | tuple[float, ...], count: int) -> Float32[
 
 
 def _compatibility(name: str, compat: Compatibility) -> None:
-    array = np.asarray(compat, dtype=np.float32)
+    array = _float32(compat)
     if array.ndim > 2 or (array.ndim == 2 and array.shape[0] != array.shape[1]):
         raise InvalidInputError(f"compat of {name} must be a number, (C,) or (C, C), got shape {array.shape}")
-    if not (isfinite(array) if array.ndim == 0 else np.isfinite(array).all()):
-        raise InvalidInputError(f"compat of {name} must be finite, got {compat!r}")
+    if not (np.abs(array) <= _LARGEST).all():
+        raise InvalidInputError(f"compat of {name} must be finite, {_LARGEST:.0e} at most, got {compat!r}")
+
+
+def _float32(value: ArrayLike) -> Float32[np.ndarray, "..."]:
+    """Numbers beyond float32's become infinite, and are refused as such."""
+    with np.errstate(over="ignore"):
+        return np.asarray(value, dtype=np.float32)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from pnpovss.densecrf.jit import jit
-from pnpovss.densecrf.lanes import (
+from pnpovss.densecrf.engine import FORBIDDEN
+from pnpovss.densecrf.numba_.compiling import jit
+from pnpovss.densecrf.numba_.registers import (
     add,
     add_scaled,
     blur3,
@@ -32,7 +33,7 @@ WIDE = 16
 # Rows that are sliced before they are normalised.
 _TILE = 16
 # Log-probability of the labels that fill up the last register: exp of it is 0.
-PADDING = np.float32(-1e30)
+PADDING = np.float32(FORBIDDEN)
 
 
 @dataclass(frozen=True)

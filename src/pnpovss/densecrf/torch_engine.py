@@ -4,7 +4,7 @@ The same lattice, in the same order of operations, as the compiled one; built by
 is scattered: splatting sums sorted segments, so results do not change from run to run, on a GPU either.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from pnpovss.densecrf.memory import require
-from pnpovss.densecrf.packing import Packing, make_packing
+from pnpovss.densecrf import memory
+from pnpovss.densecrf.checks import check_energies, check_not_all_forbidden, check_probabilities
+from pnpovss.densecrf.engine import FORBIDDEN, SMALLEST, Outcome, kl_and_energy
+from pnpovss.densecrf.keys import KeyLayout, key_layout
 from pnpovss.densecrf.terms import Term, potts_weight, reward_matrix
 from pnpovss.errors import InvalidInputError
 
-__all__ = ["TorchEngine", "TorchOutcome"]
+__all__ = ["TorchEngine"]
 
-# pydensecrf's smallest probability.
-_CLIP = 1e-5
 # Labels filtered at a time, which bounds the memory of splatting.
 _LABELS = 16
 
@@ -48,10 +48,6 @@ class TorchLattice:
     after: Int64[Tensor, "corner point"]
     gain: float
 
-    def scratch(self, labels: int) -> int:
-        """Bytes that filtering so many labels takes for a while."""
-        return 4 * min(labels, _LABELS) * (2 * len(self.pixels) + 5 * len(self.counts))
-
     def filter(self, values: Float32[Tensor, "pixel label"]) -> Float32[Tensor, "pixel label"]:
         """The filtered values."""
         return torch.cat([self._filter(part) for part in values.split(_LABELS, dim=1)], dim=1)
@@ -69,58 +65,50 @@ class TorchLattice:
         return total
 
 
-@dataclass(frozen=True, eq=False)
-class TorchOutcome:
-    """What inference gives: q float32 (label, pixel), labels int32 (pixel,), and the diagnostics of each iteration."""
-
-    q: Float32[Tensor, "label pixel"]
-    labels: Tensor
-    kl: np.ndarray | None
-    energy: np.ndarray | None
-
-
 class TorchEngine:
-    """Lattices of one image, built when first needed.
+    """An `Engine` for torch tensors.
 
     Args:
-        image: (h, w, channel) or (h, w) tensor or array, uint8 or floating-point.
+        image: (h, w, channel) or (h, w) tensor or array, uint8 or floating-point; its device is the engine's.
         terms: pairwise terms.
-        memory_limit: bytes, or None for what the device has free.
-
-    Attributes:
-        device: where it works.
     """
 
-    def __init__(self, image: Tensor | np.ndarray, terms: Sequence[Term], memory_limit: int | None) -> None:
+    def __init__(self, image: Tensor | np.ndarray, terms: Sequence[Term]) -> None:
         tensor = _tensor(image)
         if not (tensor.dtype == torch.uint8 or tensor.is_floating_point()):
             raise InvalidInputError(f"the image must be uint8 or floating-point, got {tensor.dtype}")
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             raise InvalidInputError("the image holds NaN or infinite values")
         self.device = tensor.device
+        self.lattices: dict[int, TorchLattice] = {}
         self._size = (tensor.shape[0], tensor.shape[1])
         self._channels = tensor.reshape(self._size[0] * self._size[1], -1)
-        self._terms, self._memory_limit = tuple(terms), memory_limit
-        self._lattices: dict[int, TorchLattice] = {}
+        self._terms = tuple(terms)
 
-    def adopt(self, lattices: Mapping[int, TorchLattice]) -> None:
-        """Use `shareable` lattices of an image of the same size."""
-        self._lattices.update(lattices)
+    def free_memory(self) -> int | None:
+        """See `Engine`."""
+        if self.device.type == "cpu":
+            return memory.free_memory()
+        if self.device.type != "cuda":
+            return None
+        held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
+        return torch.cuda.mem_get_info(self.device)[0] + held  # What PyTorch holds and does not use counts as free.
 
-    @property
-    def shareable(self) -> Mapping[int, TorchLattice]:
-        """The lattices made so far that hold for every image of this size."""
-        return {i: lattice for i, lattice in self._lattices.items() if not self._terms[i].sees_image}
+    def memory_needed(self, labels: int, diagnostics: bool) -> int:
+        """See `Engine`."""
+        pixels = len(self._channels)
+        missing = [i for i in range(len(self._terms)) if i not in self.lattices]
+        corners = [len(term.widths(self._channels.shape[1])) + 1 for term in self._terms]
+        tables = 96 * pixels * sum(corners[i] for i in missing)  # Sorting holds keys, order and inverse at once.
+        filtered = 2 * min(labels, _LABELS) * (max(corners, default=0) + 1)
+        return tables + 4 * pixels * (labels * (5 + diagnostics) + filtered)
 
     @torch.no_grad()
-    def infer(self, maps: Tensor | np.ndarray, probabilities: bool, iterations: int, diagnostics: bool) -> TorchOutcome:
-        """Mean-field inference from probabilities, or else energies, (label, pixel)."""
-        labels, count = maps.shape
-        self._require(labels, count, diagnostics)
+    def infer(self, maps: Tensor | np.ndarray, probabilities: bool, iterations: int, diagnostics: bool) -> Outcome:
+        """See `Engine`."""
+        labels = len(maps)
         logs = _logs(_tensor(maps).to(self.device, torch.float32), probabilities).T.contiguous()
         lattices = self._ready()
-        scratch = max((lattice.scratch(labels) for lattice in lattices), default=0)
-        require(scratch, self._limit(), f"filtering {labels} labels at {count} pixels")
         rewards = [
             None if potts_weight(term) is not None else torch.from_numpy(reward_matrix(term, labels)).to(self.device)
             for term in self._terms
@@ -132,34 +120,21 @@ class TorchEngine:
                 message = lattice.filter(q)
                 sums += message if reward is None else message @ reward
             if diagnostics:
-                measures.append(_diagnose(q, logs, sums))
+                measures.append(_measure(q, logs, sums))
             if step < iterations:
                 q = torch.softmax(sums, dim=1)
         kl, energy = np.array(measures).T if diagnostics else (None, None)
-        return TorchOutcome(q.T.contiguous(), q.argmax(dim=1).int(), kl, energy)
-
-    def _require(self, labels: int, count: int, diagnostics: bool) -> None:
-        corners = sum(len(term.widths(self._channels.shape[1])) + 1 for term in self._terms)
-        tables = 0 if self._lattices else corners * count * 96  # Sorting holds keys, order and inverse at once.
-        needed = tables + 4 * count * (labels * (5 + diagnostics) + min(labels, _LABELS) * 2 * (corners + 1))
-        require(needed, self._limit(), f"the CRF of {labels} labels at {count} pixels")
-
-    def _limit(self) -> int | None:
-        """Bytes that may be taken now; None for what the machine has."""
-        if self._memory_limit is not None or self.device.type != "cuda":
-            return self._memory_limit
-        held = torch.cuda.memory_reserved(self.device) - torch.cuda.memory_allocated(self.device)
-        return torch.cuda.mem_get_info(self.device)[0] + held  # What PyTorch holds and does not use counts as free.
+        return Outcome(q.T.contiguous(), q.argmax(dim=1).int(), kl, energy)
 
     def _ready(self) -> list[TorchLattice]:
         for i, term in enumerate(self._terms):
-            if i not in self._lattices:
+            if i not in self.lattices:
                 weight = potts_weight(term)
                 channels = self._channels if term.sees_image else self._channels[:, :0]
                 widths = np.array(term.widths(channels.shape[1]))
                 gain = 1.0 if weight is None else weight
-                self._lattices[i] = _build(channels, self._size, widths, gain, self._limit())
-        return [self._lattices[i] for i in range(len(self._terms))]
+                self.lattices[i] = _build(channels, self._size, widths, gain)
+        return [self.lattices[i] for i in range(len(self._terms))]
 
 
 def _tensor(array: Tensor | np.ndarray) -> Tensor:
@@ -173,32 +148,29 @@ def _tensor(array: Tensor | np.ndarray) -> Tensor:
 def _logs(maps: Tensor, probabilities: bool) -> Tensor:
     lowest, highest = maps.aminmax()
     if probabilities:
-        if not (lowest >= 0 and highest <= 1 + 1e-3):
-            raise InvalidInputError(f"probabilities must be in [0, 1], got values from {lowest} to {highest}")
-        return maps.clamp(_CLIP, 1.0).log()
-    if not lowest > -torch.inf:
-        raise InvalidInputError(f"energies must be numbers above -inf, got values from {lowest} to {highest}")
-    return (-maps).clamp(min=-1e30)
+        check_probabilities(lowest, highest)
+        return maps.clamp(SMALLEST, 1.0).log()
+    check_energies(lowest)
+    logs = (-maps).clamp(FORBIDDEN, -FORBIDDEN)
+    check_not_all_forbidden(int((logs.amax(dim=0) <= FORBIDDEN).sum()))
+    return logs
 
 
-def _diagnose(q: Tensor, logs: Tensor, sums: Tensor) -> tuple[float, float]:
-    """KL as the original defines it, and the expected energy, of `q`; see `meanfield`."""
+def _measure(q: Tensor, logs: Tensor, sums: Tensor) -> tuple[float, float]:
+    """`kl_and_energy` of `q`; `sums` is `logs` plus the messages that q sends."""
     q, logs, sums = q.double(), logs.double(), sums.double()
     entropy = (q * q.clamp(min=1e-20).log()).sum()
-    unary, pairwise = -(q * logs).sum(), -(q * (sums - logs)).sum()
-    return float(entropy + unary + pairwise), float(unary + pairwise / 2)
+    return kl_and_energy(float(entropy), float(-(q * logs).sum()), float(-(q * (sums - logs)).sum()))
 
 
-def _build(channels: Tensor, size: tuple[int, int], widths: np.ndarray, gain: float, limit: int | None) -> TorchLattice:
+def _build(channels: Tensor, size: tuple[int, int], widths: np.ndarray, gain: float) -> TorchLattice:
     features = _features(channels, size, widths)
-    packing = make_packing(features.amin(dim=1).cpu().numpy(), features.amax(dim=1).cpu().numpy())
-    keys, weights = _embed(features, packing)
+    layout = key_layout(features.amin(dim=1).cpu().numpy(), features.amax(dim=1).cpu().numpy())
+    keys, weights = _embed(features, layout)
     found, points = torch.unique(keys, return_inverse=True)
     order = points.flatten().argsort(stable=True)
     corners, count = points.shape[1], len(found)
-    # Five tables of neighbours at once, if only for a moment.
-    require(40 * corners * count, limit, f"the filter of a {size[1]} x {size[0]} image, of {count} points,")
-    before, after = _neighbours(found, torch.from_numpy(packing.steps).to(found.device))
+    before, after = _neighbours(found, torch.from_numpy(layout.steps).to(found.device))
     alpha = 1.0 / (1.0 + 2.0 ** (1 - corners))
 
     def lattice(weights: Tensor, gain: float) -> TorchLattice:
@@ -218,11 +190,13 @@ def _features(channels: Tensor, size: tuple[int, int], widths: np.ndarray) -> Fl
     return torch.stack([plane.float() / float(s) for plane, s in zip(planes, widths, strict=True)])
 
 
-def _embed(features: Tensor, packing: Packing) -> tuple[Int64[Tensor, "pixel corner"], Float32[Tensor, "pixel corner"]]:
-    """Keys of the simplex's corners and barycentric weights; as `build.embed`, operation by operation."""
+def _embed(
+    features: Float32[Tensor, "dim pixel"], layout: KeyLayout
+) -> tuple[Int64[Tensor, "pixel corner"], Float32[Tensor, "pixel corner"]]:
+    """Keys of the simplex's corners and barycentric weights, as `lattice_kernels.embed`, operation by operation."""
     dims = len(features)
     corners = dims + 1
-    scaled = features * torch.from_numpy(packing.scales).to(features.device)[:, None]
+    scaled = features * torch.from_numpy(layout.scales).to(features.device)[:, None]
     elevated = torch.empty(corners, features.shape[1], device=features.device)
     rest = torch.zeros_like(scaled[0])
     for j in range(dims, 0, -1):
@@ -242,10 +216,10 @@ def _embed(features: Tensor, packing: Packing) -> tuple[Int64[Tensor, "pixel cor
     rank += shift * corners
     nearest += shift
     apart = (elevated - nearest * corners) * down
-    strides = torch.from_numpy(packing.strides).to(features.device)
+    strides = torch.from_numpy(layout.strides).to(features.device)
     ordered = torch.empty_like(apart).scatter_(0, rank, apart)
     steps = torch.empty_like(rank).scatter_(0, rank, strides[:, None].expand_as(rank).contiguous())
-    low = torch.from_numpy(packing.low).to(features.device)
+    low = torch.from_numpy(layout.low).to(features.device)
     key = ((nearest[:dims].long() - low[:, None]) * strides[:dims, None]).sum(dim=0)
     falls = (1 - steps[1:].flip(0)).cumsum(dim=0)
     keys = torch.cat([key[None], key + falls])

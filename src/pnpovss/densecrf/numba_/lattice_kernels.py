@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pnpovss.densecrf.jit import jit
-from pnpovss.densecrf.lanes import add, less, load, nearest_integer, scale, store, subtract, zero
+from pnpovss.densecrf.numba_.compiling import jit
+from pnpovss.densecrf.numba_.registers import add, less, load, nearest_integer, scale, store, subtract, zero
 
 __all__ = ["embed", "link_neighbours", "merge_points", "new_table", "normalise", "renumber"]
 
@@ -103,12 +103,11 @@ def embed(dims: int) -> Any:
     """
     corners = dims + 1
 
-    def embed(image, widths, scales, low, strides, most, points, weights, first, last):
+    def embed(image, widths, scales, low, strides, points, weights, first, last):
         """Rows `first` to `last` of `image` (h, w, channel).
 
         Writes the points' numbers (counted in this call alone) to points (pixel * corner) and the barycentric
-        weights to weights (pixel, corner); returns the numbered points: (keys, count, table). Gives up, with a count
-        of -1, where there are more than `most`.
+        weights to weights (pixel, corner); returns the numbered points: (keys, count, table).
         """
         width = image.shape[1]
         up, down = np.float32(corners), np.float32(1.0) / np.float32(corners)
@@ -197,8 +196,6 @@ def embed(dims: int) -> Any:
                 done, count = _number(row, done, keys, count, table, points, np.int64(y) * row.size)
                 if done == row.size:
                     break
-                if 2 * count > most:
-                    return keys, np.int64(-1), table
                 keys, table = _doubled(keys, count, table)
         return keys, count, table
 

@@ -1,60 +1,36 @@
-"""numba's compiler with a cache that survives the process, and threads that any caller may use at once."""
+"""Threads that any caller may use at once, and how many."""
 
-import logging
+import os
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numba
+from numba.core import config
 
-__all__ = ["Workers", "announce", "jit"]
-
-logger = logging.getLogger("pnpovss.crf")
+__all__ = ["Workers", "default_threads"]
 
 
-def jit(function: Callable[..., Any], variant: str = "") -> Any:
-    """`function` compiled without the GIL and cached on disk.
+def default_threads() -> int:
+    """The least of what the machine has and what anybody set.
 
-    numba keeps the cache beside the source file, else (a read-only installation) in the user's cache folder; the
-    environment variable NUMBA_CACHE_DIR chooses another. Where none can be written, it compiles anew in each process.
-
-    Args:
-        function: of the subset of Python that numba compiles.
-        variant: tells apart the kernels that one factory makes, in the names of cached files.
+    NUMBA_NUM_THREADS (else the cores that this process may use), OMP_NUM_THREADS, and torch's number where torch is
+    loaded. `numba.get_num_threads()` is not asked: it starts numba's OpenMP layer, and that sets the number of threads
+    of every OpenMP program in this process, torch included.
     """
-    if variant:
-        function.__qualname__ = f"{function.__qualname__.rpartition('.')[2]}_{variant}"
-    try:
-        return numba.njit(nogil=True, cache=True)(function)
-    except RuntimeError as error:
-        logger.warning("no folder to cache compiled code in (%s): set NUMBA_CACHE_DIR", error)
-        return numba.njit(nogil=True)(function)
-
-
-def announce(kernels: Sequence[Any]) -> None:
-    """Tell when kernels are about to be compiled, so that a first call that takes seconds is no riddle.
-
-    Args:
-        kernels: some of the compiled functions, one for each set that is compiled together.
-    """
-    missing = sum(not kernel.signatures and not _in_cache(kernel) for kernel in kernels)
-    if missing:
-        logger.info("compiling the Dense CRF, once, about %d s", round(missing * _SECONDS))
-
-
-# Measured for one set of kernels on one core of a 2.3 GHz Xeon.
-_SECONDS = 2.0
-
-
-def _in_cache(kernel: Any) -> bool:
-    folder = kernel.stats.cache_path
-    return folder is not None and any(Path(folder).glob(f"*.{kernel.py_func.__qualname__}-*.nbi"))
+    limits = [int(getattr(config, "NUMBA_NUM_THREADS"))]  # noqa: B009  (made when numba is imported)
+    openmp = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    if openmp.isdecimal() and int(openmp) > 0:
+        limits.append(int(openmp))
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_num_threads"):
+        limits.append(torch.get_num_threads())
+    return min(limits)
 
 
 class Workers:
-    """Runs a jitted function on pieces of a range, one a thread.
+    """Runs a jitted function on pieces of a range, one per thread.
 
     Plain threads and functions that release the GIL, not numba's own parallel loops: those die when two Python
     threads enter them at once (workqueue layer) or after a fork (GNU OpenMP).
@@ -66,7 +42,7 @@ class Workers:
 
     def __enter__(self) -> "Workers":
         if self.threads > 1:
-            self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="pnpovss-crf")
+            self._pool = ThreadPoolExecutor(self.threads - 1, thread_name_prefix="pnpovss-densecrf")
         return self
 
     def __exit__(
@@ -111,5 +87,5 @@ class Workers:
         return results
 
     def even(self, count: int) -> list[int]:
-        """Bounds that cut `count` things into one equal piece a thread."""
+        """Bounds that cut `count` things into one equal piece per thread."""
         return [count * t // self.threads for t in range(self.threads + 1)]

@@ -17,11 +17,11 @@ from jaxtyping import Float, Float32, Int64
 
 from pnpovss.errors import InvalidInputError
 
-__all__ = ["Packing", "make_packing"]
+__all__ = ["KeyLayout", "key_layout"]
 
 
 @dataclass(frozen=True, eq=False)
-class Packing:
+class KeyLayout:
     """Constants of one lattice.
 
     Attributes:
@@ -39,28 +39,41 @@ class Packing:
     keys: int
 
 
-def make_packing(lowest: Float[np.ndarray, " dim"], highest: Float[np.ndarray, " dim"]) -> Packing:
-    """The packing for features between `lowest` and `highest` (in standard deviations).
+def key_layout(lowest: Float[np.ndarray, " dim"], highest: Float[np.ndarray, " dim"]) -> KeyLayout:
+    """The layout for features between `lowest` and `highest` (in standard deviations).
 
     Raises:
-        InvalidInputError: the range is so wide that keys would not fit 64 bits.
+        InvalidInputError: the range is so wide that keys would not fit 64 bits, or features so far from 0 that float32
+            no longer tells where in a simplex they lie.
     """
     dims = len(lowest)
     # The blur has standard deviation sqrt(2 / 3) * (d + 1) in lattice units (Adams et al., page 6); diagonal: page 5.
     deviation = np.float32(np.sqrt(2.0 / 3.0) * (dims + 1))
     scales = np.array([1.0 / np.sqrt((i + 2) * (i + 1)) * float(deviation) for i in range(dims)], dtype=np.float32)
     bottom, top = _elevated_range(lowest * scales.astype(np.float64), highest * scales.astype(np.float64))
+    if not max(np.abs(bottom).max(), np.abs(top).max()) < _FARTHEST * (dims + 1):
+        raise InvalidInputError(_too_wide(lowest, highest))
     # One simplex around the range, one neighbour around that.
     low = np.floor(bottom / (dims + 1)).astype(np.int64) - 3
     counts = [int(n) for n in np.ceil(top / (dims + 1)).astype(np.int64) + 4 - low]
     keys = (dims + 1) * prod(counts)
     if keys >= 2**62:
-        raise InvalidInputError(
-            f"the image spans {[round(float(n), 1) for n in highest - lowest]} standard deviations of a pairwise term "
-            "(x, y, channels), too many for the lattice: give the term larger widths"
-        )
+        raise InvalidInputError(_too_wide(lowest, highest))
     strides = np.array([(dims + 1) * prod(counts[:i]) for i in range(dims)] + [0], dtype=np.int64)
-    return Packing(scales, low, strides, _steps(strides), keys)
+    return KeyLayout(scales, low, strides, _steps(strides), keys)
+
+
+# Simplices from 0 to the farthest feature. Beyond, float32 leaves fewer than 6 bits for the place within a simplex;
+# from 2^22 on, none: rounding then gives ranks that are no ranks.
+_FARTHEST = 2.0**18
+
+
+def _too_wide(lowest: np.ndarray, highest: np.ndarray) -> str:
+    spans = ", ".join(f"{low:.4g} to {high:.4g}" for low, high in zip(lowest, highest, strict=True))
+    return (
+        f"the image spans {spans} standard deviations of a pairwise term (x, y, channels), too many for the lattice: "
+        "give the term larger widths"
+    )
 
 
 def _elevated_range(low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,17 @@ from jaxtyping import Shaped
 
 from pnpovss.errors import InvalidInputError
 
-__all__ = ["as_image", "check_iterations", "check_maps", "is_tensor", "only_one"]
+__all__ = [
+    "as_image",
+    "check_energies",
+    "check_image_shape",
+    "check_iterations",
+    "check_maps",
+    "check_not_all_forbidden",
+    "check_probabilities",
+    "is_tensor",
+    "only_one",
+]
 
 
 def is_tensor(array: Any) -> bool:
@@ -45,6 +55,27 @@ def check_maps(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> None
     if len(shape) != 3 or shape[0] == 0 or tuple(shape[1:]) != size:
         raise InvalidInputError(
             f"{name} must be (C, h, w) = (C, {size[0]}, {size[1]}) like the image, got shape {tuple(shape)}"
+        )
+
+
+def check_probabilities(lowest: Any, highest: Any) -> None:
+    """Raise InvalidInputError unless both are in [0, 1]; rounding may carry a softmax a little over 1."""
+    if not (lowest >= 0 and highest <= 1 + 1e-3):  # NaN fails both comparisons.
+        raise InvalidInputError(f"probabilities must be in [0, 1], got values from {lowest} to {highest}")
+
+
+def check_energies(lowest: Any) -> None:
+    """Raise InvalidInputError where the lowest energy is NaN or -inf; +inf forbids a label."""
+    if not lowest > -np.inf:
+        raise InvalidInputError(f"energies must be numbers above -inf, got values from {lowest} on")
+
+
+def check_not_all_forbidden(pixels: int) -> None:
+    """Raise InvalidInputError where there are pixels at which the energy of every label is +inf."""
+    if pixels:
+        raise InvalidInputError(
+            f"the energy of every label is +inf (or above 1e30) at {pixels} pixel{'s' * (pixels > 1)}: "
+            "leave each pixel a label that it may have"
         )
 
 

@@ -1,33 +1,28 @@
 """Mean-field inference on the CPU (Krähenbühl and Koltun 2011, algorithm 1)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int32, Shaped
+from jaxtyping import Float32, Shaped
 
-from pnpovss.densecrf.jit import Workers
-from pnpovss.densecrf.kernels import LANES, PADDING, WIDE, Kernels, blocks_to_maps, kernels_for, lanes_for
-from pnpovss.densecrf.lattice import Lattice, splat_and_blur
-from pnpovss.densecrf.memory import require
-from pnpovss.errors import InvalidInputError
+from pnpovss.densecrf.checks import check_energies, check_not_all_forbidden, check_probabilities
+from pnpovss.densecrf.engine import FORBIDDEN, SMALLEST, Outcome, kl_and_energy
+from pnpovss.densecrf.numba_.filter_kernels import (
+    LANES,
+    PADDING,
+    WIDE,
+    Kernels,
+    blocks_to_maps,
+    kernels_for,
+    lanes_for,
+)
+from pnpovss.densecrf.numba_.lattice import Lattice, bands_for, splat_and_blur
+from pnpovss.densecrf.numba_.workers import Workers
 
-__all__ = ["CLIP", "Outcome", "infer", "inference_bytes"]
+__all__ = ["infer", "inference_bytes"]
 
 # Pixels that are converted at a time.
 _TILE = 1 << 15
-# pydensecrf's smallest probability.
-CLIP = 1e-5
-
-
-@dataclass(frozen=True, eq=False)
-class Outcome:
-    """What inference gives: q float32 (label, pixel), labels int32 (pixel,), and the diagnostics of each iteration."""
-
-    q: Float32[np.ndarray, "label pixel"]
-    labels: Int32[np.ndarray, " pixel"]
-    kl: Float64[np.ndarray, " iteration1"] | None
-    energy: Float64[np.ndarray, " iteration1"] | None
 
 
 def log_blocks(maps: np.ndarray, probabilities: bool, workers: Workers) -> Float32[np.ndarray, "block pixel lane"]:
@@ -56,14 +51,11 @@ def log_blocks(maps: np.ndarray, probabilities: bool, workers: Workers) -> Float
 def _log(part: np.ndarray, probabilities: bool) -> np.ndarray:
     lowest, highest = part.min(), part.max()
     if probabilities:
-        # NaN fails both comparisons. Rounding may carry a softmax a little over 1.
-        if not (lowest >= 0 and highest <= 1 + 1e-3):
-            raise InvalidInputError(f"probabilities must be in [0, 1], got values from {lowest} to {highest}")
-        clipped = np.clip(part, CLIP, 1.0).astype(np.float32, copy=False)
+        check_probabilities(lowest, highest)
+        clipped = np.clip(part, SMALLEST, 1.0).astype(np.float32, copy=False)
         return np.log(clipped, out=clipped)
-    if not lowest > -np.inf:
-        raise InvalidInputError(f"energies must be numbers above -inf, got values from {lowest} to {highest}")
-    return np.maximum(-part.astype(np.float32, copy=False), PADDING)
+    check_energies(lowest)
+    return np.clip(-part, FORBIDDEN, -FORBIDDEN).astype(np.float32, copy=False)
 
 
 def infer(
@@ -73,7 +65,6 @@ def infer(
     rewards: Sequence[np.ndarray | None],
     iterations: int,
     diagnose: bool,
-    memory_limit: int | None,
     workers: Workers,
 ) -> Outcome:
     """Mean-field inference.
@@ -81,22 +72,20 @@ def infer(
     Args:
         maps: probabilities or energies.
         probabilities: which of the two.
-        lattices: one a pairwise term.
+        lattices: one per pairwise term.
         rewards: per term, None for Potts (already in the lattice's weights) or the reward matrix (label, label).
         iterations: number of updates.
         diagnose: whether to compute kl and energy after each iteration; one more filtering, and slower.
-        memory_limit: bytes, or None for what the machine has.
         workers: threads.
 
     Raises:
         InvalidInputError: values out of range.
-        ResourceError: it would take more memory than there is.
     """
     labels, count = maps.shape
     lanes = lanes_for(labels)
-    needed = inference_bytes(labels, count, [(lattice.size, lattice.bands) for lattice in lattices], diagnose)
-    require(needed, memory_limit, f"inference of {labels} labels at {count} pixels")
     logs = log_blocks(maps, probabilities, workers)
+    if not probabilities:
+        check_not_all_forbidden(int((logs[:, :count].max(axis=(0, 2)) <= FORBIDDEN).sum()))
     kernels = kernels_for(lanes)
     values, start = _planes(logs.copy()), _planes(logs)
     _update(kernels, [], [], values, start, count, workers)
@@ -110,7 +99,7 @@ def infer(
         if diagnose:
             sums = np.empty_like(values)
             _collect(kernels, lattices, pairs, sums, start, count, workers)
-            measures.append(_diagnose(values.reshape(logs.shape), logs, sums.reshape(logs.shape), labels, count))
+            measures.append(_measure(values.reshape(logs.shape), logs, sums.reshape(logs.shape), labels, count))
         if step < iterations:
             _update(kernels, lattices, pairs, values, start, count, workers)
     shape = logs.shape
@@ -121,15 +110,17 @@ def infer(
     return Outcome(q, best, kl, energy)
 
 
-def inference_bytes(labels: int, pixels: int, lattices: Sequence[tuple[int, int]], diagnose: bool) -> int:
-    """Memory that inference takes beyond the image, the scores and the lattices (points, bands of each)."""
+def inference_bytes(labels: int, pixels: int, points: Sequence[int], diagnose: bool) -> int:
+    """Memory that inference takes beyond the image, the scores and the lattices of so many points each."""
     lanes = lanes_for(labels)
     blocks = -(-labels // lanes)
     states = 4 * blocks * lanes * pixels * (3 if diagnose else 2)
     # Large images are splatted in bands, one register of labels at a time.
-    filters = sum(4 * lanes * (points + 1) * (2 * blocks + bands * (bands > 1)) for points, bands in lattices)
+    bands = bands_for(pixels)
+    filters = sum(4 * lanes * (size + 1) * (2 * blocks + bands * (bands > 1)) for size in points)
     results = 4 * pixels * (blocks * lanes + labels + 1)
-    return max(states + filters, results)
+    converting = 8 * 6 * _TILE  # A few tiles in float64.
+    return max(states + filters, results) + converting
 
 
 def _planes(blocks: np.ndarray) -> np.ndarray:
@@ -199,12 +190,8 @@ def _mix_labels(values: np.ndarray, reward: np.ndarray) -> None:
         part[:] = mixed.reshape(part.shape[1], blocks, lanes).transpose(1, 0, 2)
 
 
-def _diagnose(q: np.ndarray, logs: np.ndarray, sums: np.ndarray, labels: int, count: int) -> tuple[float, float]:
-    """KL as the original defines it, and the expected energy, of `q`; all (block, pixel, lane).
-
-    `sums` is log-probabilities plus the messages that q sends. With U = -logs and P = -messages:
-    kl = sum q log q + sum q U + sum q P; the original counts each pair twice here. energy = sum q U + sum q P / 2.
-    """
+def _measure(q: np.ndarray, logs: np.ndarray, sums: np.ndarray, labels: int, count: int) -> tuple[float, float]:
+    """`kl_and_energy` of `q`, all (block, pixel, lane); `sums` is `logs` plus the messages that q sends."""
     entropy = unary = pairwise = 0.0
     lanes = q.shape[2]
     for c in range(labels):
@@ -214,4 +201,4 @@ def _diagnose(q: np.ndarray, logs: np.ndarray, sums: np.ndarray, labels: int, co
             entropy += float(part @ np.log(np.maximum(part, 1e-20)))
             unary -= float(part @ log)
             pairwise -= float(part @ (message - log))
-    return entropy + unary + pairwise, unary + pairwise / 2
+    return kl_and_energy(entropy, unary, pairwise)

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32, Int32, Shaped
 
-from pnpovss.densecrf import build
-from pnpovss.densecrf.jit import Workers
-from pnpovss.densecrf.kernels import Kernels, kernels_for
-from pnpovss.densecrf.memory import available_memory, require
-from pnpovss.densecrf.packing import make_packing
-from pnpovss.errors import ResourceError
+from pnpovss.densecrf.keys import key_layout
+from pnpovss.densecrf.numba_ import lattice_kernels
+from pnpovss.densecrf.numba_.filter_kernels import Kernels, kernels_for
+from pnpovss.densecrf.numba_.workers import Workers
 
 __all__ = ["Lattice", "bands_for", "build_lattice", "feature_range", "splat_and_blur"]
 
@@ -67,7 +65,6 @@ def build_lattice(
     image: Shaped[np.ndarray, "h w channel"],
     widths: Float32[np.ndarray, " dim"],
     gain: float,
-    memory_limit: int | None,
     workers: Workers,
 ) -> Lattice:
     """The lattice of x / widths[0], y / widths[1], channel / widths[2:] over the pixels of `image`.
@@ -76,48 +73,33 @@ def build_lattice(
         image: (h, w, channel), uint8 or float32, C-contiguous; no channel at all for a spatial term.
         widths: float32 (2 + channel,), standard deviations.
         gain: factor of the filtered values (the Potts weight).
-        memory_limit: bytes, or None for what the machine has.
         workers: threads.
 
     Raises:
         InvalidInputError: the image spans too many standard deviations.
-        ResourceError: it would take more memory than there is.
     """
     height, width, _ = image.shape
     dims, count = len(widths), height * width
-    packing = make_packing(*feature_range(image, widths))
-    budget = available_memory() if memory_limit is None else memory_limit
-    tables_size = count * ((dims + 1) * 8 + 16)  # With the sums that normalise it.
-    require(tables_size + _PER_KEY * 1024, budget, f"the filter of a {width} x {height} image")
-    most = np.iinfo(np.int64).max if budget is None else (budget - tables_size) // _PER_KEY // workers.threads
+    layout = key_layout(*feature_range(image, widths))
     points, weights = np.empty((count, dims + 1), dtype=np.int32), np.empty((count, dims + 1), dtype=np.float32)
     bounds = workers.even(height)
-    geometry = (widths, packing.scales, packing.low, packing.strides, most)
-    found = workers.run(build.embed(dims), bounds, image, *geometry, points.reshape(-1), weights)
-    if any(part[1] < 0 for part in found):
-        raise ResourceError(
-            f"the filter of a {width} x {height} image has more than {most * workers.threads} points, too many for the "
-            f"{budget} bytes of memory available: use a smaller image or larger widths, or free memory"
-        )
+    geometry = (widths, layout.scales, layout.low, layout.strides)
+    embed = lattice_kernels.embed(dims)
+    found = workers.run(embed, bounds, image, *geometry, points.reshape(-1), weights)
     keys, size, table = found[0]
     for y0, y1, part in zip(bounds[1:-1], bounds[2:], found[1:], strict=True):
-        numbers, keys, size, table = build.merge_points(keys, size, table, part[0][: part[1]])
+        numbers, keys, size, table = lattice_kernels.merge_points(keys, size, table, part[0][: part[1]])
         pixels = [width * (y0 + (y1 - y0) * t // workers.threads) for t in range(workers.threads + 1)]
-        workers.run(build.renumber, pixels, points, numbers)
+        workers.run(lattice_kernels.renumber, pixels, points, numbers)
     del found
     before, after = (np.full((dims + 1, size), size, dtype=np.int32) for _ in range(2))
-    workers.run(build.link_neighbours, workers.even(size), keys, table, packing.steps, before, after)
+    workers.run(lattice_kernels.link_neighbours, workers.even(size), keys, table, layout.steps, before, after)
     del keys, table
     # Adams et al.'s constant for what splatting, blurring and slicing add up to.
     alpha = 1.0 / (1.0 + 2.0**-dims)
     norm = _inverse_root_of_sums(Lattice(points, weights, before, after, alpha), workers)
-    workers.run(build.normalise, workers.even(count), weights, norm)
+    workers.run(lattice_kernels.normalise, workers.even(count), weights, norm)
     return Lattice(points, weights, before, after, alpha * gain)
-
-
-# Bytes a lattice point takes while it is numbered and linked: keys and hash table of up to 4 slots a key, once and a
-# half while they grow, or with its neighbours.
-_PER_KEY = 96
 
 
 def feature_range(

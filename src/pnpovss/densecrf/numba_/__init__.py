@@ -1,0 +1,1 @@
+"""The Dense CRF on the CPU, compiled by numba."""
