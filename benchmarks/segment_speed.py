@@ -14,15 +14,15 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-import numba
 import numpy as np
 import torch
 from PIL import Image
 
-from pnpovss.densecrf import DenseCRF
 from pnpovss.images import load_image
 from pnpovss.inputs import prepare
-from pnpovss.refine.pipeline import crf_terms, score_maps
+from pnpovss.refine.photo_crf import PhotoCrf
+from pnpovss.refine.pipeline import photo_beside
+from pnpovss.refine.scores import score_maps
 from pnpovss.segmenter import Segmenter
 
 NAMES = ["cat", "dog", "sofa"]
@@ -37,7 +37,6 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/segment_speed.md"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    numba.set_num_threads(arguments.threads)
     segmenter = Segmenter.from_pretrained("mini", device="cpu")
     photo = load_image(PHOTO).resize((500, 375))
     segmenter(photo, NAMES)
@@ -71,9 +70,9 @@ def one_round(segmenter: Segmenter, photo: Image.Image) -> dict[str, float]:
     [explained] = timed("model, GradCAM, Salience Dropout", lambda: segmenter.explain([inputs]))
     pixels = np.asarray(inputs.image)
     scores = timed("threshold, resize, background, blur", lambda: score_maps(explained.names, pixels.shape[:2], config))
-    assert config.crf is not None
-    terms, iterations = crf_terms(config.crf), config.crf.iterations
-    timed("Dense CRF", lambda: DenseCRF(pixels, pairwise=terms).infer(probabilities=scores, iterations=iterations))
+    crf, tensor = config.crf, photo_beside(explained.names, pixels)
+    assert crf is not None
+    timed("Dense CRF", lambda: PhotoCrf(tensor, crf)(scores))
     return took
 
 

@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from pnpovss.config import Config
-from pnpovss.densecrf import DenseCRF
-from pnpovss.refine.pipeline import crf_terms, score_maps
-from pnpovss.refine.scores import add_background, gaussian_blur, normalise, resize, softmax, threshold
+from pnpovss.densecrf import Backend
+from pnpovss.refine.enlarge import enlarge, enlarge_background
+from pnpovss.refine.photo_crf import PhotoCrf
+from pnpovss.refine.scores import normalise, score_maps, softmax, threshold
 from pnpovss.saliency.tokens import merge_tokens
 
 GOLDEN = Path(__file__).parent / "data" / "golden"
@@ -53,12 +54,19 @@ def test_the_last_long_name_differs_from_the_released_code_on_purpose() -> None:
     assert close(ours[:-1], golden[f"{image}_agg_classes"][:-1])
 
 
+def enlarged(image: int, sigma: float) -> torch.Tensor:
+    """Score maps with the background in front, blurred by `sigma` pixels."""
+    assert AUTHORS.threshold is not None
+    maps = threshold(torch.from_numpy(golden[f"{image}_agg_classes"]), AUTHORS.threshold)
+    scores = torch.empty(1 + len(maps), 90, 120)
+    enlarge_background(maps, (90, 120), sigma, out=scores[0])
+    enlarge(maps, (90, 120), sigma, out=scores[1:])
+    return scores
+
+
 @pytest.mark.parametrize("image", IMAGES)
 def test_threshold_resize_and_background(image: int) -> None:
-    assert AUTHORS.threshold is not None
-    maps = torch.from_numpy(golden[f"{image}_agg_classes"])
-    ours = add_background(resize(threshold(maps, AUTHORS.threshold), (90, 120)))
-    theirs = golden[f"{image}_scores_with_background"]
+    ours, theirs = enlarged(image, 0).numpy(), golden[f"{image}_scores_with_background"]
     assert np.array_equal(ours[0], theirs[0])
     for one, other in zip(ours[1:], theirs[1:], strict=True):
         assert close(one, other)
@@ -67,7 +75,7 @@ def test_threshold_resize_and_background(image: int) -> None:
 @pytest.mark.parametrize("image", IMAGES)
 def test_blur(image: int) -> None:
     assert AUTHORS.blur is not None
-    ours = normalise(gaussian_blur(golden[f"{image}_scores_with_background"], AUTHORS.blur.sigma))
+    ours = normalise(enlarged(image, AUTHORS.blur.sigma * 120)).numpy()
     for one, other in zip(ours, golden[f"{image}_blurred"], strict=True):
         assert close(one, other)
 
@@ -75,12 +83,13 @@ def test_blur(image: int) -> None:
 @pytest.mark.parametrize("image", IMAGES)
 def test_all_stages_before_the_crf_in_one(image: int) -> None:
     ours = score_maps(torch.from_numpy(golden[f"{image}_agg_classes"]), (90, 120), AUTHORS)
-    assert np.allclose(ours, softmax(golden[f"{image}_blurred"]), atol=1e-5)
+    assert np.allclose(ours.numpy(), softmax(torch.from_numpy(golden[f"{image}_blurred"])).numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_dense_crf(image: int) -> None:
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_dense_crf(backend: Backend, image: int) -> None:
     assert AUTHORS.crf is not None
-    crf = DenseCRF(golden["rgb"][image], pairwise=crf_terms(AUTHORS.crf))
-    q = crf.infer(probabilities=softmax(golden[f"{image}_blurred"]), iterations=AUTHORS.crf.iterations).q
-    assert (q.argmax(0) == golden[f"{image}_labels_crf"]).mean() >= 0.995
+    crf = PhotoCrf(torch.from_numpy(golden["rgb"][image]), AUTHORS.crf, backend=backend)
+    q = crf(softmax(torch.from_numpy(golden[f"{image}_blurred"])))
+    assert (q.argmax(0).numpy() == golden[f"{image}_labels_crf"]).mean() >= 0.995

@@ -74,6 +74,11 @@ class CrfSettings(_Frozen):
     bilateral_srgb: float = Field(default=5, gt=0, description="colour width of the bilateral term [0-255 levels]")
     bilateral_compat: float = Field(default=10, ge=0, description="weight of the bilateral term")
     iterations: int = Field(default=10, ge=1, le=1000, description="mean-field iterations")
+    max_pixels: int | None = Field(
+        default=3_000_000,
+        ge=10_000,
+        description="photos of more pixels are refined at so many, and edges drawn at full size; none: no limit",
+    )
 
 
 class Background(_Frozen):

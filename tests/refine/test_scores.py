@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from pnpovss.config import Config
-from pnpovss.refine.pipeline import refine, score_maps
-from pnpovss.refine.scores import add_background, gaussian_blur, normalise, resize, softmax, threshold
+from pnpovss.refine.pipeline import refine
+from pnpovss.refine.scores import normalise, score_maps, softmax, threshold
 
 
 def test_threshold_is_relative_to_a_names_own_range_and_keeps_raw_values() -> None:
@@ -19,36 +19,27 @@ def test_threshold_leaves_empty_and_flat_maps_as_they_are() -> None:
     assert threshold(torch.full((1, 2, 2), 3.0), 0.15).eq(3).all()
 
 
-def test_resize_aligns_corners() -> None:
-    assert resize(torch.tensor([[[0.0, 2.0]]]), (1, 3)).tolist() == [[[0, 1, 2]]]
-
-
-def test_background_is_where_every_name_is_zero() -> None:
-    scores = np.array([[[0, 0.2]], [[0, 0]]], dtype=np.float32)
-    assert add_background(scores)[0].tolist() == [[1, 0]]
-
-
-def test_blur_keeps_the_mean_and_mirrors_the_edges() -> None:
-    scores = np.random.default_rng(0).random((2, 40, 60), dtype=np.float32)
-    blurred = gaussian_blur(scores, 0.05)
-    assert blurred.dtype == np.float32
-    assert np.allclose(blurred.mean((1, 2)), scores.mean((1, 2)), atol=1e-3)
-    assert blurred.std() < scores.std() / 5
-    assert np.allclose(gaussian_blur(np.ones((1, 7, 5), np.float32), 0.3), 1, atol=1e-6)
-
-
 def test_normalise_never_divides_by_nothing() -> None:
-    scores = np.stack([np.zeros((2, 2)), np.ones((2, 2)), [[0, 1], [2, 4]]]).astype(np.float32)
-    normalised = normalise(scores)
-    assert normalised.dtype == np.float32
-    assert normalised[0].tolist() == [[0, 0], [0, 0]]
-    assert normalised[1].tolist() == [[1, 1], [1, 1]]
-    assert normalised[2].tolist() == [[0, 0.25], [0.5, 1]]
+    scores = torch.stack([torch.zeros(2, 2), torch.full((2, 2), 3.0), torch.tensor([[0.0, 1.0], [2.0, 4.0]])])
+    assert normalise(scores) is scores
+    assert scores[0].tolist() == [[0, 0], [0, 0]]
+    assert scores[1].tolist() == [[1, 1], [1, 1]]
+    assert scores[2].tolist() == [[0, 0.25], [0.5, 1]]
 
 
-def test_softmax_sums_to_one() -> None:
-    probabilities = softmax(np.random.default_rng(0).normal(size=(3, 4, 5)).astype(np.float32) * 100)
-    assert np.allclose(probabilities.sum(0), 1, atol=1e-6)
+def test_a_flat_map_is_flat_at_every_size() -> None:
+    """Rounding must not be stretched to [0, 1]."""
+    for size in [(7, 9), (375, 500), (97, 61)]:
+        probabilities = score_maps(torch.full((1, 20, 20), 0.3), size, Config.preset("default").without("background"))
+        assert torch.equal(probabilities, torch.ones(1, *size))
+        odds = score_maps(torch.stack([torch.full((20, 20), 0.3), torch.zeros(20, 20)]), size, Config())
+        assert torch.allclose(odds[1] / odds[2], torch.tensor(np.e, dtype=torch.float32), atol=1e-4)
+
+
+def test_softmax_sums_to_one_and_is_one() -> None:
+    scores = torch.rand(3, 4, 5, generator=torch.Generator().manual_seed(0))
+    expected = torch.softmax(scores, dim=0)
+    torch.testing.assert_close(softmax(scores), expected)
 
 
 @pytest.mark.parametrize("names", [1, 2, 5])
@@ -94,4 +85,4 @@ def test_more_than_255_names_need_wider_labels() -> None:
 def test_score_maps_work_on_a_single_pixel() -> None:
     probabilities = score_maps(torch.rand(2, 3, 3), (1, 1), Config())
     assert probabilities.shape == (3, 1, 1)
-    assert np.isfinite(probabilities).all()
+    assert probabilities.isfinite().all()

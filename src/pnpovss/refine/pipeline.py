@@ -3,14 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Float, Integer, UInt8
 from torch import Tensor
 
-from pnpovss.config import Config, CrfSettings
-from pnpovss.densecrf import Bilateral, DenseCRF, Gaussian
-from pnpovss.refine.scores import add_background, gaussian_blur, normalise, resize, softmax, threshold
+from pnpovss.config import Config
+from pnpovss.refine.photo_crf import PhotoCrf
+from pnpovss.refine.scores import score_maps
 
-__all__ = ["Refined", "crf_terms", "refine", "score_maps"]
+__all__ = ["Refined", "photo_beside", "refine"]
 
 
 @dataclass(frozen=True)
@@ -28,48 +29,50 @@ class Refined:
     background_score: Float[np.ndarray, "h w"] | None
 
 
+@torch.no_grad()
 def refine(
     maps: Float[Tensor, "name gh gw"],
     image: UInt8[np.ndarray, "h w 3"],
     config: Config,
-    crf: DenseCRF | None = None,
+    crf: PhotoCrf | None = None,
 ) -> Refined:
     """Threshold, resize, background, blur, Dense CRF, argmax: every step that `config` leaves on.
+
+    All of it is done where the maps are if that is a CUDA device, else on the CPU.
 
     Args:
         maps: non-negative map of each name on the patch grid.
         image: RGB pixels in [0, 255], at the size of the label map.
         config: which steps, and how.
-        crf: a Dense CRF over this image with the terms of `config.crf`, to use its filters again; None builds one.
+        crf: the Dense CRF of this image and `config.crf`, to use its filters again; None builds one.
     """
+    maps, size = maps if maps.is_cuda else maps.cpu(), image.shape[:2]
+    if config.crf is None:
+        probabilities = score_maps(maps, size, config)
+    else:
+        crf = crf or PhotoCrf(photo_beside(maps, image), config.crf)
+        probabilities = crf(score_maps(maps, size, config, crf.size))
     has_background = config.background.applies(len(maps))
-    probabilities = score_maps(maps, image.shape[:2], config)
-    if config.crf is not None:
-        crf = crf or DenseCRF(image, pairwise=crf_terms(config.crf))
-        probabilities = crf.infer(probabilities=probabilities, iterations=config.crf.iterations).q
-    dtype = np.uint8 if len(maps) < 256 else np.uint16
-    labels = probabilities.argmax(axis=0).astype(dtype) + dtype(not has_background)
-    if has_background:
-        return Refined(labels, probabilities[1:], probabilities[0])
-    return Refined(labels, probabilities, None)
+    labels = _labels(probabilities, 0 if has_background else 1)
+    scores = probabilities.cpu().numpy()
+    return Refined(labels, scores[1:], scores[0]) if has_background else Refined(labels, scores, None)
 
 
-def score_maps(
-    maps: Float[Tensor, "name gh gw"], size: tuple[int, int], config: Config
-) -> Float[np.ndarray, "label h w"]:
-    """What the Dense CRF is given: each label's probability per pixel, background first where there is one."""
-    kept = maps if config.threshold is None else threshold(maps, config.threshold)
-    scores = resize(kept, size)
-    if config.background.applies(len(maps)):
-        scores = add_background(scores)
-    if config.blur is not None:
-        scores = gaussian_blur(scores, config.blur.sigma)
-    return softmax(normalise(scores))
+def photo_beside(maps: Float[Tensor, "name gh gw"], image: UInt8[np.ndarray, "h w 3"]) -> UInt8[Tensor, "h w 3"]:
+    """The pixels where `refine` works on these maps, copied only where they have to be."""
+    pixels = torch.from_numpy(image if image.flags.writeable else image.copy())
+    return pixels.to(maps.device) if maps.is_cuda else pixels
 
 
-def crf_terms(settings: CrfSettings) -> list[Gaussian | Bilateral]:
-    """The pairwise terms of the method's Dense CRF."""
-    return [
-        Gaussian(sxy=settings.gaussian_sxy, compat=settings.gaussian_compat),
-        Bilateral(sxy=settings.bilateral_sxy, srgb=settings.bilateral_srgb, compat=settings.bilateral_compat),
-    ]
+# Rows that are labelled at a time: indices take 8 bytes each.
+_ROWS = 256
+
+
+def _labels(probabilities: Float[Tensor, "label h w"], first: int) -> Integer[np.ndarray, "h w"]:
+    """The most probable label's number, counted from `first`."""
+    count, height, width = probabilities.shape
+    dtype = torch.uint8 if count + first <= 256 else torch.int32
+    labels = torch.empty(height, width, dtype=dtype, device=probabilities.device)
+    for top in range(0, height, _ROWS):
+        labels[top : top + _ROWS] = probabilities[:, top : top + _ROWS].argmax(dim=0) + first
+    return labels.cpu().numpy() if dtype == torch.uint8 else labels.cpu().numpy().astype(np.uint16)

@@ -1,13 +1,38 @@
-"""From the patch maps of names to score maps at the image's size: threshold, resize, background, blur."""
+"""From the patch maps of names to probabilities at the photo's size: threshold, resize, background, blur, softmax."""
 
-import cv2
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
-__all__ = ["add_background", "gaussian_blur", "normalise", "resize", "softmax", "threshold"]
+from pnpovss.config import Config
+from pnpovss.refine.enlarge import Size, enlarge, enlarge_background
+
+__all__ = ["normalise", "score_maps", "softmax", "threshold"]
+
+
+def score_maps(
+    maps: Float[Tensor, "name gh gw"], size: Size, config: Config, working_size: Size | None = None
+) -> Float[Tensor, "label h w"]:
+    """Each label's probability per pixel, before the Dense CRF: background first where there is one.
+
+    Args:
+        maps: not negative.
+        size: (height, width) of the photo [px].
+        config: which steps, and how.
+        working_size: (height, width) of the result [px]; None for the photo's. A smaller one gets the means of areas.
+
+    Returns:
+        float32 on the maps' device; sums to 1 over labels.
+    """
+    out = working_size or size
+    kept = (maps if config.threshold is None else threshold(maps, config.threshold)).float()
+    background = int(config.background.applies(len(maps)))
+    sigma = 0.0 if config.blur is None else config.blur.sigma * max(size)
+    scores = torch.empty(background + len(maps), *out, device=maps.device)
+    enlarge(kept, size, sigma, out=scores[background:])
+    if background:
+        enlarge_background(kept, size, sigma, out=scores[0])
+    return softmax(normalise(scores))
 
 
 def threshold(maps: Float[Tensor, "name gh gw"], level: float) -> Float[Tensor, "name gh gw"]:
@@ -17,37 +42,23 @@ def threshold(maps: Float[Tensor, "name gh gw"], level: float) -> Float[Tensor, 
     return torch.where(maps - low >= level * (high - low), maps, 0.0)
 
 
-def resize(maps: Float[Tensor, "name gh gw"], size: tuple[int, int]) -> Float[np.ndarray, "name h w"]:
-    """Bilinear, corners aligned, to (height, width) in pixels; float32."""
-    return F.interpolate(maps[None].float(), size=size, mode="bilinear", align_corners=True)[0].cpu().numpy()
+# Part of a map's largest value below which its range is rounding, and the map flat.
+_FLAT = 1e-5
 
 
-def add_background(scores: Float[np.ndarray, "name h w"]) -> Float[np.ndarray, "label h w"]:
-    """Put the background in front: 1 where every name's score is 0, else 0."""
-    return np.concatenate([(scores == 0).all(axis=0, keepdims=True).astype(np.float32), scores])
+def normalise(scores: Float[Tensor, "label h w"]) -> Float[Tensor, "label h w"]:
+    """Stretch every map to [0, 1], in place; an empty map stays 0, and a flat one is 1 (the authors' 0/0)."""
+    low, high = scores.amin((1, 2), keepdim=True), scores.amax((1, 2), keepdim=True)
+    flat = high - low <= _FLAT * high
+    scores.sub_(torch.where(flat, 0, low)).div_(torch.where(flat, torch.where(high > 0, high, 1), high - low))
+    return scores
 
 
-def gaussian_blur(scores: Float[np.ndarray, "label h w"], sigma: float) -> Float[np.ndarray, "label h w"]:
-    """Blur every map with a Gaussian that is cut off at 4 sigma, the image mirrored at its edges.
+def softmax(scores: Float[Tensor, "label h w"]) -> Float[Tensor, "label h w"]:
+    """Probabilities over the labels of each pixel, temperature 1, in place.
 
     Args:
-        scores: float32 maps.
-        sigma: standard deviation, as a fraction of the longer side (the paper's 0.05).
+        scores: in [0, 1], so that no exponential can overflow.
     """
-    pixels = sigma * max(scores.shape[1:])
-    side = 2 * int(4 * pixels + 0.5) + 1
-    blurred = [cv2.GaussianBlur(score, (side, side), pixels, borderType=cv2.BORDER_REFLECT) for score in scores]
-    return np.stack([blur.reshape(scores.shape[1:]) for blur in blurred])
-
-
-def normalise(scores: Float[np.ndarray, "label h w"]) -> Float[np.ndarray, "label h w"]:
-    """Stretch every map to [0, 1]; an empty map stays 0, and a flat one is 1 (the authors' 0/0 is our 0 or 1)."""
-    low, high = scores.min(axis=(1, 2), keepdims=True), scores.max(axis=(1, 2), keepdims=True)
-    span = high - low
-    return np.where(span > 0, (scores - low) / np.where(span > 0, span, 1), (scores > 0).astype(np.float32))
-
-
-def softmax(scores: Float[np.ndarray, "label h w"]) -> Float[np.ndarray, "label h w"]:
-    """Probabilities over the labels of each pixel, temperature 1."""
-    exponentials = np.exp(scores - scores.max(axis=0, keepdims=True))
-    return exponentials / exponentials.sum(axis=0, keepdims=True)
+    scores.exp_()
+    return scores.div_(scores.sum(dim=0, keepdim=True))

@@ -17,7 +17,6 @@ from torch import Tensor
 from pnpovss.backbones.base import Backbone
 from pnpovss.config import Config, CrfSettings
 from pnpovss.datasets.base import Dataset, LabelSpace
-from pnpovss.densecrf import DenseCRF
 from pnpovss.evaluation.measures.bootstrap import DRAWS, Compared, compare
 from pnpovss.evaluation.measures.confusion import Confusion, Sparse
 from pnpovss.evaluation.runs.engine import Case, OnImage, Plan, fit_to_space, run
@@ -26,7 +25,8 @@ from pnpovss.files.journal import Record
 from pnpovss.inputs import prepare
 from pnpovss.names import Name
 from pnpovss.presence.base import PresenceFilter
-from pnpovss.refine.pipeline import crf_terms, refine
+from pnpovss.refine.photo_crf import PhotoCrf
+from pnpovss.refine.pipeline import photo_beside, refine
 from pnpovss.segmenter import Segmenter
 
 __all__ = ["compare_variants", "count_labels", "run_variants", "variant_counts", "variant_labels"]
@@ -97,7 +97,7 @@ def variant_labels(
     """
     pixels = np.asarray(image)
     maps: dict[Config, Float[Tensor, "name gh gw"]] = {}
-    filters: dict[CrfSettings, DenseCRF] = {}
+    filters: dict[CrfSettings, PhotoCrf] = {}
     labels = {}
     for variant, config in variants.items():
         looks = _saliency_part(config)
@@ -105,7 +105,7 @@ def variant_labels(
             segmenter = Segmenter(backbone, looks)
             maps[looks] = segmenter.explain([prepare(image, names, backbone, segmenter.config)])[0].names
         if config.crf is not None and config.crf not in filters:
-            filters[config.crf] = DenseCRF(pixels, pairwise=crf_terms(config.crf))
+            filters[config.crf] = PhotoCrf(photo_beside(maps[looks], pixels), config.crf)
         crf = None if config.crf is None else filters[config.crf]
         labels[variant] = refine(maps[looks], pixels, config, crf).labels
     return labels
