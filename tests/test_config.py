@@ -26,7 +26,7 @@ def test_the_papers_numbers_are_in_every_preset(name: str) -> None:
     assert config.blur is not None
     assert config.blur.sigma == 0.05
     assert config.crf is not None
-    assert config.crf.model_dump() == {
+    assert config.crf.model_dump(exclude={"max_pixels"}) == {
         "gaussian_sxy": 3,
         "gaussian_compat": 7,
         "bilateral_sxy": 50,
@@ -34,6 +34,11 @@ def test_the_papers_numbers_are_in_every_preset(name: str) -> None:
         "bilateral_compat": 10,
         "iterations": 10,
     }
+
+
+def test_only_our_own_preset_refines_large_photos_at_a_smaller_size() -> None:
+    limits = {name: Config.preset(name).model_dump()["crf"]["max_pixels"] for name in PRESETS}
+    assert limits == {"default": 2_000_000, "paper": None, "authors": None}
 
 
 @pytest.mark.parametrize("step", STEPS)

@@ -75,7 +75,7 @@ class CrfSettings(_Frozen):
     bilateral_compat: float = Field(default=10, ge=0, description="weight of the bilateral term")
     iterations: int = Field(default=10, ge=1, le=1000, description="mean-field iterations")
     max_pixels: int | None = Field(
-        default=3_000_000,
+        default=2_000_000,
         ge=10_000,
         description="photos of more pixels are refined at so many, and edges drawn at full size; none: no limit",
     )
@@ -173,10 +173,12 @@ PRESETS: dict[str, Config] = {
     # Ours: the paper's steps; layer, head, size and what else a checkpoint was tuned to come from the checkpoint.
     "default": Config(),
     # As the paper describes it: half of the remaining patches a pass (section 3.3), T = 0.15.
-    "paper": Config(dropout=DropoutSettings(passes=4, drop=0.5)),
+    "paper": Config(dropout=DropoutSettings(passes=4, drop=0.5), crf=CrfSettings(max_pixels=None)),
     # As the released code computes it: 10 patches a pass, ranked by tokens, pass 0 counted twice, squashed names.
     "authors": Config(
-        dropout=DropoutSettings(passes=4, drop=10, ranking="tokens", weights=(2.0, 1.0, 1.0, 1.0)), squash_names=True
+        dropout=DropoutSettings(passes=4, drop=10, ranking="tokens", weights=(2.0, 1.0, 1.0, 1.0)),
+        crf=CrfSettings(max_pixels=None),
+        squash_names=True,
     ),
 }
 
