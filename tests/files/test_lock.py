@@ -1,5 +1,6 @@
 """One writer at a time, held by real processes."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,36 +8,36 @@ from pathlib import Path
 import pytest
 
 from pnpovss.errors import OutputError
-from pnpovss.files.lock import one_writer
+from pnpovss.files.lock import lock
 
 HOLDER = """
-import sys
+import os, sys
 from pathlib import Path
-from pnpovss.files.lock import one_writer
-with one_writer(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
+from pnpovss.files.lock import lock
+lock(os.open(sys.argv[1], os.O_RDWR | os.O_CREAT), Path(sys.argv[1]))
+print("held", flush=True)
+sys.stdin.read()
 """
 
 
 def test_another_process_waits_for_its_turn_and_a_kill_frees_the_place(tmp_path: Path):
-    place = tmp_path / "run" / "lock"
+    place = tmp_path / "place"
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(place)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(OutputError, match=r"run/lock is being written by another process"), one_writer(place):
-            raise AssertionError("entered a place that is held")
+        file = os.open(place, os.O_RDWR)
+        with pytest.raises(OutputError, match="place is being written by another process"):
+            lock(file, place)
         holder.kill()
         holder.wait()
-    with one_writer(place):
-        pass
-    with one_writer(place):
-        pass
+    lock(file, place)
+    os.close(file)
 
 
-def test_a_place_that_cannot_be_is_named(tmp_path: Path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write .*file/lock"), one_writer(tmp_path / "file" / "lock"):
-        pass
+def test_what_cannot_be_locked_is_named(tmp_path: Path):
+    file = os.open(tmp_path, os.O_RDONLY)
+    os.close(file)
+    with pytest.raises(OutputError, match=r"cannot be locked \(Bad file descriptor\)"):
+        lock(file, tmp_path)

@@ -3,13 +3,11 @@
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pnpovss.errors import OutputError
 
-__all__ = ["lock", "one_writer"]
+__all__ = ["lock"]
 
 if sys.platform == "win32":
     import msvcrt
@@ -44,22 +42,3 @@ def lock(descriptor: int, path: Path) -> None:
                 f"{path} is being written by another process; wait for it, or name a new place"
             ) from error
         raise OutputError(f"{path} cannot be locked ({error.strerror}); use a folder on a local disk") from error
-
-
-@contextmanager
-def one_writer(path: Path) -> Iterator[None]:
-    """Keep other writers off a place while the block runs: `path` is an empty file that stays there.
-
-    Raises:
-        OutputError: another writer is in such a block, or the file cannot be made.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        lock(descriptor, path)
-        yield
-    finally:
-        os.close(descriptor)
