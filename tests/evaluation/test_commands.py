@@ -84,6 +84,25 @@ def test_values_that_cannot_be(program, tmp_path, axis, values, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("out", ["file", "file/run", "x" * 300])
+def test_a_folder_that_cannot_be_is_no_bug(program, tmp_path, out):
+    (tmp_path / "file").write_text("")
+    program("eval", "colours", *COMMON, "--out", "one", "--without", "crf", "--limit", "1")
+    for command in (("eval", "colours", *COMMON), ("ablate", "colours", *COMMON), ("report", "one")):
+        said = program(*command, "--out", out, code=2)
+        assert "cannot be made a folder" in said
+        assert "bug" not in said
+    assert "holds no run" in program("report", "file", code=2)
+
+
+def test_maps_for_a_finished_run(program, tmp_path):
+    words = ("eval", "colours", *COMMON, "--out", "one", "--without", "crf", "--limit", "2")
+    program(*words)
+    said = program(*words, "--save-maps")
+    assert "2 of 2, mIoU" in said
+    assert len(list((tmp_path / "one" / "maps").glob("*.png"))) == 2
+
+
 def test_settings_of_a_language_model_reach_it(program, tmp_path):
     options = (
         "--limit",

@@ -136,7 +136,7 @@ def _read_settings(folder: Path) -> _RunFile:
     path = folder / SETTINGS
     try:
         content = path.read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise InvalidInputError(f"{folder} holds no run: {SETTINGS} is missing") from error
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
