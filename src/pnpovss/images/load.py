@@ -14,6 +14,7 @@ from pnpovss.errors import ImageError
 from pnpovss.images.arrays import from_array
 from pnpovss.images.depth import told_by_container
 from pnpovss.images.files import MAX_PIXELS, DamagedPhoto, open_photo, refuse_beyond, shown
+from pnpovss.images.jpeg import refuse_endless
 from pnpovss.images.metadata import without_metadata
 from pnpovss.images.orientation import Orientation, read_orientation
 from pnpovss.images.rgb import to_rgb
@@ -126,6 +127,7 @@ def _turned(path: Path, content: Path | io.BytesIO, max_pixels: int | None) -> O
 def _decoded(image: Image.Image, what: str) -> Image.Image:
     try:
         told = told_by_container(image)
+        refuse_endless(image, what)
         image.load()
         if 0 in image.size:
             raise ImageError(f"{what} has no pixels ({image.width} x {image.height})")
