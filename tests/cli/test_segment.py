@@ -110,7 +110,7 @@ def test_folders_patterns_and_repeats(call: Call, tmp_path: Path):
         save_flag(tmp_path / name)
     (tmp_path / "in" / "notes.txt").write_text("no photo")
     call("segment", "in", "in/a.PNG", "in/**/c.png", "--names", "red", "--out", "out", *FAKE)
-    assert {name for name in files(tmp_path / "out") if name.endswith(".json")} == {"a.json", "b.json", "c.json"}
+    assert {name for name in files(tmp_path / "out") if name.endswith(".json")} == {"a.json", "b.json"}
 
 
 def test_a_folder_of_results_is_not_segmented_again(call: Call, tmp_path: Path):
@@ -141,7 +141,8 @@ def test_photos_of_one_stem_do_not_overwrite_one_another(call: Call, tmp_path: P
 
 def test_results_of_another_photo_are_kept(call: Call, tmp_path: Path):
     save_flag(tmp_path / "a" / "cat.png")
-    save_flag(tmp_path / "b" / "cat.png")
+    with Image.open(save_flag(tmp_path / "b" / "cat.png")) as image:
+        image.rotate(180).save(tmp_path / "b" / "cat.png")
     options = ("--names", "red", "--out", "out", *FAKE)
     assert call("segment", "a/cat.png", *options).exit_code == 0
     assert call("segment", "a/cat.png", *options).exit_code == 0  # again: the same photo
@@ -179,7 +180,7 @@ def test_an_unexpected_error_ends_one_photo_only(call: Call, tmp_path: Path, mon
     monkeypatch.setattr(Segmenter, "__call__", fails_once)
     done = call("segment", "a.png", "b.png", "--names", "red", *FAKE)
     assert done.exit_code == 1
-    assert "1 photos done, 1 not" in done.stderr
+    assert "1 photo done, 1 failed" in done.stderr
     assert "a.png: unexpected RuntimeError: out of memory" in done.stderr
     assert "Traceback" not in done.stderr
     assert "b.json" in files(tmp_path)

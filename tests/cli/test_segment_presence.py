@@ -3,7 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tests.support.chat_server import ChatServer, answer, fail
 from tests.support.program_calls import Call, files, save_flag
@@ -15,16 +17,28 @@ def record(tmp_path: Path) -> dict:
     return json.loads((tmp_path / "flag.json").read_text())
 
 
+def kept(record: dict) -> list[str]:
+    assert [name["name"] for name in record["names"]] == ["red", "green", "blue"]
+    return [name["name"] for name in record["names"] if name["kept"]]
+
+
+def labels(tmp_path: Path) -> set[int]:
+    with Image.open(tmp_path / "flag.labels.png") as picture:
+        return set(np.unique(np.asarray(picture)).tolist())
+
+
 def test_names_from_a_file(call: Call, photo: Path, tmp_path: Path):
     (tmp_path / "present.json").write_text(json.dumps({"flag": {"blue": 0.9, "green": 0.2}}))
     done = call("segment", photo, "--names", "red, green, blue", "--presence", "file:present.json", "--heatmaps", *FAKE)
     assert done.exit_code == 0, done.output
     told = record(tmp_path)
-    assert [name["name"] for name in told["names"]] == ["blue"]
+    assert kept(told) == ["blue"]
     assert told["presence"] == {
         "filter": "file:present.json:0.7", "scores": {"red": 0.0, "green": 0.2, "blue": 0.9}, "note": None,
     }  # fmt: skip
-    assert "flag.heat-1-blue.png" in files(tmp_path)
+    assert {name for name in files(tmp_path) if "heat" in name} == {"flag.heat-3-blue.png"}
+    [row] = [line for line in done.stdout.splitlines() if "green" in line and "not there" in line]
+    assert "0.20" in row
 
 
 def test_photos_of_one_name_do_not_share_their_names(call: Call, tmp_path: Path):
@@ -44,7 +58,7 @@ def test_photos_of_one_name_do_not_share_their_names(call: Call, tmp_path: Path)
 def test_names_by_the_model_itself(call: Call, photo: Path, tmp_path: Path):
     done = call("segment", photo, "--names", "red, green, blue", "--presence", "itm:top2", *FAKE)
     assert done.exit_code == 0, done.output
-    assert [name["name"] for name in record(tmp_path)["names"]] == ["red", "blue"]
+    assert kept(record(tmp_path)) == ["red", "blue"]
 
 
 def test_all_names_say_nothing_of_presence(call: Call, photo: Path, tmp_path: Path):
@@ -52,12 +66,24 @@ def test_all_names_say_nothing_of_presence(call: Call, photo: Path, tmp_path: Pa
     assert "presence" not in record(tmp_path)
 
 
-def test_a_photo_without_any_of_the_names_fails_alone(call: Call, photo: Path, tmp_path: Path):
+def test_a_name_keeps_its_label_and_its_heat_map_number_whatever_is_left_out(call: Call, photo: Path, tmp_path: Path):
+    names = ("--names", "red, green, blue", "--heatmaps", "--redo", *FAKE)
+    for presence, expected, heat in (("all", {1, 3}, 1), ("file:present.json", {3}, 3)):
+        (tmp_path / "present.json").write_text(json.dumps({"flag": {"blue": 1.0}}))
+        assert call("segment", photo, "--presence", presence, *names).exit_code == 0
+        assert labels(tmp_path) - {0, 2} == expected
+        assert (tmp_path / f"flag.heat-{heat}-{'red' if heat == 1 else 'blue'}.png").exists()
+        assert (tmp_path / "flag.heat-3-blue.png").exists()
+    assert not (tmp_path / "flag.heat-1-red.png").exists(), "it would lie beside the record of another run"
+
+
+def test_a_photo_without_any_of_the_names_gets_an_empty_label_map(call: Call, photo: Path, tmp_path: Path):
     (tmp_path / "present.json").write_text(json.dumps({"flag": []}))
-    done = call("segment", photo, "--names", "red", "--presence", "file:present.json", *FAKE)
-    assert done.exit_code == 1
-    assert "none of the names is in it; nothing to segment" in done.output
-    assert not (tmp_path / "flag.json").exists()
+    done = call("segment", photo, "--names", "red", "--presence", "file:present.json", "--heatmaps", *FAKE)
+    assert done.exit_code == 0, done.output
+    assert "nothing that was asked for is held to be in the photo: 'red'" in done.stdout
+    assert labels(tmp_path) == {0}
+    assert not record(tmp_path)["names"][0]["kept"]
 
 
 def test_what_cannot_work_is_refused_before_loading(call: Call, photo: Path):
@@ -78,14 +104,14 @@ def test_settings_of_a_language_model_reach_it(
     """Another address than the environment's, another cache, fewer attempts, and the price of the answer."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     monkeypatch.setenv("OTHER_KEY", "sesame")
-    words = ("segment", photo, "--names", "red, green, blue", "--presence", "llm:some-model", *FAKE, "--overwrite")
+    words = ("segment", photo, "--names", "red, green, blue", "--presence", "llm:some-model", *FAKE, "--redo")
     with ChatServer() as server:
         server.acts = [answer([(3, "blue", 90)])]
         given = (f"base_url={server.url}", "key_variable=OTHER_KEY", "cache=answers", "longest_side=32")
         options = [part for setting in given for part in ("--llm", setting)]
         done = call(*words, *options)
         assert done.exit_code == 0, done.output
-        assert [name["name"] for name in record(tmp_path)["names"]] == ["blue"]
+        assert kept(record(tmp_path)) == ["blue"]
         headers, body = server.requests[0]
         assert headers["Authorization"] == "Bearer sesame"
         assert body["model"] == "some-model"

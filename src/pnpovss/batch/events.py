@@ -8,7 +8,7 @@ from typing import Any
 from pnpovss.errors import PnpOvssError
 from pnpovss.names import Name
 
-__all__ = ["Done", "Failed", "Outcome", "Task", "one_line"]
+__all__ = ["Done", "Failed", "Outcome", "Skipped", "Task", "one_line"]
 
 
 @dataclass(frozen=True)
@@ -18,11 +18,13 @@ class Task:
     Attributes:
         photo: its file.
         stem: where its results go, below the output folder and without a suffix, with "/" between folders.
+        named: whether it was given by its own name, not found in a folder.
         names: its own names; None means those of the job.
     """
 
     photo: Path
     stem: str
+    named: bool = False
     names: tuple[Name, ...] | None = None
 
 
@@ -34,11 +36,26 @@ class Done:
         task: the photo.
         record: what NAME.json holds.
         hints: lines on what the result looks like, and what to change.
+        anew: why it was segmented again although it was finished; None where it was not.
     """
 
     task: Task
     record: dict[str, Any]
     hints: tuple[str, ...] = ()
+    anew: str | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A photo was finished before, with the same content, names and settings.
+
+    Attributes:
+        task: the photo.
+        record: what NAME.json holds.
+    """
+
+    task: Task
+    record: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,7 @@ class Failed:
         return cls(task, text if photo in text else f"{photo}: {text}", details)
 
 
-Outcome = Done | Failed
+Outcome = Done | Skipped | Failed
 
 
 def one_line(error: BaseException) -> str:

@@ -17,7 +17,6 @@ from pnpovss.results.segmentation import Segmentation
 __all__ = [
     "DEFAULT_OUTPUTS",
     "OUTPUTS",
-    "RECORD",
     "OutputFile",
     "OutputKind",
     "json_bytes",
@@ -25,7 +24,6 @@ __all__ = [
     "output_files",
 ]
 
-RECORD = ".json"  # what follows the stem in the record's file name; the record comes last, for a complete set
 SLUG_BYTES = 40
 
 

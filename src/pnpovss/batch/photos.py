@@ -1,126 +1,215 @@
-"""Which photos are meant, and under which names their results are written."""
+"""Which photos are meant: files, folders, patterns and lists, each photo once, in the order given."""
 
 import glob
-import json
 import os
 import re
-import tempfile
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pnpovss.errors import InvalidInputError, OutputError
 from pnpovss.images import PHOTO_SUFFIXES
+from pnpovss.names import Name
 
-__all__ = ["bare_words", "expand", "open_folder", "output_stems", "refuse_foreign"]
+__all__ = ["Found", "Photo", "bare_words", "find"]
 
 _OUR_PICTURES = re.compile(r"\.(labels|overlay|heat-\d+[^.]*)\.png$")
 
+# Pictures that are no photos this program reads; to pass over them in silence would look like a loss.
+_OTHER_PICTURES = frozenset(".arw .cr2 .cr3 .dng .eps .exr .hdr .nef .orf .psd .raf .raw .rw2 .svg .xcf".split())
 
-def expand(given: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Photos from files, folders (the photos directly in them) and patterns, each once, in the order given.
 
-    Pictures that this program wrote (NAME.labels.png and so on) are left out of folders and patterns.
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo that was asked for.
 
-    Returns:
-        The photos, and what matched nothing, as messages. A file that does not exist counts as a photo: it fails when
-        it is read, like any other bad one.
+    Attributes:
+        path: its file.
+        place: its path below the folder, or the fixed part of the pattern, that it was found by; results mirror it.
+        named: whether it was given by its own name, not found.
+        names: its own names; None where it has none.
     """
-    found: dict[Path, Path] = {}
-    empty: list[str] = []
-    for text in given:
-        path = Path(text)
-        if path.is_dir():
-            photos = [item for item in sorted(path.iterdir()) if _looks_like_photo(item)]
-            if not photos:
-                empty.append(f"{text}: no photos in this folder; subfolders need a pattern, such as '{text}/**/*.jpg'")
-        elif not path.exists() and glob.has_magic(text):
-            photos = [item for item in map(Path, sorted(glob.glob(text, recursive=True))) if _looks_like_photo(item)]
-            if not photos:
-                empty.append(f"{text}: no photo matches this pattern")
-        else:
-            photos = [path]
-        for photo in photos:
-            found.setdefault(Path(os.path.realpath(photo)), photo)
-    return list(found.values()), empty
+
+    path: str
+    place: str
+    named: bool = False
+    names: tuple[Name, ...] | None = None
 
 
-def bare_words(photos: Sequence[Path]) -> list[str]:
-    """What was given as photos but is no file and looks like a word: `--names cat rocket` names one thing only."""
-    return [photo.name for photo in photos if photo.parent == Path() and not photo.suffix and not photo.exists()]
+@dataclass
+class Found:
+    """What the arguments come to.
 
-
-def _looks_like_photo(path: Path) -> bool:
-    hidden = path.name.startswith(".")
-    return path.suffix.lower() in PHOTO_SUFFIXES and not hidden and not _OUR_PICTURES.search(path.name)
-
-
-def output_stems(photos: Sequence[Path]) -> list[str]:
-    """A different name for each photo's results: its stem, or as much of its path as tells it from the others.
-
-    Upper and lower case count as the same, as they do on many disks.
-
-    Raises:
-        InvalidInputError: two photos cannot be told apart.
+    Attributes:
+        photos: each once.
+        problems: arguments that match no photo; they count as failures.
+        notes: what was left out, where somebody might miss it.
     """
-    levels = [0] * len(photos)
-    while True:
-        stems = [_stem(photo, level) for photo, level in zip(photos, levels, strict=True)]
-        alike: dict[str, list[int]] = defaultdict(list)
-        for i, stem in enumerate(stems):
-            alike[stem.casefold()].append(i)
-        clashing = [i for group in alike.values() if len(group) > 1 for i in group]
-        if not clashing:
-            return stems
-        if all(levels[i] > len(Path(os.path.abspath(photos[i])).parts) for i in clashing):
-            one, other = (photos[i] for i in clashing[:2])
-            raise InvalidInputError(f"the results of {one} and {other} would have the same name; segment them apart")
-        for i in clashing:
-            levels[i] += 1
+
+    photos: list[Photo] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
-def _stem(photo: Path, level: int) -> str:
-    """cat, then cat.jpg, then folder-cat.jpg, then parent-folder-cat.jpg, ..."""
-    if level == 0:
-        return photo.stem
-    folders = Path(os.path.abspath(photo)).parent.parts[1:]
-    return "-".join([*folders[len(folders) - min(level - 1, len(folders)) :], photo.name])
+def find(given: Sequence[str], listed: Iterable[Photo] = (), *, recursive: bool = False, out: Path) -> Found:
+    """Photos from files, folders and patterns, and from a list.
 
-
-def open_folder(path: Path) -> None:
-    """Make the output folder if it is not there.
-
-    Raises:
-        OutputError: it cannot be made, or nothing may be written in it.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):  # asks the system; permissions alone do not tell of read-only disks
-            pass
-    except OSError as error:
-        reason = "it is a file" if isinstance(error, FileExistsError) else error.strerror
-        raise OutputError(f"cannot write into the folder {path}: {reason}; choose another with --out") from error
-
-
-def refuse_foreign(files: Sequence[Path], record: Path, photo: Path) -> None:
-    """Refuse to replace results of another photo.
+    Pictures that this program wrote (NAME.labels.png and so on), and the output folder where it lies inside a folder
+    that is searched, are left out. Links to folders are followed, each folder once.
 
     Args:
-        files: what is to be written.
-        record: the .json file of them, which names the photo that it was made from.
-        photo: the photo at hand.
+        given: files, folders (the photos directly in them, or below them), and patterns, where "**" is any depth.
+        listed: photos of a list.
+        recursive: whether to look into the folders of folders.
+        out: the output folder.
 
-    Raises:
-        OutputError: some of the files are there and were not made from this photo.
+    Returns:
+        The photos; a file that does not exist counts as one: it fails when it is read, like any other bad one.
     """
-    there = [file for file in files if file.exists()]
-    if not there:
-        return
+    found, seen = Found(), set[str]()
+    for text in given:
+        for photo in _meant(text, recursive, out, found):
+            _add(photo, found, seen)
+    for photo in listed:
+        if not _add(photo, found, seen):
+            found.problems.append(f"{photo.path}: is listed twice; the first entry counts")
+    return found
+
+
+def bare_words(photos: Sequence[Photo]) -> list[str]:
+    """What was given as photos but is no file and looks like a word: `--names cat rocket` names one thing only."""
+    given = [photo.path for photo in photos if photo.named]
+    return [path for path in given if not re.search(r"[/\\.]", path) and not os.path.exists(path)]
+
+
+def _add(photo: Photo, found: Found, seen: set[str]) -> bool:
+    real = os.path.realpath(photo.path)
+    if real in seen:
+        return False
+    seen.add(real)
+    found.photos.append(photo)
+    return True
+
+
+def _meant(text: str, recursive: bool, out: Path, found: Found) -> Iterator[Photo]:
+    """The photos of one argument."""
+    left = _LeftOut(text)
+    if os.path.isdir(text):
+        folders = walk(text, out) if recursive else [text]
+        number = 0
+        for folder in folders:
+            for path in left.photos_of(_files(folder)):
+                number += 1
+                yield Photo(path, os.path.relpath(path, text))
+        if not number:
+            found.problems.append(left.why_none(recursive))
+        elif told := left.told():
+            found.notes.append(told)
+    elif glob.has_magic(text) and not os.path.lexists(text):
+        base = _fixed_part(text)
+        paths = sorted(path for path in set(_matches(text, out)) if os.path.isfile(path))
+        photos = list(left.photos_of(paths))
+        yield from (Photo(path, os.path.relpath(path, base)) for path in photos)
+        if not photos:
+            found.problems.append(f"{text}: no photo matches this pattern{left.aside()}")
+    else:
+        yield Photo(text, os.path.basename(text), named=True)
+
+
+def _files(folder: str) -> list[str]:
+    """The files directly in a folder, links to files included, by name."""
     try:
-        owner = json.loads(record.read_text("utf-8"))["photo"]
-    except (OSError, ValueError, KeyError, TypeError):
-        owner = None
-    if owner == os.path.realpath(photo):
+        with os.scandir(folder) as entries:
+            return sorted(os.path.join(folder, entry.name) for entry in entries if not entry.is_dir())
+    except OSError:
+        return []
+
+
+def walk(folder: str, out: Path) -> Iterator[str]:
+    """A folder and all below it, each once: real folders first, then what links lead to; never the output folder."""
+    start, skipped = os.path.realpath(folder), os.path.realpath(out)
+    seen: set[str] = set() if skipped == start else {skipped}
+    waiting, links = [folder], list[str]()
+    while waiting or links:
+        here = waiting.pop() if waiting else links.pop(0)
+        real = os.path.realpath(here)
+        if real in seen:
+            continue
+        seen.add(real)
+        yield here
+        try:
+            with os.scandir(here) as entries:
+                inner = sorted((entry.path, entry.is_symlink()) for entry in entries if _is_open_folder(entry))
+        except OSError:
+            continue
+        links += [path for path, is_link in inner if is_link]
+        waiting += [path for path, is_link in reversed(inner) if not is_link]
+
+
+def _is_open_folder(entry: "os.DirEntry[str]") -> bool:
+    return entry.is_dir() and not entry.name.startswith(".")
+
+
+def _matches(pattern: str, out: Path) -> Iterator[str]:
+    """Like `glob.iglob(recursive=True)`, which never ends where links go in circles."""
+    head, any_depth, tail = (
+        re.split(r"(?:^|(?<=/))(\*\*)(?:/|$)", pattern, maxsplit=1) if "**" in pattern else ("",) * 3
+    )
+    if not any_depth:
+        yield from glob.iglob(pattern)
         return
-    whose = f"made from {owner}" if owner else "not made by this program"
-    raise OutputError(f"{there[0]} exists and was {whose}; choose another --out, or replace it with --overwrite")
+    for start in glob.glob(head) if glob.has_magic(head) else [head or "."]:
+        for folder in walk(start, out):
+            inside = glob.escape(folder) if head or folder != "." else ""
+            yield from _matches(os.path.join(inside, tail or "*"), out)
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder before the first part of a pattern that is none."""
+    fixed: list[str] = []
+    for part in pattern.split("/")[:-1]:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    return "/".join(fixed) or ("/" if pattern.startswith("/") else ".")
+
+
+class _LeftOut:
+    """Counts what is passed over in one argument, and says what somebody might miss."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.pictures: Counter[str] = Counter()
+        self.hidden = 0
+
+    def photos_of(self, paths: Iterable[str]) -> Iterator[str]:
+        """Those that are photos; the others are counted."""
+        for path in paths:
+            name = os.path.basename(path)
+            suffix = os.path.splitext(name)[1].lower()
+            if suffix in PHOTO_SUFFIXES and not name.startswith("."):
+                if not _OUR_PICTURES.search(name):
+                    yield path
+            elif suffix in PHOTO_SUFFIXES:
+                self.hidden += 1
+            elif suffix in _OTHER_PICTURES:
+                self.pictures[suffix] += 1
+
+    def aside(self) -> str:
+        """What was there instead, to end a line with; empty where nothing was."""
+        parts = [f"{count} {suffix}" for suffix, count in sorted(self.pictures.items())]
+        if not (parts or self.hidden):
+            return ""
+        kinds = f"{', '.join(parts)} cannot be read (convert them first)" if parts else ""
+        hidden = f"{self.hidden} hidden" if self.hidden else ""
+        return "; left out: " + "; ".join(part for part in (kinds, hidden) if part)
+
+    def told(self) -> str | None:
+        """A line on what was left out; None where that was nothing to miss."""
+        aside = self.aside()
+        return f"{self.text}{aside.replace(';', ':', 1)}" if aside else None
+
+    def why_none(self, recursive: bool) -> str:
+        """A line on a folder without photos."""
+        deeper = "" if recursive else "; --recursive looks into its subfolders"
+        return f"{self.text}: no photos in this folder{self.aside()}{deeper}"

@@ -1,6 +1,7 @@
 """The records of a run in one JSON document, written as they come: memory does not grow with the photos."""
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ __all__ = ["Records", "records_file", "refuse_target"]
 
 Failure = dict[str, str | None]
 
+_STEERING = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")  # JSON itself escapes those below
 _OPENING = '{\n"results": ['
 
 
@@ -28,14 +30,19 @@ class Records:
 
     def add(self, record: dict[str, Any]) -> None:
         """One more photo that was done."""
-        self._file.write(self._between + json_text(record))
+        self._file.write(self._between + _shown(record))
         self._between = ",\n"
 
     def close(self) -> None:
         """Complete the document."""
-        failures = ",\n".join(map(json_text, self.failures))
+        failures = ",\n".join(map(_shown, self.failures))
         self._file.write(f'\n],\n"failures": [\n{failures}\n]\n}}\n')
         self._file.flush()
+
+
+def _shown(value: dict[str, Any]) -> str:
+    """As JSON that may be shown on a terminal: what would steer it stands as an escape, as JSON has them."""
+    return _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text(value))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """`pnpovss segment`: photos and names in; label maps, overlays and records out."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,11 +11,16 @@ import typer
 from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
 from pnpovss.cli.terminal import FAILED, consoles, logged_to, readable_errors, say
+from pnpovss.config import STEPS
 
 if TYPE_CHECKING:
+    from pnpovss.batch.photos import Photo
     from pnpovss.batch.records import Records
+    from pnpovss.names import Name
 
 __all__ = ["segment"]
+
+FEW = 5  # photos up to which each gets a table, unless asked otherwise
 
 
 def _print_settings(wanted: bool) -> None:
@@ -27,15 +32,32 @@ def _print_settings(wanted: bool) -> None:
 
 
 def segment(
-    photos: Annotated[list[str], typer.Argument(metavar="PHOTO...", help="Photos, folders of photos, or patterns.")],
+    photos: Annotated[
+        list[str] | None, typer.Argument(metavar="PHOTO...", help="Photos, folders of photos, or patterns.")
+    ] = None,
     names: Annotated[str | None, typer.Option(help='What to look for: "cat, potted plant".')] = None,
     names_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="One name per line, with synonyms after commas.")
     ] = None,
+    recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders; results mirror them.")] = (
+        False
+    ),
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help='A list of photos: a path per line, or {"photo": PATH, "names": [...]}; - is standard input.',
+        ),
+    ] = None,
     presence: Annotated[
-        str,
-        typer.Option(metavar="FILTER", help="Ask only for names held to be there: itm, itc, file:PATH, llm:MODEL, ..."),
-    ] = "all",
+        str | None,
+        typer.Option(
+            metavar="FILTER",
+            help="Who says which names are in a photo: all (look for every name), itm, itc, file:PATH, clip:MODEL, "
+            "llm:MODEL. Default: the model, by the step presence.",
+        ),
+    ] = None,
     llm: options.Llm = None,
     model: options.Model = "mini",
     preset: options.Preset = "default",
@@ -50,7 +72,13 @@ def segment(
     json_: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Also write all records to one file; - is stdout.")
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results of other photos.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results of other photos, and what was changed by hand.")
+    ] = False,
+    redo: Annotated[bool, typer.Option("--redo", help="Segment finished photos again.")] = False,
+    details: Annotated[
+        bool | None, typer.Option("--details/--no-details", help=f"A table per photo. Default: up to {FEW} photos.")
+    ] = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
@@ -62,53 +90,94 @@ def segment(
 ) -> None:
     """Segment photos by names.
 
-    Writes NAME.labels.png, NAME.overlay.png and NAME.json for each photo. Exit code 1: some photos failed; 2: the
-    request could not be carried out at all.
+    Writes NAME.labels.png, NAME.overlay.png and NAME.json for each photo. Photos that are finished, with the same
+    content, names and settings, are skipped. Exit code 1: some photos failed; 2: it could not be done as asked.
     """
     results, notes = consoles(machine_readable=json_ == "-")
     with readable_errors(notes, debug=debug), logged_to(notes):
         # Imported here, because --help must not wait for arrays, and nobody's typing error for torch.
         from pnpovss.batch import photos as finding
         from pnpovss.batch.events import Task
+        from pnpovss.batch.folder import open_folder
+        from pnpovss.batch.naming import output_stems
         from pnpovss.batch.records import refuse_target
-        from pnpovss.cli.names import gather_names
         from pnpovss.cli.presence import EVERYTHING, early_presence, late_presence, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
         from pnpovss.images import MAX_PIXELS
 
-        asked = gather_names(names, names_file)
+        listed, problems = _listed(from_)
+        asked = _asked(names, names_file, listed)
         replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        if presence is not None and "presence" in STEPS:
+            off = (*off, "presence")  # whoever is asked replaces the method's own judgement
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
-        files, empty = finding.expand(photos)
-        keys = [file.as_posix() for file in files]
-        early = early_presence(presence, llm or [], device=device, local_files_only=local_files_only, photos=keys)
-        tasks = [Task(photo, stem) for photo, stem in zip(files, finding.output_stems(files), strict=True)]
-        finding.open_folder(out)
+        found = finding.find(_given(photos, from_), listed, recursive=recursive, out=out)
+        tasks = [
+            Task(Path(photo.path), stem, photo.named, photo.names)
+            for photo, stem in zip(found.photos, output_stems(found.photos), strict=True)
+        ]
+        spec = EVERYTHING if presence is None else presence
+        keys = [task.photo.as_posix() for task in tasks]
+        early = early_presence(spec, llm or [], device=device, local_files_only=local_files_only, photos=keys)
+        open_folder(out)
         if json_ not in (None, "-"):
-            refuse_target(Path(json_), files, overwrite=overwrite)
+            refuse_target(Path(json_), [task.photo for task in tasks], overwrite=overwrite)
         with notes.status(f"Loading {model}"):
             from pnpovss.batch.job import Job, run_all
             from pnpovss.batch.outputs import DEFAULT_OUTPUTS
-            from pnpovss.cli.segment_view import SegmentView, following
+            from pnpovss.cli.progress import following
+            from pnpovss.cli.segment_view import SegmentView
 
-            segmenter = choice.load(share_encodings=presence != EVERYTHING and early is None)
-            chosen = late_presence(presence, early, segmenter)
+            segmenter = choice.load(share_encodings=spec != EVERYTHING and early is None)
+            chosen = late_presence(spec, early, segmenter)
         outputs = (*DEFAULT_OUTPUTS, *(["heat"] if heatmaps else []), *(["npz"] if npz else []))
-        job = Job(segmenter, asked, out, outputs, chosen, overwrite, max_pixels or MAX_PIXELS)
-        with _records_to(json_) as records, following(notes, len(tasks)) as shown:
-            view = SegmentView(results, notes, out, records, debug=debug)
-            for text in empty:
+        job = Job(segmenter, asked, out, outputs, chosen, overwrite, redo, max_pixels or MAX_PIXELS)
+        shown = len(tasks) <= FEW if details is None else details
+        with _records_to(json_) as records, following(notes, len(tasks)) as progress:
+            view = SegmentView(results, notes, out, records, details=shown, debug=debug)
+            for text in [*problems, *found.problems]:
                 view.fail(text)
-            for outcome in run_all(job, tasks):
-                view.add(outcome)
-                shown(outcome)
+            for text in found.notes:
+                say(notes, text, "dim")
+            try:
+                for outcome in run_all(job, tasks):
+                    view.add(outcome)
+                    progress.step(view.so_far)
+            except KeyboardInterrupt:
+                view.sum_up()
+                raise
         tell_presence(chosen, notes)
-        if view.failures:
-            view.sum_up()
-            if words := finding.bare_words(files):
-                together = ", ".join([str(asked[-1]), *words])
+        view.sum_up()
+        if view.failed:
+            if words := finding.bare_words(found.photos):
+                together = ", ".join([*([str(asked[-1])] if asked else []), *words])
                 say(notes, f'names, not photos? They go together, with commas: --names "{together}"', "yellow")
             raise typer.Exit(FAILED)
+
+
+def _given(photos: list[str] | None, from_: str | None) -> list[str]:
+    if not photos and from_ is None:
+        raise typer.BadParameter("name photos, folders or patterns, or a list with --from")
+    return photos or []
+
+
+def _listed(source: str | None) -> "tuple[list[Photo], list[str]]":
+    """The photos of `--from`, and what is wrong with its entries."""
+    if source is None:
+        return [], []
+    from pnpovss.batch.lists import parse_list, read_list
+
+    data = sys.stdin.buffer.read() if source == "-" else read_list(Path(source))
+    return parse_list(data, "standard input" if source == "-" else source)
+
+
+def _asked(names: str | None, file: Path | None, listed: "Sequence[Photo]") -> "tuple[Name, ...]":
+    """The names for photos that bring none of their own."""
+    from pnpovss.cli.names import gather_names
+
+    if names is None and file is None and listed and all(photo.names for photo in listed):
+        return ()
+    return gather_names(names, file)
 
 
 @contextmanager

@@ -1,81 +1,89 @@
-"""What `pnpovss segment` shows: a table per photo, a line of progress, and what failed."""
+"""What `pnpovss segment` shows: a table per photo where they are few, what failed, and a summary."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pnpovss.batch.events import Done, Outcome
+from pnpovss.batch.events import Done, Failed, Outcome, Skipped
 from pnpovss.batch.records import Records
 from pnpovss.cli.terminal import plain, say
-from pnpovss.printable import printable
 from pnpovss.results.colours import colour
 
-__all__ = ["SegmentView", "following"]
+__all__ = ["SegmentView"]
 
 
 class SegmentView:
     """Takes in what became of each photo: shows it, and hands it to the file of all records.
 
     Attributes:
+        details: whether each photo is shown as it is done.
+        debug: whether tracebacks are shown.
         done: how many photos were segmented.
-        failures: a line on each that was not, and on each request that matched none.
+        skipped: how many were finished before.
+        failed: how many failed, requests that match no photo included.
     """
 
-    def __init__(self, results: Console, notes: Console, out: Path, records: Records | None, *, debug: bool) -> None:
-        self.results, self.notes, self.out = results, notes, out
-        self.records, self.debug = records, debug
-        self.done = 0
-        self.failures: list[str] = []
+    def __init__(
+        self, results: Console, notes: Console, out: Path, records: Records | None, *, details: bool, debug: bool
+    ) -> None:
+        self.results, self.notes, self.out, self.records = results, notes, out, records
+        self.details, self.debug = details, debug
+        self.done = self.skipped = self.failed = 0
 
     def add(self, outcome: Outcome) -> None:
         """What became of one photo."""
-        if isinstance(outcome, Done):
-            self.done += 1
-            self._show(outcome)
-            if self.records:
-                self.records.add(outcome.record)
+        if isinstance(outcome, Failed):
+            if self.debug:
+                say(self.notes, outcome.details)
+            self.fail(outcome.error, str(outcome.task.photo))
             return
-        if self.debug:
-            say(self.notes, outcome.details)
-        self.fail(outcome.error, str(outcome.task.photo))
+        if self.records:
+            self.records.add(outcome.record)
+        if isinstance(outcome, Skipped):
+            self.skipped += 1
+            if self.details:
+                say(self.results, f"{outcome.task.photo}: finished before; --redo segments it again", "dim")
+            return
+        self.done += 1
+        if self.details:
+            self._show(outcome)
 
     def fail(self, error: str, photo: str | None = None) -> None:
         """A photo that failed, or a request that is no photo."""
-        self.failures.append(error)
+        say(self.notes, error, "red")
+        self.failed += 1
         if self.records:
             self.records.failures.append({"photo": photo, "error": error})
 
+    @property
+    def so_far(self) -> str:
+        """What the line of progress adds."""
+        parts = ((self.skipped, "finished before"), (self.failed, "failed"))
+        return ", ".join(f"{count:,} {what}" for count, what in parts if count)
+
     def sum_up(self) -> None:
-        """How many photos were done, and why the others were not."""
-        say(self.notes, f"{self.done} photos done, {len(self.failures)} not:", "red")
-        for error in self.failures:
-            say(self.notes, f"  {error}", "red")
+        """How many photos were done."""
+        if self.done + self.skipped == 1 and not self.failed:
+            return
+        before = f", {self.skipped:,} finished before" if self.skipped else ""
+        text = f"{self.done:,} {'photo' if self.done == 1 else 'photos'} done{before}"
+        if not self.failed:
+            say(self.notes, text)
+        else:
+            say(self.notes, f"{text}, {self.failed:,} failed", "red")
 
     def _show(self, done: Done) -> None:
         say(self.results, str(done.task.photo), "bold")
+        if done.anew:
+            say(self.results, f"segmented again: {done.anew}", "dim")
         self.results.print(_table(done.record))
         for line in done.hints:
             say(self.results, line, "yellow")
         for file in done.record["files"]:
             if file["kind"] == "overlay":
-                say(self.results, str(self.out / file["file"]), "dim")
-
-
-@contextmanager
-def following(notes: Console, total: int) -> Iterator[Any]:
-    """A progress bar while the block runs, on a terminal; gives the function to call after each photo."""
-    columns = (SpinnerColumn(), TextColumn("{task.fields[photo]}"), BarColumn(), MofNCompleteColumn())
-    with Progress(
-        *columns, TimeElapsedColumn(), console=notes, transient=True, disable=not notes.is_terminal
-    ) as progress:
-        bar = progress.add_task("", total=total, photo="")
-        yield lambda outcome: progress.update(bar, advance=1, photo=escape(printable(outcome.task.photo.name)))
+                say(self.results, str((self.out / done.task.stem).parent / file["file"]), "dim")
 
 
 def _table(record: dict[str, Any]) -> Table:
@@ -84,15 +92,13 @@ def _table(record: dict[str, Any]) -> Table:
     table.add_column("name")
     table.add_column("share of pixels", justify="right")
     table.add_column("match score", justify="right")
+    scores = record["presence"]["scores"] if "presence" in record else {}
     for name in record["names"]:
         square = plain("\N{BLACK SQUARE} ", "#{:02x}{:02x}{:02x}".format(*colour(name["label"] - 1)))
-        style, match = "" if name["kept"] else "dim", name["match"]
-        share = f"{name['share']:.1%}" if name["kept"] else "absent"
-        table.add_row(
-            square + plain(name["name"], style),
-            plain(share, "" if name["share"] else "dim"),
-            plain("-" if match is None else f"{match:.2f}", style),
-        )
+        share = f"{name['share']:.1%}" if name["kept"] else "not there"
+        score = scores.get(name["name"], name["match"])  # of whoever decided
+        match = "-" if score is None else f"{score:.2f}"
+        table.add_row(square + plain(name["name"]), plain(share, "" if name["share"] else "dim"), match)
     if background := record["background"]:
         table.add_row(plain("  background", "dim"), plain(f"{background['share']:.1%}", "dim"), "")
     return table

@@ -1,0 +1,145 @@
+"""Which photos are meant, and where their results go."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pnpovss.batch.naming import output_stems
+from pnpovss.batch.photos import Found, Photo, bare_words, find
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def make(*paths: str):
+    for path in paths:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+
+
+def places(found: Found) -> list[str]:
+    return [photo.place for photo in found.photos]
+
+
+def look(*given: str, out: str = "out", **options: bool) -> Found:
+    return find(given, out=Path(out), **options)
+
+
+def test_a_folder_gives_what_is_directly_in_it_and_says_how_to_look_deeper():
+    make("in/b.jpg", "in/a.PNG", "in/deep/c.jpg", "in/notes.txt", "in/a.labels.png", "other/deep/d.jpg")
+    assert places(look("in")) == ["a.PNG", "b.jpg"]
+    assert look("other").problems == ["other: no photos in this folder; --recursive looks into its subfolders"]
+
+
+def test_a_tree_is_mirrored_and_the_output_folder_is_not_searched():
+    make("in/z.jpg", "in/a/b/1.jpg", "in/a/2.jpg", "in/out/a/b/1.overlay.png", "in/out/coco/images/1.jpg")
+    assert places(look("in", out="in/out", recursive=True)) == ["z.jpg", "a/2.jpg", "a/b/1.jpg"]
+    assert places(look("in/out/coco", out="in/out/coco", recursive=True)) == ["images/1.jpg"]
+
+
+def test_each_photo_counts_once():
+    make("in/a.jpg", "in/b.jpg")
+    os.symlink("a.jpg", "in/link.jpg")
+    assert [photo.path for photo in look("in/a.jpg", "in", "in/*.jpg").photos] == ["in/a.jpg", "in/b.jpg"]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("given", ["in", "in/**/*.jpg", "**/*.jpg", "in/**", "i*/**/deep/../*/*.jpg"])
+def test_links_that_go_in_circles_end(given: str):
+    """Twelve folders that each link to all others: a walk without a memory takes 12! ways."""
+    for i in range(12):
+        make(f"in/{i:02}/deep/{i}.jpg")
+        for j in range(12):
+            os.symlink(f"../../{j:02}", f"in/{i:02}/to{j}")
+    os.symlink("..", "in/up")
+    found = look(given, recursive=True)
+    assert sorted(os.path.basename(place) for place in places(found)) == sorted(f"{i}.jpg" for i in range(12))
+
+
+def test_linked_folders_are_followed_once():
+    make("far/1.jpg", "in/2.jpg")
+    os.symlink("../far", "in/a-link")
+    os.symlink("../far", "in/b-link")
+    assert places(look("in", recursive=True)) == ["2.jpg", "a-link/1.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("in/*.jpg", ["1.jpg"]),
+        ("in/**/*.jpg", ["1.jpg", "a/2.jpg", "a/b/3.jpg"]),
+        ("in/**/b/*.jpg", ["a/b/3.jpg"]),
+        ("in/a/**", ["2.jpg", "b/3.jpg"]),
+        ("**/3.jpg", ["in/a/b/3.jpg"]),
+        ("in/?/[2-9].jpg", ["a/2.jpg"]),
+    ],
+)
+def test_patterns_mirror_what_follows_their_fixed_part(pattern: str, expected: list[str]):
+    make("in/1.jpg", "in/a/2.jpg", "in/a/b/3.jpg")
+    assert sorted(places(look(pattern))) == expected
+
+
+def test_what_is_left_out_is_told():
+    make("in/a.jpg", "in/b.CR2", "in/c.cr2", "in/d.nef", "in/.hidden.jpg", "in/e.labels.png", "in/f.txt")
+    [note] = look("in").notes
+    assert note == "in: left out: 2 .cr2, 1 .nef cannot be read (convert them first); 1 hidden"
+    make("raw/a.dng")
+    assert look("raw").problems[0].startswith("raw: no photos in this folder; left out: 1 .dng cannot be read")
+
+
+def test_kinds_that_need_something_fail_by_name_and_do_not_vanish():
+    """HEIC and JPEG XL count as photos: when they are opened, the message says what reads them."""
+    make("in/a.jpg", "in/b.heic", "in/c.jxl")
+    assert places(look("in")) == ["a.jpg", "b.heic", "c.jxl"]
+
+
+def test_names_no_file_can_have_fail_alone():
+    long = "x" * 300 + ".jpg"
+    assert places(look(long, "a.jpg")) == [long, "a.jpg"]
+
+
+def test_words_that_are_no_photos():
+    make("a.jpg")
+    assert bare_words(look("a.jpg", "rocket", "gone.jpg", "in/cat").photos) == ["rocket"]
+
+
+# Where results go.
+
+
+def stems(*photos: str) -> list[str]:
+    return output_stems([Photo(path, os.path.basename(path), named=True) for path in photos])
+
+
+def test_photos_of_one_stem_are_told_apart():
+    assert stems("a/cat.png", "dog.png") == ["cat", "dog"]
+    assert stems("a/cat.png", "b/cat.png", "b/cat.bmp") == ["a-cat.png", "b-cat.png", "cat.bmp"]
+
+
+def test_photos_that_differ_by_case_alone_are_told_apart():
+    one, other = stems("in/a.jpg", "in/A.JPG")
+    assert one.startswith("a.jpg-")
+    assert other.startswith("A.JPG-")
+    assert one.casefold() != other.casefold()
+    assert len(set(stems("in/caf\u00e9.jpg", "in/cafe\u0301.jpg"))) == 2  # one name for some disks
+
+
+def test_long_names_leave_room_for_suffixes():
+    one, other = stems("猫" * 80 + "1.jpg", "猫" * 80 + "2.jpg")
+    assert one != other
+    assert max(len(os.fsencode(stem)) for stem in (one, other)) + len(".heat-65535-") + 40 + len(".png") <= 255
+    assert one.startswith("猫猫")
+
+
+def test_a_tree_keeps_its_folders():
+    photos = [Photo("in/a/1.jpg", "a/1.jpg"), Photo("in/b/1.jpg", "b/1.jpg"), Photo("in/b/1.png", "b/1.png")]
+    assert output_stems(photos) == ["a/1", "b/1.jpg", "b/1.png"]
+
+
+@pytest.mark.parametrize("place", ["../../x.jpg", "/etc/x.jpg", "a/../../x.jpg", "..", "/", ".", "./../x.jpg"])
+def test_no_stem_leads_out_of_the_output_folder(place: str):
+    [stem] = output_stems([Photo("x.jpg", place)])
+    assert Path("out", stem).resolve().is_relative_to(Path("out").resolve())
+    assert Path("out", stem).resolve() != Path("out").resolve()

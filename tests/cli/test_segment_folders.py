@@ -1,0 +1,248 @@
+"""`pnpovss segment` over many photos: trees, lists, what is finished, what fails."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.support.program_calls import Call, files, save_flag
+
+FAKE = ("--model", "fake", "--without", "dropout,blur,crf")
+RED = ("--names", "red", "--out", "out", *FAKE)
+PROGRAM = (sys.executable, "-m", "tests.support.program")
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder, hidden ones included, by its path in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if not path.is_dir()}
+
+
+def records(folder: Path) -> set[str]:
+    return {name.removesuffix(".json") for name in tree(folder) if name.endswith(".json")}
+
+
+def test_a_tree_is_mirrored(call: Call, tmp_path: Path):
+    for name in ("in/cat.png", "in/a/cat.png", "in/a/b/cat.png", "in/a/b/cat.bmp"):
+        save_flag(tmp_path / name)
+    done = call("segment", "in", "--recursive", *RED)
+    assert done.exit_code == 0, done.output
+    assert records(tmp_path / "out") == {"cat", "a/cat", "a/b/cat.png", "a/b/cat.bmp"}
+    told = json.loads((tmp_path / "out" / "a" / "b" / "cat.png.json").read_text())
+    assert {file["file"] for file in told["files"]} == {"cat.png.labels.png", "cat.png.overlay.png"}
+
+
+def test_the_output_folder_may_lie_in_the_tree(call: Call, tmp_path: Path):
+    save_flag(tmp_path / "in" / "a" / "cat.png")
+    for _ in range(2):
+        assert call("segment", "in", "-r", "--names", "red", "--out", "in/results", *FAKE).exit_code == 0
+    assert records(tmp_path / "in") == {"results/a/cat"}
+
+
+def test_finished_photos_are_skipped_and_nothing_is_touched(call: Call, tmp_path: Path):
+    for name in ("in/1.png", "in/2.png"):
+        save_flag(tmp_path / name)
+    call("segment", "in", *RED)
+    before = tree(tmp_path / "out")
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+    done = call("segment", "in", "--json", "-", *RED)
+    assert done.exit_code == 0
+    assert "0 photos done, 2 finished before" in done.stderr
+    assert len(json.loads(done.stdout)["results"]) == 2
+    assert tree(tmp_path / "out") == before
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--names", "blue"), "other names were asked for"),
+        (("--set", "threshold=0.4"), "threshold was 0.15, is 0.4"),
+        (("--set", "dropout.passes=2", "--without", "blur,crf"), "dropout was None, is {'passes': 2"),
+        (("--presence", "itm:top1"), "presence was None, is itm:top1"),
+        (("--heatmaps",), "heat is wanted, too"),
+        (("--redo",), "asked for"),
+    ],
+)
+def test_other_wishes_are_told_and_done(call: Call, photo: Path, options: tuple[str, ...], says: str):
+    assert call("segment", photo, *RED).exit_code == 0
+    model = ("--model", "fake") if "--without" in options else FAKE
+    names = () if "--names" in options else ("--names", "red")
+    done = call("segment", photo, "--out", "out", *model, *names, *options)
+    assert done.exit_code == 0, done.output
+    assert f"segmented again: {says}" in done.stdout
+    if "--redo" not in options:
+        assert "finished before" in call("segment", photo, "--out", "out", *model, *names, *options).stdout
+
+
+def test_fewer_files_than_there_are_is_no_reason_to_begin_again(call: Call, photo: Path):
+    call("segment", photo, "--heatmaps", "--npz", *RED)
+    assert "finished before" in call("segment", photo, *RED).stdout
+
+
+def test_a_photo_that_changed_or_lost_a_file_is_done_again(call: Call, photo: Path, tmp_path: Path):
+    call("segment", photo, *RED)
+    (tmp_path / "out" / "flag.overlay.png").unlink()
+    assert "some of its files are missing" in call("segment", photo, *RED).stdout
+    with Image.open(photo) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(photo)
+    assert "the photo has changed" in call("segment", photo, *RED).stdout
+    with Image.open(tmp_path / "out" / "flag.labels.png") as labels:
+        assert np.asarray(labels)[:, [2, 29]].tolist() == [[0, 1]] * 32
+
+
+def test_a_moved_data_set_is_still_finished(call: Call, tmp_path: Path):
+    save_flag(tmp_path / "in" / "a" / "cat.png")
+    call("segment", "in", "-r", *RED)
+    (tmp_path / "in").rename(tmp_path / "elsewhere")
+    assert "finished before" in call("segment", "elsewhere", "-r", *RED).stdout
+
+
+def test_a_list_of_paths_from_a_file_or_from_standard_input(call: Call, tmp_path: Path):
+    save_flag(tmp_path / "in" / "a" / "cat.png")
+    save_flag(tmp_path / "b c.png")
+    (tmp_path / "list.txt").write_text("in/a/cat.png\n\nb c.png\n")
+    assert call("segment", "--from", "list.txt", *RED).exit_code == 0
+    assert records(tmp_path / "out") == {"in/a/cat", "b c"}
+    done = subprocess.run(
+        [*PROGRAM, "segment", "--from", "-", "--names", "red", "--out", "out2", *FAKE],
+        input=b"in/a/cat.png\0b c.png\0",
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert records(tmp_path / "out2") == {"in/a/cat", "b c"}
+
+
+def test_a_list_with_names_of_its_own(call: Call, tmp_path: Path):
+    for name in ("1.png", "2.png", "3.png"):
+        save_flag(tmp_path / name)
+    entries = (
+        {"photo": "1.png", "names": ["red"]},
+        {"photo": "2.png", "names": [["blue", "navy"], "green"]},
+        {"photo": "3.png", "names": []},
+        {"foto": "4.png"},
+        {"photo": "1.png", "names": ["green"]},
+    )
+    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, entries)) + "\nnot there.png\n{broken\n")
+    done = call("segment", "--from", "list.jsonl", *RED)
+    assert done.exit_code == 1
+    told = {
+        stem: [name["name"] for name in json.loads((tmp_path / "out" / f"{stem}.json").read_text())["names"]]
+        for stem in ("1", "2")
+    }
+    assert told == {"1": ["red"], "2": ["blue", "green"]}
+    for says in (
+        "list.jsonl, line 3: no names were given",
+        'line 4: b\'{"foto": "4.png"}\' is no entry; expected a path, or {"photo"',
+        "1.png: is listed twice; the first entry counts",
+        "not there.png does not exist",
+        "line 7: no JSON",
+    ):
+        assert says in done.stderr
+
+
+def test_many_photos_get_a_line_and_few_a_table(call: Call, tmp_path: Path):
+    for i in range(6):
+        save_flag(tmp_path / "in" / f"{i}.png")
+    done = call("segment", "in", *RED)
+    assert done.stdout == ""
+    assert done.stderr == "6 photos done\n"
+    assert "share of pixels" in call("segment", "in", "--details", "--redo", *RED).stdout
+    assert call("segment", "in/1.png", "--no-details", "--redo", *RED).stdout == ""
+
+
+# One bad argument does not end the run for the others.
+
+
+def test_names_that_no_disk_takes_or_that_one_disk_confuses(call: Call, tmp_path: Path):
+    save_flag(tmp_path / "in" / "a.png")
+    save_flag(tmp_path / "in" / "A.PNG")
+    save_flag(tmp_path / "in" / ("猫" * 80 + ".png"))
+    done = call("segment", "in", "x" * 300 + ".jpg", "--heatmaps", *RED)
+    assert done.exit_code == 1
+    assert "3 photos done, 1 failed" in done.stderr
+    assert "File name too long" in done.stderr
+    stems = records(tmp_path / "out")
+    assert len({stem.casefold() for stem in stems}) == 3
+    assert any(stem.startswith("猫猫") for stem in stems)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_standard_output_does_not_end_the_work(tmp_path: Path):
+    for name in ("1.png", "2.png"):
+        save_flag(tmp_path / name)
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*PROGRAM, "segment", tmp_path / "1.png", tmp_path / "2.png", "--names", "red", "--out", tmp_path, *FAKE],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 1
+    assert "standard output: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert records(tmp_path) == {"1", "2"}
+
+
+def test_a_reader_that_goes_away_does_not_end_the_work(tmp_path: Path):
+    for i in range(5):
+        save_flag(tmp_path / f"{i}.png")
+    photos = [str(tmp_path / f"{i}.png") for i in range(5)]
+    words = [*PROGRAM, "segment", *photos, "--names", "red", "--out", str(tmp_path), *FAKE]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        said = process.stderr.read()
+    assert process.wait() == 0, said
+    assert "Error" not in said
+    assert len(records(tmp_path)) == 5
+
+
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [
+        ("nowhere/all.json", "cannot write nowhere/all.json: No such file or directory"),
+        ("flag.png", "flag.png is one of the photos"),
+        ("out", "cannot write out: it is a folder"),
+        ("notes.txt", "notes.txt was not made by --json; choose another file, or replace it with --overwrite"),
+    ],
+)
+def test_a_place_for_the_records_that_cannot_be_is_found_before_the_work(
+    call: Call, photo: Path, tmp_path: Path, target: str, says: str
+):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "notes.txt").write_text("precious")
+    before = tree(tmp_path)
+    done = call("segment", photo, "--json", target, *RED)
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert tree(tmp_path) == before
+
+
+def test_records_of_an_earlier_run_are_replaced(call: Call, photo: Path, tmp_path: Path):
+    for _ in range(2):
+        assert call("segment", photo, "gone.jpg", "--json", "all.json", *RED).exit_code == 1
+    told = json.loads((tmp_path / "all.json").read_text())
+    assert len(told["results"]) == len(told["failures"]) == 1
+    assert files(tmp_path) == {"flag.png", "out", "all.json"}
+
+
+def test_nothing_in_names_or_paths_steers_the_terminal(call: Call, tmp_path: Path):
+    evil = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202e"
+    save_flag(tmp_path / f"{evil}.png")
+    done = call(
+        "segment", f"{evil}.png", f"gone{evil}.png", "--names", "red", "--json", "-", "--out", f"o{evil}", *FAKE
+    )
+    assert done.exit_code == 1
+    for text in (done.stdout, done.stderr):
+        assert not set(text) & set("\x1b\x07\x9b\r\u202e"), repr(text)
+    assert f"{evil}.png" in json.loads(done.stdout)["results"][0]["photo"]
