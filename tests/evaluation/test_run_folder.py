@@ -1,13 +1,16 @@
 """A run's folder: what is believed in it, what is refused, what is made anew."""
 
 import json
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import cv2
 import pytest
 
 from pnpovss.errors import ConfigError, InvalidInputError, OutputError
 from pnpovss.evaluation.runs.evaluate import evaluate
-from pnpovss.evaluation.runs.folder import open_run, read_run
+from pnpovss.evaluation.runs.folder import make_folder, open_run, read_run
 from pnpovss.evaluation.runs.variants import run_variants
 from pnpovss.files.journal import Journal
 from tests.support.colours import Oracle
@@ -123,6 +126,25 @@ def test_a_folder_that_cannot_be_is_refused_in_our_words(segmenter, dataset, tmp
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match=r"cannot be made a folder: .*; name another one"):
         evaluate(segmenter, dataset, Oracle(), tmp_path / name)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid") or os.getuid() != 0, reason="takes the rights of another user")
+def test_a_folder_of_somebody_else_is_refused_in_our_words():
+    """As the user "nobody", since nothing is forbidden to root."""
+    with TemporaryDirectory() as place:  # whose parents anybody may pass
+        os.chmod(place, 0o755)
+        folder = Path(place) / "run"
+        folder.mkdir(mode=0o700)
+        os.seteuid(65534)
+        try:
+            for there, message in (
+                (folder, "may not be read and written by this user"),
+                (folder / "x", "cannot be made"),
+            ):
+                with pytest.raises(OutputError, match=message):
+                    make_folder(there)
+        finally:
+            os.seteuid(0)
 
 
 def test_maps_of_finished_photos_are_made_when_they_are_asked_for(segmenter, dataset, folder):

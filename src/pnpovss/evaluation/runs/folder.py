@@ -8,6 +8,7 @@ maps/           with --save-maps: a class map per photo
 Only one process works on a folder at a time: the journal is locked before anything is written.
 """
 
+import os
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def begin_session(folder: Path, settings: RunSettings, begun: Session) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, with its parents, if it is not there.
+    """Make a folder, with its parents, if it is not there; it can then be read and written.
 
     Raises:
         OutputError: the system does not let us.
@@ -103,6 +104,9 @@ def make_folder(folder: Path) -> None:
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         reason = getattr(error, "strerror", None) or error
         raise OutputError(f"{str(folder)[:200]!r} cannot be made a folder: {reason}; name another one") from error
+    mine = os.access in os.supports_effective_ids
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK, effective_ids=mine):
+        raise OutputError(f"{folder} may not be read and written by this user; change its permissions, or name another")
 
 
 def read_run(folder: Path) -> Run:
