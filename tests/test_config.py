@@ -72,6 +72,8 @@ def test_a_config_is_frozen_and_hashable_by_value() -> None:
         ({"dropout.drop": 1.5}, "dropout.drop"),
         ({"dropout.weights": (1.0,)}, "weights names 1 passes, but there are 4"),
         ({"background.policy": "sometimes"}, "background.policy"),
+        ({"crf": 7, "crf.iterations": 2}, "'crf' was given as 7, so 'crf.iterations' cannot be set in it"),
+        ({"threshold": "9" * 5000}, r"threshold.*got '9{1,200}$"),
     ],
 )
 def test_a_wrong_setting_is_named(overrides: dict[str, object], said: str) -> None:

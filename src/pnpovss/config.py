@@ -142,7 +142,7 @@ class Config(_Frozen):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier())
-            raise ConfigError(f"setting {field}: {first['msg']}, got {first.get('input')!r}") from error
+            raise ConfigError(f"setting {field}: {first['msg']}, got {first.get('input')!r:.200}") from error
 
     def without(self, *steps: str) -> "Config":
         """A copy with the named steps turned off.
@@ -195,6 +195,8 @@ def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
             raise ConfigError(f"setting {part!r} has no parts, so {dotted!r} cannot be set")
         if node[part] is None:
             node[part] = model().model_dump()
+        if not isinstance(node[part], dict):
+            raise ConfigError(f"setting {part!r} was given as {node[part]!r:.80}, so {dotted!r} cannot be set in it")
         fields, node = model.model_fields, node[part]
     if last not in fields:
         raise ConfigError(_unknown(dotted))

@@ -91,6 +91,14 @@ def test_settings_and_presets_reach_the_result(call: Call, photo: Path, tmp_path
     assert provenance["config"]["crf"] is None
 
 
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000, '{"a":' * 100_000, "1e999", "NaN"], ids=lambda v: v[:5])
+def test_values_that_are_none_are_refused_as_settings(call: Call, photo: Path, value: str):
+    done = call("segment", photo, "--names", "red", "--set", f"threshold={value}", "--model", "fake")
+    assert done.exit_code == 2
+    assert "setting threshold: " in done.stderr
+    assert len(done.stderr) < 600
+
+
 def test_settings_are_listed(call: Call):
     done = call("segment", "--settings")
     assert done.exit_code == 0

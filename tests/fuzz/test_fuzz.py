@@ -9,6 +9,7 @@ FEW = {
     "photos": 300,
     "pictures": 150,
     "names": 40,
+    "settings": 60,
     "results": 60,
     "chat": 40,
     "journals": 40,

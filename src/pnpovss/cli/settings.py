@@ -35,7 +35,7 @@ def _value(text: str) -> Any:
         return None
     try:
         return json.loads(text.lower() if text.lower() in ("true", "false", "null") else text)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or nested too deep: no value
         return text
 
 

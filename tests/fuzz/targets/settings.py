@@ -23,6 +23,7 @@ class Settings:
         self._backbone = colour_backbone()
         pixels = np.random.default_rng(0).integers(0, 255, (12, 17, 3), np.uint8)
         self._photo = Image.fromarray(pixels)
+        Segmenter(self._backbone)(self._photo, ["red"])  # compiles what has to be
 
     def run(self, rng: Random, number: int) -> None:
         """A few of them; where they are taken, a small photo is segmented."""
