@@ -58,7 +58,7 @@ class Finding:
 
 
 def failures_of(region: Region) -> list[str]:
-    """The marks of one class in one photo, confusion aside; none where the truth lacks the class."""
+    """The marks of one class in one photo, confusion aside; none where the truth does not hold the class."""
     if not region.truth:
         return []
     found = []
