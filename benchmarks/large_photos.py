@@ -139,7 +139,7 @@ def agree(tar: Path, limit: int, out: Path) -> None:
         "# Dense CRF of large photos: reduced against full size",
         "",
         f"`python benchmarks/large_photos.py --agree {tar.name} --limit {limit}`, {date.today()}. Maps of `mini`,",
-        "preset `default`; VOC photos with the names in their ground truth. An analysis: it chose nothing.",
+        "preset `default`; VOC photos with the names that they hold. The limit was chosen on examples, not on VOC.",
         "",
         "| photo | enlarged to | noise, levels | names | pixels with the same label |",
         "|---|---|---|---|---|",
