@@ -18,13 +18,11 @@ class Task:
     Attributes:
         photo: its file.
         stem: where its results go, below the output folder and without a suffix, with "/" between folders.
-        named: whether it was given by its own name, not found in a folder.
         names: its own names; None means those of the job.
     """
 
     photo: Path
     stem: str
-    named: bool = False
     names: tuple[Name, ...] | None = None
 
 

@@ -2,7 +2,6 @@
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from pnpovss.presence.base import PresenceFilter
     from pnpovss.segmenter import Segmenter
 
-__all__ = ["Job", "run_all"]
+__all__ = ["Job"]
 
 
 @dataclass(frozen=True)
@@ -132,15 +131,6 @@ class Job:
         result = segment_kept(self.segmenter, image, names, decided.kept)
         scores = {name.text: round(score, 4) for name, score in zip(names, decided.scores, strict=True)}
         return result, {"presence": {"filter": self.presence.key, "scores": scores, "note": decided.note}}
-
-
-def run_all(job: Job, tasks: Iterable[Task]) -> Iterator[Outcome]:
-    """Every photo in turn; what is wrong with one does not end the others.
-
-    Raises:
-        NamesError: the model cannot read the job's names.
-    """
-    return map(job.run, tasks)
 
 
 def _content(photo: Path) -> str:

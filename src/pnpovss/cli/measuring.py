@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pnpovss.batch.model import ModelChoice
-from pnpovss.cli.presence import early_presence
+from pnpovss.batch.recipe import FilterChoice
+from pnpovss.cli.presence import parse_llm
 from pnpovss.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -34,13 +35,13 @@ def load_all(
     """The data set, the segmenter and the presence filter, which share one memory of encodings."""
     from pnpovss.datasets import open_dataset
 
-    early = early_presence(presence, llm or [], device=choice.device, masks=True)
+    chosen = FilterChoice(presence, parse_llm(llm or [], presence), choice.device, masks=True)
+    early = None if chosen.asks_model else chosen.make()
     data = open_dataset(dataset, root, protocol=protocol, exif=exif)
     with notes.status(f"Loading {choice.model}"):
-        from pnpovss.presence import make_presence
-
         segmenter = choice.load(share_encodings=True)
-        names = early or make_presence(presence, backbone=segmenter.backbone, config=segmenter.config)
+        names = early or chosen.make(segmenter)
+    assert names is not None  # with masks, every spec is a filter
     return data, segmenter, names
 
 

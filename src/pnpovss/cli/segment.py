@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
@@ -14,6 +15,7 @@ from pnpovss.cli.terminal import FAILED, consoles, logged_to, readable_errors, s
 from pnpovss.config import STEPS
 
 if TYPE_CHECKING:
+    from pnpovss.batch.events import Task
     from pnpovss.batch.photos import Photo
     from pnpovss.batch.records import Records
     from pnpovss.names import Name
@@ -79,7 +81,13 @@ def segment(
     details: Annotated[
         bool | None, typer.Option("--details/--no-details", help=f"A table per photo. Default: up to {FEW} photos.")
     ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Processes that segment at once; they share the cores.")
+    ] = 1,
     device: options.Device = "auto",
+    devices: Annotated[
+        str | None, typer.Option(metavar="DEVICE,...", help="Instead of --device: workers take these in turn.")
+    ] = None,
     dtype: options.Dtype = "float32",
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     local_files_only: Annotated[bool, typer.Option("--local-files-only", help="Never ask a hub.")] = False,
@@ -96,12 +104,12 @@ def segment(
     results, notes = consoles(machine_readable=json_ == "-")
     with readable_errors(notes, debug=debug), logged_to(notes):
         # Imported here, because --help must not wait for arrays, and nobody's typing error for torch.
-        from pnpovss.batch import photos as finding
-        from pnpovss.batch.events import Task
         from pnpovss.batch.folder import open_folder
-        from pnpovss.batch.naming import output_stems
+        from pnpovss.batch.outputs import DEFAULT_OUTPUTS
+        from pnpovss.batch.photos import find
+        from pnpovss.batch.recipe import EVERYTHING, FilterChoice, Recipe
         from pnpovss.batch.records import refuse_target
-        from pnpovss.cli.presence import EVERYTHING, early_presence, late_presence, tell_presence
+        from pnpovss.cli.presence import parse_llm, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
         from pnpovss.images import MAX_PIXELS
 
@@ -111,48 +119,63 @@ def segment(
         if presence is not None and "presence" in STEPS:
             off = (*off, "presence")  # whoever is asked replaces the method's own judgement
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
-        found = finding.find(_given(photos, from_), listed, recursive=recursive, out=out)
-        tasks = [
-            Task(Path(photo.path), stem, photo.named, photo.names)
-            for photo, stem in zip(found.photos, output_stems(found.photos), strict=True)
-        ]
+        found = find(_given(photos, from_), listed, recursive=recursive, out=out)
+        tasks = _tasks(found.photos)
+        keys = tuple(task.photo.as_posix() for task in tasks)
         spec = EVERYTHING if presence is None else presence
-        keys = [task.photo.as_posix() for task in tasks]
-        early = early_presence(spec, llm or [], device=device, local_files_only=local_files_only, photos=keys)
+        chosen = FilterChoice(spec, parse_llm(llm or [], spec), device, local_files_only, photos=keys)
+        early = None if chosen.asks_model else chosen.make()
         open_folder(out)
         if json_ not in (None, "-"):
             refuse_target(Path(json_), [task.photo for task in tasks], overwrite=overwrite)
+        outputs = (*DEFAULT_OUTPUTS, *(["heat"] if heatmaps else []), *(["npz"] if npz else []))
+        recipe = Recipe(choice, asked, out, outputs, chosen, overwrite, redo, max_pixels or MAX_PIXELS)
         with notes.status(f"Loading {model}"):
-            from pnpovss.batch.job import Job, run_all
-            from pnpovss.batch.outputs import DEFAULT_OUTPUTS
+            from pnpovss.batch.crew import crew_for
             from pnpovss.cli.progress import following
             from pnpovss.cli.segment_view import SegmentView
 
-            segmenter = choice.load(share_encodings=spec != EVERYTHING and early is None)
-            chosen = late_presence(spec, early, segmenter)
-        outputs = (*DEFAULT_OUTPUTS, *(["heat"] if heatmaps else []), *(["npz"] if npz else []))
-        job = Job(segmenter, asked, out, outputs, chosen, overwrite, redo, max_pixels or MAX_PIXELS)
+            crew = crew_for(recipe, early, workers=workers, devices=_devices(devices))
         shown = len(tasks) <= FEW if details is None else details
-        with _records_to(json_) as records, following(notes, len(tasks)) as progress:
+        with crew, _records_to(json_) as records, following(notes, len(tasks)) as progress:
             view = SegmentView(results, notes, out, records, details=shown, debug=debug)
             for text in [*problems, *found.problems]:
                 view.fail(text)
             for text in found.notes:
                 say(notes, text, "dim")
             try:
-                for outcome in run_all(job, tasks):
+                for outcome in crew.run_all(tasks):
                     view.add(outcome)
                     progress.step(view.so_far)
             except KeyboardInterrupt:
                 view.sum_up()
                 raise
-        tell_presence(chosen, notes)
+        tell_presence(spec, crew.report, notes)
         view.sum_up()
         if view.failed:
-            if words := finding.bare_words(found.photos):
-                together = ", ".join([*([str(asked[-1])] if asked else []), *words])
-                say(notes, f'names, not photos? They go together, with commas: --names "{together}"', "yellow")
+            _hint_at_words(found.photos, asked, notes)
             raise typer.Exit(FAILED)
+
+
+def _tasks(photos: "Sequence[Photo]") -> "list[Task]":
+    from pnpovss.batch.events import Task
+    from pnpovss.batch.naming import output_stems
+
+    stems = output_stems(photos)
+    return [Task(Path(photo.path), stem, photo.names) for photo, stem in zip(photos, stems, strict=True)]
+
+
+def _devices(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def _hint_at_words(photos: "Sequence[Photo]", asked: "Sequence[Name]", notes: Console) -> None:
+    """Say how names go together, where some were taken for photos."""
+    from pnpovss.batch.photos import bare_words
+
+    if words := bare_words(photos):
+        together = ", ".join([*map(str, asked[-1:]), *words])
+        say(notes, f'names, not photos? They go together, with commas: --names "{together}"', "yellow")
 
 
 def _given(photos: list[str] | None, from_: str | None) -> list[str]:

@@ -1,0 +1,231 @@
+"""Several processes for one job: each segments whole photos; one that dies costs at most the photo at hand.
+
+The model is loaded once and shared by forking where it computes on the CPU of a system that forks; elsewhere each
+process loads its own. Workers speak with their parent alone, through a pipe each, and end when it does.
+"""
+
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from pnpovss.batch.events import Failed, Outcome, Task
+from pnpovss.batch.job import Job
+from pnpovss.errors import NamesError
+
+__all__ = ["Workers", "can_share", "threads_for"]
+
+AHEAD = 2  # tasks that a worker holds: one at hand, one so that it need not wait
+TRIES = 2  # processes that a photo may end before it is given up
+PATIENCE = 30.0  # seconds in which a worker that is told to stop has to
+
+logger = logging.getLogger("pnpovss")
+
+
+def can_share(device: str) -> bool:
+    """Whether workers can share a model that is loaded on this device: CPU memory, on a system that forks."""
+    return device == "cpu" and sys.platform.startswith("linux")
+
+
+def threads_for(workers: int) -> int:
+    """Threads for each of so many processes: their share of the cores, and no more than OMP_NUM_THREADS allows."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(cores // workers, int(limit) if limit.isdecimal() and int(limit) else cores))
+
+
+class Workers:
+    """Processes that run a job; a context manager, at whose end they are gone.
+
+    Attributes:
+        report: what their presence filters did, summed; complete at the end of `run_all`.
+    """
+
+    def __init__(self, makers: Sequence[Callable[[], Job]], threads: int, *, share: bool) -> None:
+        """Make the processes.
+
+        Args:
+            makers: one for each process: gives its job. With `share`, the job is there already; without, it is made in
+                the process, and must be fit to be sent there.
+            threads: for each process.
+            share: whether processes are forked from this one.
+        """
+        self._context: Any = multiprocessing.get_context("fork" if share else "spawn")
+        self._share, self._threads = share, threads
+        self._workers: list[_Worker] = []
+        self.report: dict[str, Any] = {}
+        for make in makers:
+            self._workers.append(self._start(make))
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for worker in self._workers:
+            worker.end()
+
+    def run_all(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
+        """Every photo, in the order in which they are done.
+
+        Raises:
+            NamesError: the model cannot read the job's names.
+        """
+        waiting, tries = iter(tasks), dict[Task, int]()
+        again: deque[Task] = deque()
+        for worker in self._workers:
+            worker.feed(again, waiting)
+        while busy := [worker for worker in self._workers if worker.held]:
+            ready = wait([worker.pipe for worker in busy])
+            for worker in busy:
+                if worker.pipe not in ready:
+                    continue
+                try:
+                    yield worker.receive()
+                except (EOFError, OSError):
+                    yield from self._lost(worker, tries, again)
+                    worker = self._replace(worker)
+                worker.feed(again, waiting)
+        self._collect_reports()
+
+    def _lost(self, worker: "_Worker", tries: dict[Task, int], again: deque[Task]) -> Iterator[Outcome]:
+        """What becomes of the tasks of a process that died: the one at hand is tried once more, the others wait."""
+        at_hand, *others = worker.held
+        again.extend(others)
+        tries[at_hand] = tries.get(at_hand, 0) + 1
+        if tries[at_hand] < TRIES:
+            again.append(at_hand)
+            logger.warning("%s: the process at work on it ended (%s); trying once more", at_hand.photo, worker.how())
+        else:
+            yield Failed(at_hand, f"{at_hand.photo}: the process at work on it ended twice ({worker.how()})", "")
+
+    def _replace(self, worker: "_Worker") -> "_Worker":
+        new = self._start(worker.make)
+        self._workers[self._workers.index(worker)] = new
+        return new
+
+    def _start(self, make: Callable[[], Job]) -> "_Worker":
+        ours, theirs = self._context.Pipe()
+        others = [worker.pipe for worker in self._workers] if self._share else []
+        process = self._context.Process(
+            target=_work, args=(theirs, [*others, ours] if self._share else [], make, self._threads), daemon=True
+        )
+        with warnings.catch_warnings():  # Python warns where threads are about; a worker uses nothing that they hold
+            warnings.filterwarnings("ignore", "This process", DeprecationWarning)
+            process.start()
+        theirs.close()
+        return _Worker(process, ours, make)
+
+    def _collect_reports(self) -> None:
+        for worker in self._workers:
+            for key, value in worker.finish().items():
+                counts = isinstance(value, int | float)
+                self.report[key] = self.report.get(key, 0) + value if counts else value
+
+
+class _Worker:
+    """The parent's side of one process."""
+
+    def __init__(self, process: Any, pipe: Connection, make: Callable[[], Job]) -> None:
+        self.process, self.pipe, self.make = process, pipe, make
+        self.held: deque[Task] = deque()
+
+    def feed(self, again: deque[Task], waiting: Iterator[Task]) -> None:
+        """Give it tasks until it holds enough, those of processes that died first."""
+        while len(self.held) < AHEAD:
+            task = again.popleft() if again else next(waiting, None)
+            if task is None:
+                return
+            self.held.append(task)
+            try:
+                self.pipe.send(task)
+            except OSError:  # it died; that is found, and told, when its answer is read
+                return
+
+    def receive(self) -> Outcome:
+        """What became of the task at hand.
+
+        Raises:
+            NamesError: the model cannot read the job's names.
+            EOFError: the process is gone.
+        """
+        outcome, messages = self.pipe.recv()
+        self.held.popleft()
+        for message in messages:
+            logger.warning("%s", message)
+        if isinstance(outcome, NamesError):
+            raise outcome
+        return outcome
+
+    def how(self) -> str:
+        """How it ended, such as "killed by SIGKILL, as when memory runs out"."""
+        self.process.join(10)
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            return f"exit code {code}"
+        name = signal.Signals(-code).name
+        return f"killed by {name}" + (", as when memory runs out" if name == "SIGKILL" else "")
+
+    def finish(self) -> dict[str, Any]:
+        """Let it go; gives what its presence filter did."""
+        try:
+            self.pipe.send(None)
+            return self.pipe.recv()
+        except (EOFError, OSError):
+            return {}
+
+    def end(self) -> None:
+        """End it, whatever it does; its photo at hand is left as it was."""
+        self.pipe.close()
+        self.process.terminate()
+        self.process.join(PATIENCE)
+        if self.process.is_alive():
+            self.process.kill()
+            self.process.join()
+
+
+def _work(pipe: Connection, foreign: Sequence[Connection], make: Callable[[], Job], threads: int) -> None:
+    """A worker process: photos in, outcomes out, until the parent says so or is gone."""
+    for other in foreign:  # while a sibling held them, the end of the parent would go unnoticed
+        other.close()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    signal.signal(signal.SIGTERM, _stop)
+    import torch
+
+    torch.set_num_threads(threads)
+    messages = _collected()
+    job = make()
+    try:
+        while (task := pipe.recv()) is not None:
+            try:
+                outcome: Any = job.run(task)
+            except NamesError as error:
+                outcome = error
+            pipe.send((outcome, tuple(messages)))
+            messages.clear()
+        pipe.send(job.presence.report() if job.presence else {})
+    except (EOFError, BrokenPipeError):  # the parent is gone
+        pass
+
+
+def _collected() -> list[str]:
+    """Warnings of this process, for the parent to show; nothing is printed here."""
+    messages: list[str] = []
+
+    class Collecting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            messages.append(record.getMessage())
+
+    logging.captureWarnings(True)
+    for name in ("pnpovss", "py.warnings"):
+        logging.getLogger(name).handlers[:] = [Collecting(logging.WARNING)]
+    return messages
+
+
+def _stop(number: int, frame: object) -> None:
+    raise SystemExit(128 + number)

@@ -1,0 +1,184 @@
+"""Several processes for one job: the same files as one process writes, whatever becomes of the processes."""
+
+import hashlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from PIL import Image
+
+from pnpovss.batch.workers import threads_for
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+FAST = ("--model", "fake", "--without", "dropout,blur,crf")
+PROGRAM = (sys.executable, "-m", "tests.support.program")
+
+
+def start(photos: Path, out: Path, *options: object, program: tuple[str, ...] = PROGRAM) -> "subprocess.Popen[str]":
+    call = [*program, "segment", photos, "-r", "--names", "red, blue", "--out", out, *options]
+    return subprocess.Popen(list(map(str, call)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+
+
+def run(photos: Path, out: Path, *options: object) -> tuple[int, str, str]:
+    process = start(photos, out, *options)
+    stdout, stderr = process.communicate(timeout=280)
+    return process.returncode, stdout, stderr
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def whole(out: Path) -> int:
+    records = list(out.rglob("*.json"))
+    for record in records:
+        for file in json.loads(record.read_text())["files"]:
+            assert hashlib.sha256((record.parent / file["file"]).read_bytes()).hexdigest() == file["sha256"]
+    return len(records)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 photos in 6 folders, all different, and a broken one."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for i in range(60):
+        place = folder / f"{i // 10}" / f"{i % 10}.png"
+        place.parent.mkdir(exist_ok=True)
+        pixels = np.zeros((128, 128, 3), np.uint8)
+        pixels[:, : rng.integers(30, 98), 0], pixels[rng.integers(30, 98) :, :, 2] = 255, 200
+        Image.fromarray(pixels).save(place)
+    (folder / "0" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 no photo")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("alone")
+    code, _, said = run(photos, out, *FAST)
+    assert code == 1, said
+    return tree(out)
+
+
+def test_many_write_what_one_writes(photos: Path, expected: dict[str, bytes], tmp_path: Path):
+    code, stdout, said = run(photos, tmp_path / "out", *FAST, "--workers", 3, "--json", "-")
+    assert code == 1, said
+    assert "60 photos done, 1 failed" in said
+    assert tree(tmp_path / "out") == expected
+    told = json.loads(stdout)
+    assert len(told["results"]) == 60
+    assert [Path(failure["photo"]).name for failure in told["failures"]] == ["broken.jpg"]
+    code, _, said = run(photos, tmp_path / "out", *FAST, "--workers", 2)
+    assert "0 photos done, 60 finished before, 1 failed" in said
+
+
+def test_processes_that_load_their_own_model_write_the_same(tmp_path: Path):
+    """As on devices whose memory processes do not share; the real model, on real photos."""
+    guarded = tmp_path / "program.py"
+    guarded.write_text(
+        "if __name__ == '__main__':\n"
+        "    from pnpovss.batch import crew\n"
+        "    from pnpovss.cli.main import run\n"
+        "    crew.can_share = lambda device: False\n"
+        "    run()\n"
+    )
+    for name in ("cat.jpg", "coffee.jpg"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        with Image.open(EXAMPLES / name) as image:
+            image.resize((160, 120)).save(tmp_path / "in" / name)
+    for out, options in (("one", ()), ("two", ("--devices", "cpu,cpu"))):
+        process = start(tmp_path / "in", tmp_path / out, *options, program=(sys.executable, str(guarded)))
+        _, said = process.communicate(timeout=280)
+        assert process.returncode == 0, said
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+@pytest.fixture
+def slow(monkeypatch: pytest.MonkeyPatch):
+    """Photos take a moment longer in the program, so that it can be met at work."""
+    monkeypatch.setenv("PNPOVSS_TEST_PAUSE", "0.05")
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_worker_that_is_killed_costs_nothing(photos: Path, expected: dict[str, bytes], tmp_path: Path):
+    process, chance, killed = start(photos, tmp_path / "out", *FAST, "--workers", 2), random.Random(0), 0
+    parent = psutil.Process(process.pid)
+    while killed < 3 and process.poll() is None:
+        time.sleep(0.3 + chance.random())
+        workers = parent.children()
+        if len(workers) == 2 and list((tmp_path / "out").rglob("*.json")):
+            chance.choice(workers).kill()
+            killed += 1
+    _, said = process.communicate(timeout=280)
+    assert process.returncode == 1, said
+    assert killed == 3
+    assert "killed by SIGKILL, as when memory runs out); trying once more" in said
+    assert tree(tmp_path / "out") == expected
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_photo_that_ends_its_process_each_time_fails_alone(photos: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("PNPOVSS_TEST_DEADLY", "3.png")
+    code, _, said = run(photos / "1", tmp_path / "out", *FAST, "--workers", 2)
+    assert code == 1
+    assert "9 photos done, 1 failed" in said
+    assert "3.png: the process at work on it ended twice (killed by SIGKILL, as when memory runs out)" in said
+    assert whole(tmp_path / "out") == 9
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_workers_end_with_their_parent(photos: Path, expected: dict[str, bytes], tmp_path: Path, number: int):
+    process = start(photos, tmp_path / "out", *FAST, "--workers", 2)
+    while len(list((tmp_path / "out").rglob("*.json"))) < 5 and process.poll() is None:
+        time.sleep(0.02)
+    workers = psutil.Process(process.pid).children()
+    assert len(workers) == 2
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert "Traceback" not in said
+    _, alive = psutil.wait_procs(workers, timeout=60)
+    assert not alive
+    assert 5 <= whole(tmp_path / "out") < 60
+    code, _, said = run(photos, tmp_path / "out", *FAST, "--workers", 2)
+    assert code == 1
+    assert tree(tmp_path / "out") == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("slow")
+def test_killed_thirty_times_parent_or_worker(photos: Path, expected: dict[str, bytes], tmp_path: Path):
+    chance, out = random.Random(30), tmp_path / "out"
+    for turn in range(30):
+        process, before = start(photos, out, *FAST, "--workers", 2), len(list(out.rglob("*.json")))
+        while len(list(out.rglob("*.json"))) <= before and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(chance.random() * 0.1)
+        parent = psutil.Process(process.pid)
+        workers = parent.children()
+        victim = parent if turn % 2 or not workers else chance.choice(workers)
+        victim.kill()
+        time.sleep(0.1)
+        process.kill()
+        process.communicate()
+        psutil.wait_procs(workers, timeout=60)
+        whole(out)
+    assert run(photos, out, *FAST, "--workers", 2)[0] == 1
+    assert tree(out) == expected
+
+
+def test_threads_share_the_cores_and_obey_the_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    assert [threads_for(workers) for workers in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert [threads_for(workers) for workers in (1, 2, 4)] == [3, 3, 2]
