@@ -1,10 +1,20 @@
-"""Tests that need an extra which development does without: skipped where it is missing, the only ones of `--extras`."""
+"""What holds for all tests.
 
+Shapes and types of signatures are checked at every call, but in tests marked `wrong_types`. Tests that need an extra
+which development does without are skipped where it is missing; `--extras` runs these alone.
+"""
+
+from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import cache
 from importlib import metadata
 
 import pytest
 from packaging.requirements import Requirement
+
+from tests.support.shapes import check_signatures, unchecked
+
+check_signatures()
 
 
 @cache
@@ -34,3 +44,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if packages := missing(extra):
             told = f"needs {', '.join(packages)}: pip install -e '.[{extra}]'"
             (pytest.fail if item.config.getoption("extras") else pytest.skip)(told)
+
+
+@pytest.fixture(autouse=True)
+def signatures(request: pytest.FixtureRequest) -> Iterator[None]:
+    with unchecked() if request.node.get_closest_marker("wrong_types") else nullcontext():
+        yield

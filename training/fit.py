@@ -189,7 +189,7 @@ def parameter_groups(model: Mini, heads: Heads, config: FitConfig) -> list[dict]
 
 
 def _silence(prompts: Prompts, config: FitConfig, random: np.random.Generator) -> dict[int, Tensor] | None:
-    """Factors for :func:`training.forward.look`: sometimes only names look, sometimes only the head that is read."""
+    """Factors for `training.forward.look`: sometimes only names look, sometimes only the head that is read."""
     drawn = random.random()
     if drawn >= 2 * config.silence:
         return None
@@ -302,14 +302,14 @@ def fit(
 ) -> Mini:
     """Train, and return the model with the running mean of its weights.
 
-    A checkpoint is written every ``save_every`` steps and on the last; a run started again goes on from it.
+    A checkpoint is written every `save_every` steps and on the last; a run started again goes on from it.
 
     Args:
         model: trained in place.
         batches: features.
         writer: texts.
         choose: draws the photos of a batch.
-        folder: for ``last.pt`` and ``log.csv``.
+        folder: for `last.pt` and `log.csv`.
         config: settings.
         targets: pseudo-maps; without them only presence teaches the maps.
     """

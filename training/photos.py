@@ -54,7 +54,7 @@ def _coco_id(name: str) -> int:
 
 
 def index_photos(data: Path) -> list[Photo]:
-    """Every usable photo under ``data``, ordered by archive and name.
+    """Every usable photo under `data`, ordered by archive and name.
 
     COCO photos whose id also occurs in the evaluation subset are left out, though one is from the 2014 and the other
     from the 2017 split: the ids are shared between the years.
@@ -98,7 +98,7 @@ class PhotoReader:
         return Image.open(io.BytesIO(handle.read(photo.size))).convert("RGB")
 
     def square(self, index: int, side: int, *, flip: bool = False) -> UInt8[np.ndarray, "side side 3"]:
-        """The photo resized to ``side`` x ``side`` as at inference (bicubic, aspect ratio lost)."""
+        """The photo resized to `side` x `side` as at inference (bicubic, aspect ratio lost)."""
         image = self[index].resize((side, side), Image.Resampling.BICUBIC)
         pixels = np.asarray(image)
         return np.ascontiguousarray(pixels[:, ::-1]) if flip else pixels

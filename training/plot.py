@@ -5,7 +5,7 @@ from pathlib import Path
 
 
 def plot_history(log: Path) -> Path:
-    """Draw every column of ``log.csv`` over the steps, in ``log.png`` beside it."""
+    """Draw every column of `log.csv` over the steps, in `log.png` beside it."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -51,7 +51,7 @@ class Prompts:
         mask: which tokens count.
         slot_of: for each token, which of the prompt's names it belongs to; -1 for none.
         names: vocabulary index of each slot; -1 where the prompt has fewer names.
-        present: whether the photo shows it; meaningless where ``names`` is -1.
+        present: whether the photo shows it; meaningless where `names` is -1.
         matches: whether the prompt matches its photo as a whole.
     """
 

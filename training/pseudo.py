@@ -47,9 +47,9 @@ class PseudoMaps:
     """Arrays on disk, one row a photo.
 
     Attributes:
-        maps: uint8 ``(photo, 4, n)``, share of each patch that is the thing, of 255.
-        names: int16 ``(photo, 4)``, vocabulary index; -1 for none.
-        sure: float16 ``(photo, 4)``, the model's own probability that the thing is there.
+        maps: uint8 `(photo, 4, n)`, share of each patch that is the thing, of 255.
+        names: int16 `(photo, 4)`, vocabulary index; -1 for none.
+        sure: float16 `(photo, 4)`, the model's own probability that the thing is there.
     """
 
     maps: np.memmap
@@ -58,7 +58,7 @@ class PseudoMaps:
 
 
 def open_pseudo(folder: Path, count: int, patches: int, *, write: bool) -> PseudoMaps:
-    """The arrays under ``folder``."""
+    """The arrays under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
 
     def array(name: str, dtype: type, *shape: int) -> np.memmap:
@@ -171,7 +171,7 @@ def make_pseudo_maps(
     seed: int,
     batch: int = 8,
 ) -> None:
-    """Fill the arrays for ``photos``; picks up where it was interrupted.
+    """Fill the arrays for `photos`; picks up where it was interrupted.
 
     Args:
         teacher: gives maps.
@@ -216,7 +216,7 @@ class PseudoTargets:
     """Pseudo-maps as the targets of a step."""
 
     def __init__(self, pseudo: PseudoMaps, least: float = 0.005, most: float = 0.8) -> None:
-        """Read the arrays; maps that cover less than ``least`` or more than ``most`` of a photo are not used."""
+        """Read the arrays; maps that cover less than `least` or more than `most` of a photo are not used."""
         self.maps, self.names = np.asarray(pseudo.maps), np.asarray(pseudo.names)
         self.least, self.most = least, most
 

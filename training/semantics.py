@@ -60,9 +60,9 @@ class Semantics:
     """Arrays on disk, one row a photo.
 
     Attributes:
-        tokens: float16 ``(photo, n, 128)``, semantic tokens.
-        windows: float16 ``(photo, 10, 1000)``, class probabilities of each window.
-        pooled: float16 ``(photo, 10, 1280)``, the classifier's input for each window.
+        tokens: float16 `(photo, n, 128)`, semantic tokens.
+        windows: float16 `(photo, 10, 1000)`, class probabilities of each window.
+        pooled: float16 `(photo, 10, 1280)`, the classifier's input for each window.
     """
 
     tokens: np.memmap
@@ -71,7 +71,7 @@ class Semantics:
 
 
 def open_semantics(folder: Path, count: int, side: int, *, write: bool) -> Semantics:
-    """The arrays for photos of ``side`` x ``side`` tokens."""
+    """The arrays for photos of `side` x `side` tokens."""
 
     def array(name: str, *shape: int) -> np.memmap:
         path = folder / f"{name}-{side}.f16"
@@ -94,7 +94,7 @@ def cache_semantics(
     device: torch.device,
     batch: int = 16,
 ) -> None:
-    """Run the classifier's head over ``rows`` of the cached features; picks up where it was interrupted."""
+    """Run the classifier's head over `rows` of the cached features; picks up where it was interrupted."""
     count, side = len(features), round(features.shape[1] ** 0.5)
     done_file = folder / f"semantic-{side}-{rows.start}.done"
     done = int(done_file.read_text()) if done_file.exists() else rows.start

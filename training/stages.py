@@ -74,7 +74,7 @@ def start(work: Workspace, config: FitConfig) -> None:
 def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, workers: int) -> None:
     """Stages 2 to 4: pseudo-maps of the stage before teach attention and GradCAM where things end.
 
-    ``mapped`` photos get them, those most readily drawn first.
+    `mapped` photos get them, those most readily drawn first.
     """
     rows, weights = work.trainable
     maps = work.cache / f"pseudo-{round_}"
@@ -132,7 +132,7 @@ def write(work: Workspace, out: Path, round_: int, recommended: Recommended) -> 
 
 
 def in_parts(task, work: Workspace, workers: int, *arguments: int) -> None:
-    """Run ``task(work, part, parts, ...)`` in as many single-threaded processes.
+    """Run `task(work, part, parts, ...)` in as many single-threaded processes.
 
     Raises:
         RuntimeError: one of them failed.

@@ -1,4 +1,4 @@
-"""A small reader of WordNet 3.0's noun files (``data.noun``, ``index.noun``, ``noun.exc``)."""
+"""A small reader of WordNet 3.0's noun files (`data.noun`, `index.noun`, `noun.exc`)."""
 
 from dataclasses import dataclass
 from pathlib import Path

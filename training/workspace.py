@@ -56,7 +56,7 @@ class Workspace:
     Attributes:
         data: folder with the photo archives.
         cache: folder for everything that is made on the way.
-        wordnet_folder: folder with WordNet's ``data.noun``.
+        wordnet_folder: folder with WordNet's `data.noun`.
         side: pixels that photos are resized to.
         device: where it computes.
     """

@@ -58,6 +58,7 @@ def test_bad_images(backend: str, image: np.ndarray, message: str) -> None:
         ({"probabilities": PROBABILITIES, "iterations": 2.5}, "whole number"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_scores(backend: str, scores: dict, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         DenseCRF(IMAGE, backend=backend).infer(**scores)
@@ -87,6 +88,7 @@ def test_bad_scores(backend: str, scores: dict, message: str) -> None:
         (lambda: infer_batch([IMAGE, IMAGE[:5]], probabilities=[PROBABILITIES] * 2), "of one shape"),
     ],
 )
+@pytest.mark.wrong_types
 def test_bad_terms_options_and_batches(make, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         make()

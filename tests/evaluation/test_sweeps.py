@@ -113,6 +113,7 @@ def test_the_best_head_comes_first_and_scores_as_a_run_of_its_own(dataset, tmp_p
     assert summary["correlations"]["spread"] == pytest.approx(1 if found[0] > found[1] else -1)
 
 
+@pytest.mark.wrong_types
 def test_the_variants_of_each_axis(backbone):
     config = Segmenter(backbone).config
     assert list(sweep_variants("threshold", config, backbone, [0.1, 0.3])) == [

@@ -144,6 +144,7 @@ def test_arrays_of_another_kind_are_refused(array: np.ndarray, says: str):
         load_image(array)
 
 
+@pytest.mark.wrong_types
 def test_other_objects_are_refused():
     with pytest.raises(ImageError, match=r"a file name, a PIL image or a NumPy array, got builtins\.bytes"):
         load_image(b"photo")  # type: ignore[arg-type]

@@ -106,6 +106,7 @@ def test_a_damaged_picture_of_the_caller_s(tmp_path: Path):
         load_image(image)
 
 
+@pytest.mark.wrong_types
 def test_nothing_and_paths_that_are_no_text():
     with pytest.raises(ImageError, match="a NumPy array, got None"):
         load_image(None)  # type: ignore[arg-type]

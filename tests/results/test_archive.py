@@ -152,6 +152,7 @@ def test_ways_of_packing_that_numpy_does_not_write(tmp_path: Path):
         ({"meta": np.zeros((), np.float32)}, "meta.npy holds"),
     ],
 )
+@pytest.mark.wrong_types
 def test_arrays_that_do_not_fit(tmp_path: Path, changes: dict[str, Any], message: str):
     refused(npz(tmp_path / "file.npz", **changes), message)
 

@@ -47,6 +47,7 @@ def scores(value: float) -> np.ndarray:
         ({"name_match": (0.5, 0.5, float("inf"))}, "name_match is inf"),
     ],
 )
+@pytest.mark.wrong_types
 def test_what_does_not_fit_is_refused(replaced: dict[str, Any], message: str):
     with pytest.raises(InvalidInputError, match=message):
         hand_made(**replaced)
@@ -77,6 +78,7 @@ def test_no_pixels_and_too_many_names_are_refused():
         (np.full((1, 2, 2), -1, F), (), np.zeros((0, 2, 2), F), "expected finite values from 0 on"),
     ],
 )
+@pytest.mark.wrong_types
 def test_heat_maps_that_do_not_fit_are_refused(
     names: np.ndarray, words: tuple[str, ...], word_maps: np.ndarray, message: str
 ):

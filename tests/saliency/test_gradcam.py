@@ -16,7 +16,7 @@ def _attention(probs: list[float], grads: list[float] | None) -> CrossAttention:
 
 
 def test_gradcam_is_the_positive_gradient_times_attention() -> None:
-    attention = _attention([0.1, 0.9, 0.5, 0.25], [1, 1, -2, 4])
+    attention = _attention([0.1, 0.9, 0.5, 0.25], [1.0, 1.0, -2.0, 4.0])
     assert attention_map(attention, layer=7, head=0).tolist() == [[[[0.0, 1.0]]]]
 
 
@@ -27,7 +27,7 @@ def test_gradcam_off_is_the_attention_itself() -> None:
 
 def test_a_layer_that_was_not_captured_is_an_error() -> None:
     with pytest.raises(ValueError, match="not in tuple"):
-        attention_map(_attention([0, 0, 0, 0], None), layer=5, head=0)
+        attention_map(_attention([0.0] * 4, None), layer=5, head=0)
 
 
 def test_a_name_is_the_mean_of_its_tokens() -> None:

@@ -28,10 +28,11 @@ app.command("ablate")(ablate.ablate)
 app.command("sweep")(sweep.sweep)
 
 
-def _print_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"pnpovss {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

@@ -25,12 +25,13 @@ __all__ = ["segment"]
 FEW = 5  # photos up to which each gets a table, unless asked otherwise
 
 
-def _print_settings(wanted: bool) -> None:
+def _print_settings(wanted: bool) -> bool:
     if wanted:
         from pnpovss.cli.settings import settings_table
 
         consoles(machine_readable=False)[0].print(settings_table())
         raise typer.Exit
+    return wanted
 
 
 def segment(

@@ -1,7 +1,7 @@
 """What an engine of the Dense CRF must answer, and what both have in common."""
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float64, Shaped
@@ -31,6 +31,7 @@ class Outcome:
     energy: Float64[np.ndarray, " iteration1"] | None
 
 
+@runtime_checkable
 class Engine(Protocol):
     """Filters of one image, built when first needed, and inference with them.
 

@@ -32,7 +32,7 @@ class Mini(nn.Module):
         words = semantic_tokens(self.trunk.dense_logits(top), self.class_embeddings)
         return torch.cat([mid, top, words.to(mid.dtype)], -1)
 
-    def image_tokens(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b n+1 384"]:
+    def image_tokens(self, pixels: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b token 384"]:
         """Image tokens of normalised pixels, the global one first."""
         grid = (pixels.shape[2] // STRIDE, pixels.shape[3] // STRIDE)
         return self.neck(self.image_features(pixels), grid)

@@ -16,7 +16,7 @@ IN_WIDTH = MID_CHANNELS + TOP_CHANNELS + SEMANTIC_WIDTH
 
 
 def semantic_tokens(
-    logits: Float[Tensor, "b n 1000"], class_embeddings: Float[Tensor, "1000 s"]
+    logits: Float[Tensor, "b n class"], class_embeddings: Float[Tensor, "class s"]
 ) -> Float[Tensor, "b n s"]:
     """What each position shows, in the space of words: class probabilities times class name embeddings."""
     return logits.float().softmax(-1) @ class_embeddings

@@ -132,7 +132,7 @@ def splat_and_blur(
     lattices: Sequence[Lattice],
     kernels: Kernels,
     values: Float32[np.ndarray, "block pixel_lane"],
-    pairs: Sequence[Float32[np.ndarray, "block half point_lane"]],
+    pairs: Sequence[Float32[np.ndarray, "block half _"]],
     workers: Workers,
 ) -> None:
     """Splat all labels to all lattices and blur them; the results are in the first halves of `pairs`.

@@ -1,0 +1,57 @@
+"""What is written for readers runs: code in documents, example programs, the page of the command line."""
+
+import re
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pnpovss.datasets import open_dataset
+from scripts.help import helps
+from tests.support import trees
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
+WITH_CODE = [document for document in DOCUMENTS if "\n```python\n" in document.read_text()]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+
+
+def given(document: str, folder: Path) -> dict[str, Any]:
+    """The values and files that a page takes as given."""
+    if document == "crf.md":
+        return {"photo": np.zeros((6, 8, 3), np.uint8), "softmax": np.full((3, 6, 8), 1 / 3, np.float32)}
+    if document == "datasets.md":
+        trees.voc(folder)
+        return {"result": SimpleNamespace(labels=np.zeros((4, 6), np.uint8))}
+    if document == "presence.md":
+        return {"data": open_dataset("voc2012", trees.voc(folder))}
+    return {}
+
+
+@pytest.mark.parametrize("document", WITH_CODE, ids=lambda path: path.name)
+def test_code_in_documents_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    scope = given(document.name, tmp_path)
+    for block in re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE):
+        exec(compile(block, document.name, "exec"), scope)
+
+
+@pytest.mark.parametrize("program", EXAMPLES, ids=lambda path: path.name)
+def test_examples_run(program: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    runpy.run_path(str(program), run_name="__main__")
+    assert capsys.readouterr().out or set(tmp_path.rglob("*")) > before
+
+
+def test_the_page_of_the_command_line_is_of_today():
+    page = (ROOT / "docs/cli.md").read_text()
+    sections = dict(re.findall(r"^## ([^\n]+)\n\n```text\n(.*?)\n```$", page, re.DOTALL | re.MULTILINE))
+    assert sections.keys() == helps().keys()
+    for command, text in helps().items():
+        # Where lines break is a matter of typer's release.
+        assert sections[command].split() == text.split(), f"{command} --help has changed: run scripts/docs"
