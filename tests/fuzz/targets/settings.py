@@ -27,7 +27,7 @@ class Settings:
 
     def run(self, rng: Random, number: int) -> None:
         """A few of them; where they are taken, a small photo is segmented."""
-        given = [self._one(rng) for _ in range(rng.randint(1, 3))]
+        given = [self._one(rng) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
         if number % 2:
             texts = [f"{name}={odd_text(rng) if rng.random() < 0.2 else value}" for name, value in given]
             overrides = parse_settings(texts)
@@ -42,5 +42,5 @@ class Settings:
         name = rng.choice(self._names)
         if rng.random() < 0.05:
             name = change_bytes(name.encode(), rng, times=1).decode("utf-8", "replace")
-        value = rng.choice(_NUMBERS) if rng.random() < 0.7 else odd_value(rng)
+        value = rng.choice(_NUMBERS) if rng.random() < 0.8 else odd_value(rng)
         return name, [value] * rng.randint(1, 5) if rng.random() < 0.1 else value
