@@ -119,6 +119,20 @@ def test_unusual_photos_are_handled(tmp_path: Path):
     assert "moving.gif is an animation" in done.stderr
 
 
+def test_photos_that_are_not_read_do_not_vanish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # the extra is not there
+    flag(tmp_path / "good.png")
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100))
+    (tmp_path / "new.jxl").write_bytes(b"\xff\x0a" + bytes(30))
+    done = call(tmp_path, "--out", tmp_path / "out")
+    assert done.exit_code == 1, done.output
+    assert "1 photo done, 2 failed" in done.stderr
+    assert (
+        "IMG_1.HEIC is a HEIC photo; reading it needs an optional package: pip install 'pnpovss[heif]'" in done.stderr
+    )
+    assert "new.jxl is no photo: it is a JPEG XL photo, which is not read; convert it to PNG" in done.stderr
+
+
 def test_the_pixel_limit_is_an_option(tmp_path: Path):
     photo = flag(tmp_path / "flag.png")
     done = call(photo, "--out", tmp_path, "--max-pixels", 1000)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pnpovss.batch.events import Outcome, Task
 from pnpovss.batch.job import Job
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Alone", "Crew", "crew_for"]
 
 
+@runtime_checkable
 class Crew(Protocol):
     """Runs a job over photos; a context manager."""
 
