@@ -11,11 +11,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import BlipForImageTextRetrieval
 
-from pnpovss.backbones.base import CrossAttention, ImageFeatures, LoadOptions, Match, TextTokens
+from pnpovss.backbones.base import LoadOptions, Match, Reading, TextTokens, TokenMaps
 from pnpovss.backbones.blip import BlipBackbone
-from pnpovss.backbones.blip_checkpoint import locate, read_model, read_normalisation
-from pnpovss.backbones.blip_tokenizer import BlipTokenizer
+from pnpovss.backbones.blip.tokenizer import BlipTokenizer
+from pnpovss.backbones.parts.checkpoint import locate, read_model, read_normalisation
+from pnpovss.backbones.parts.text_side import PatchTokens
 
 __all__ = ["AuthorsBaseline", "load_baseline"]
 
@@ -25,15 +27,18 @@ class AuthorsBaseline(BlipBackbone):
 
     model: Any
 
-    def encode_images(self, pixels: Tensor) -> ImageFeatures:
+    def encode_images(self, pixels: Tensor) -> PatchTokens:
         """Encode with every layer's attention formed and the whole graph kept."""
         self.model.zero_grad()
         tokens = self.model.vision_model(pixels, interpolate_pos_encoding=True).last_hidden_state
-        return ImageFeatures(tokens, (pixels.shape[2] // self.patch, pixels.shape[3] // self.patch))
+        patch = self.card.patch
+        return PatchTokens(tokens, (pixels.shape[2] // patch, pixels.shape[3] // patch))
 
-    def match(self, features: ImageFeatures, prompts: Sequence[TextTokens], *, layers=(), **_: Any) -> Match:
+    def match(
+        self, features: PatchTokens, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
+    ) -> Match:
         """Keep all maps and their gradients, and differentiate everything."""
-        [prompt] = prompts
+        [[prompt]] = prompts
         ids = torch.tensor([prompt.ids])
         out = self.model.text_encoder(
             ids,
@@ -47,20 +52,20 @@ class AuthorsBaseline(BlipBackbone):
         logits = self.model.itm_head(out.last_hidden_state[:, 0])
         logits[:, 1].sum().backward()
         self.gradcam = torch.stack([probs.grad.clamp(0) * probs.detach() for probs in out.cross_attentions])
-        read = [out.cross_attentions[layer] for layer in layers]
+        read = [out.cross_attentions[layer] for layer in (reading.layers if reading else ())]
         probs, grads = (
             torch.stack(maps, 1)[..., 1:].unflatten(-1, features.grid)
             for maps in ([probs.detach() for probs in read], [probs.grad for probs in read])
         )
-        return Match(logits.detach(), CrossAttention(probs, grads, tuple(layers)))
+        logits = logits.detach()
+        return Match((logits[:, 1],), (logits.softmax(-1)[:, 1],), (TokenMaps(probs[0], grads[0]),))
 
 
 def load_baseline(folder: str) -> AuthorsBaseline:
     """Load a checkpoint's folder with all weights trainable, as the released code leaves them."""
     path, revision = locate(folder, LoadOptions())
-    mean, std = read_normalisation(path)
-    model = read_model(path)
+    model = read_model(path, BlipForImageTextRetrieval)
     tokenizer = BlipTokenizer(path, model.config.text_config.vocab_size)  # pyright: ignore
-    baseline = AuthorsBaseline(model, tokenizer, name=folder, revision=revision, mean=mean, std=std)
+    baseline = AuthorsBaseline(model, tokenizer, name=folder, revision=revision, normalisation=read_normalisation(path))
     baseline.model = model.requires_grad_(True)
     return baseline

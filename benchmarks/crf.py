@@ -128,7 +128,7 @@ def real_scores(arguments: argparse.Namespace) -> Callable[[str, np.ndarray, np.
         from pnpovss import Segmenter
         from pnpovss.datasets.names import bundled_names
 
-        segmenter = Segmenter.from_pretrained(arguments.model, without=["crf"], local_files_only=True)
+        segmenter = Segmenter.from_pretrained(arguments.model, without=["presence", "crf"], local_files_only=True)
         names = bundled_names("voc2012")
 
         def from_model(stem: str, image: np.ndarray, truth: np.ndarray | None) -> np.ndarray | None:

@@ -129,7 +129,7 @@ def agree(tar: Path, limit: int, out: Path) -> None:
         enlarged = photo.resize((round(photo.width * scale), round(photo.height * scale)), Image.Resampling.BICUBIC)
         pixels = np.asarray(enlarged) + np.random.default_rng(0).normal(0, noise, (enlarged.height, enlarged.width, 3))
         pixels = pixels.round().clip(0, 255).astype(np.uint8)
-        [seen] = segmenter.explain([prepare(Image.fromarray(pixels), names, segmenter.backbone, segmenter.config)])
+        [seen] = segmenter.explain([prepare(Image.fromarray(pixels), names, segmenter.backbone.card, segmenter.config)])
         whole = refine(seen.names, pixels, segmenter.config.replace({"crf.max_pixels": None})).labels
         share = float((refine(seen.names, pixels, segmenter.config).labels == whole).mean())
         shares.append(share)

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from pnpovss.backbones.base import load_backbone
+from pnpovss.backbones.base import Contrastive
+from pnpovss.backbones.registry import load_backbone
 from pnpovss.inputs import to_pixels
 from training.photos import PhotoReader, index_photos
 from training.vocabulary import HELD_OUT
@@ -36,15 +37,16 @@ def main() -> None:
     rows = np.flatnonzero(np.isin(folder, names) | unseen)
     reader = PhotoReader(options.data, photos)
     prompts = [backbone.tokenize(f"A picture of {name}") for name in names]
+    if not isinstance(backbone, Contrastive):
+        raise SystemExit(f"{options.model} has no contrastive heads")
+    texts = backbone.embed_texts(prompts)
     itm, itc = [], []
     for row in rows:
-        features = backbone.encode_images(to_pixels(reader[int(row)], (320, 320), backbone))
-        itm.append(backbone.match(features, prompts, image_index=[0] * len(prompts)).probability.numpy())
-        alike = backbone.similarity(features, prompts)
-        assert alike is not None
-        itc.append(alike[0].numpy())
+        features = backbone.encode_images(to_pixels(reader[int(row)], (320, 320), backbone.card))
+        itm.append(backbone.match(features, [prompts]).probability[0].numpy())
+        itc.append((backbone.embed_images(features) @ texts.T)[0].numpy())
     lines = [
-        f"# Names never trained on: {options.model}, revision {backbone.revision}",
+        f"# Names never trained on: {options.model}, revision {backbone.card.revision}",
         "",
         f"`python -m benchmarks.mini_heldout --data DIR`, {date.today()}, {len(rows)} Caltech101 photos at 320 px:",
         "all of the held-out folders, and of the other folders those that no stage trained on. Average precision of",

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.base import LoadOptions, Reading
 from pnpovss.backbones.mini.backbone import BUNDLED, load_mini
 
 _LOAD = """
@@ -47,12 +47,12 @@ def main() -> None:
         start = time.perf_counter()
         features = backbone.encode_images(pixels)
         between = time.perf_counter()
-        backbone.match(features, [prompt], layers=[backbone.recommended.layer])
+        backbone.match(features, [[prompt]], Reading((backbone.card.recommended.layer,)))
         image.append(between - start)
         text.append(time.perf_counter() - between)
     size = sum(file.stat().st_size for file in BUNDLED.iterdir() if file.is_file())
     lines = [
-        f"# mini: size and speed, revision {backbone.revision}",
+        f"# mini: size and speed, revision {backbone.card.revision}",
         "",
         f"`python benchmarks/mini_speed.py --threads {options.threads}`, {date.today()},",
         f"{platform.processor() or platform.machine()}, torch {torch.__version__}, {options.threads} threads,",

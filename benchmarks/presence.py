@@ -98,7 +98,8 @@ def main() -> None:
         presence = make_presence(text, backbone=backbone, config=config)
         rows.append((presence.key, *measure(presence, dataset, truths)))
         print("\n".join(table(rows[-1:])[-1:]), presence.report(), flush=True)
-    asked = f"Model {arguments.model}, revision {segmenter.backbone.revision}" if segmenter else "No model was asked"
+    revision = segmenter.backbone.card.revision if segmenter else None
+    asked = f"Model {arguments.model}, revision {revision}" if segmenter else "No model was asked"
     text = document(arguments, dataset, rows, asked)
     print(text)
     if arguments.out:

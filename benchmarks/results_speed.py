@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 from PIL import Image
 
-from pnpovss.config import Config
+from pnpovss.config import Config, Settings
 from pnpovss.hints.looks_like import looks_like
 from pnpovss.names import parse_names
 from pnpovss.results.heatmaps import HeatMaps
@@ -27,7 +27,8 @@ from pnpovss.results.provenance import Provenance
 from pnpovss.results.segmentation import Segmentation
 
 FORMS = ("check", "labels", "overlay", "heat", "record", "npz", "hints")
-MADE_BY = Provenance("by hand", None, "default", Config(), "by hand", (), "cpu", "float32", {})
+SETTINGS = Settings.model_validate({**Config().model_dump(), "layer": 0, "head": 0, "image_size": 320})
+MADE_BY = Provenance("by hand", None, "default", SETTINGS, "by hand", (), "cpu", "float32", {})
 
 
 def made(width: int, height: int) -> tuple[Segmentation, Image.Image]:

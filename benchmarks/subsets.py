@@ -58,7 +58,7 @@ class Job:
 
     def folder(self, name: str) -> Path:
         """Of a run; another checkpoint has another one."""
-        revision = (self.segmenter.backbone.revision or "unknown")[:10]
+        revision = (self.segmenter.backbone.card.revision or "unknown")[:10]
         return self.runs / revision / (name if self.limit is None else f"{name}-{self.limit}")
 
 

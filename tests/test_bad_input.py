@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from pnpovss.backbones import base
+from pnpovss.backbones import registry
 from pnpovss.cli.main import app
 from tests.support.fakes import colour_backbone, fake_spec
 from tests.support.photos import blank_png
@@ -31,7 +31,7 @@ PROGRAM = (sys.executable, "-m", "tests.support.program")
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(base._registry, "fake", fake_spec(colour_backbone()))
+    monkeypatch.setitem(registry._registry, "fake", fake_spec(colour_backbone()))
 
 
 def call(*arguments: object, names: str = "red, blue"):

@@ -70,7 +70,7 @@ def test_a_config_is_frozen_and_hashable_by_value() -> None:
         ({"threshold": 2}, "threshold.*less than 1, got 2"),
         ({"dropout.drop": 0}, "dropout.drop"),
         ({"dropout.drop": 1.5}, "dropout.drop"),
-        ({"dropout.weights": (1.0,)}, "weights names 1 passes, but there are 4"),
+        ({"dropout.weights": (1.0,)}, "1 weights were given for 4 passes; give one per pass"),
         ({"background.policy": "sometimes"}, "background.policy"),
         ({"crf": 7, "crf.iterations": 2}, "'crf' was given as 7, so 'crf.iterations' cannot be set in it"),
         ({"threshold": "9" * 5000}, r"threshold.*got '9{1,200}$"),
@@ -84,7 +84,7 @@ def test_a_wrong_setting_is_named(overrides: dict[str, object], said: str) -> No
 def test_unknown_presets_and_steps_list_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="'best'; known: default, paper, authors"):
         Config.preset("best")
-    with pytest.raises(ConfigError, match="'crff'; steps that can be turned off: gradcam"):
+    with pytest.raises(ConfigError, match="'crff'; steps that can be turned off: presence, gradcam"):
         Config().without("crff")
 
 

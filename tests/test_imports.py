@@ -23,7 +23,7 @@ LAYERS = (
     ("images", "files", "results.rle", "prompts", "densecrf"),
     ("results", "saliency", "refine", "backbones.base"),
     ("backbones", "presence.base"),
-    ("inputs", "loading", "hints"),
+    ("inputs", "matching", "hints"),
     ("segmenter", "presence"),
     ("datasets", "evaluation", "tuning"),
     ("batch", "serving"),

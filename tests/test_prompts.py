@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from pnpovss.errors import NamesError
@@ -13,7 +15,7 @@ def pieces(tokens: TextTokens, indices: tuple[int, ...]) -> list[str]:
 
 
 def test_the_prompt_is_the_papers() -> None:
-    [prompt] = build_prompts(parse_names(["cat", "potted plant"]), tokenize, 35)
+    [prompt] = build_prompts(parse_names(["cat", "potted plant"]), tokenize, 35).each
     assert prompt.text == "A picture of cat potted plant"
     assert pieces(prompt.tokens, prompt.name_tokens[0]) == ["cat"]
     assert pieces(prompt.tokens, prompt.name_tokens[1]) == ["potted", "plant"]
@@ -22,25 +24,25 @@ def test_the_prompt_is_the_papers() -> None:
 
 
 def test_names_are_found_by_where_they_stand_not_by_how_their_pieces_look() -> None:
-    [prompt] = build_prompts(parse_names(["t-shirt", "shirt"]), tokenize, 35)
+    [prompt] = build_prompts(parse_names(["t-shirt", "shirt"]), tokenize, 35).each
     assert pieces(prompt.tokens, prompt.name_tokens[0]) == ["t", "-", "shirt"]
     assert prompt.name_tokens[1] == (prompt.name_tokens[0][-1] + 1,)
 
 
 def test_squashing_writes_a_name_as_one_word() -> None:
-    [prompt] = build_prompts(parse_names(["potted plant", "tv monitor"]), tokenize, 35, squash=True)
+    [prompt] = build_prompts(parse_names(["potted plant", "tv monitor"]), tokenize, 35, squash=True).each
     assert prompt.text == "A picture of pottedplant tvmonitor"
 
 
 def test_synonyms_share_a_name() -> None:
-    [prompt] = build_prompts(parse_names([["sofa", "couch"], "cat"]), tokenize, 35)
+    [prompt] = build_prompts(parse_names([["sofa", "couch"], "cat"]), tokenize, 35).each
     assert prompt.text == "A picture of sofa couch cat"
     assert pieces(prompt.tokens, prompt.name_tokens[0]) == ["sofa", "couch"]
 
 
 def test_names_that_do_not_fit_go_into_further_prompts() -> None:
     names = parse_names([f"thing{i}" for i in range(10)])
-    prompts = build_prompts(names, tokenize, 9)  # [ENC] A picture of ... [SEP]: four names fit
+    prompts = build_prompts(names, tokenize, 9).each  # [ENC] A picture of ... [SEP]: four names fit
     assert [prompt.names for prompt in prompts] == [(0, 1, 2, 3), (4, 5, 6, 7), (8, 9)]
     assert all(len(prompt.tokens) <= 9 for prompt in prompts)
 
@@ -53,7 +55,19 @@ def test_a_name_longer_than_the_text_encoder_is_refused() -> None:
 def test_a_name_that_the_vocabulary_cannot_write_is_refused() -> None:
     def without_emoji(text: str) -> TextTokens:
         tokens = tokenize(text)
-        return TextTokens(tokens.ids, tuple(p if p.isascii() else "[UNK]" for p in tokens.pieces), tokens.offsets)
+        return replace(tokens, unknown=tuple(i for i, piece in enumerate(tokens.pieces) if not piece.isascii()))
 
     with pytest.raises(NamesError, match="vocabulary cannot write the name '🐱'; say it in English"):
         build_prompts(parse_names(["cat", "🐱"]), without_emoji, 35)
+
+
+def test_a_prompt_per_name_where_the_model_wants_it() -> None:
+    prompts = build_prompts(parse_names([["sofa", "couch"], "cat"]), tokenize, 35, joint=False)
+    assert prompts.texts == ("A picture of sofa couch", "A picture of cat")
+    assert prompts.words == ("A", "picture", "of", "sofa", "couch", "A", "picture", "of", "cat")
+    assert prompts.name_tokens == [(4, 5), (7 + 4,)]  # [ENC] A picture of sofa couch [SEP] [ENC] A picture of cat
+    assert prompts.word_tokens[-1] == (7 + 4,)
+
+
+def test_no_names_make_no_prompts() -> None:
+    assert build_prompts([], tokenize, 35).each == ()

@@ -39,7 +39,7 @@ def test_the_snippet_runs_and_its_comments_are_true(tmp_path: Path, monkeypatch:
             assert value.shape == tuple(size.get(axis) or int(axis) for axis in said[3].split(", "))
             checked += 1
     assert checked == 4
-    assert (tmp_path / "cat.overlay.png").stat().st_size > 0
+    assert (tmp_path / "astronaut.overlay.png").stat().st_size > 0
 
 
 def test_the_presets_are_as_the_table_says():
@@ -66,4 +66,4 @@ def test_the_map_of_the_source_is_complete():
     there = {path.name for path in source.glob("*.py") if path.name != "__init__.py"}
     there |= {f"{path.parent.name}/" for path in source.glob("*/__init__.py")}
     assert there <= mapped
-    assert mapped - there <= {"fakes.py", "training/", "benchmarks/", "tests/", "base.py", "main.py"}
+    assert mapped - there <= {"fakes.py", "training/", "benchmarks/", "tests/", "base.py", "main.py", "parts/"}

@@ -5,10 +5,10 @@ import pytest
 import torch
 from PIL import Image
 
-from pnpovss.backbones import base
-from pnpovss.config import Config
+from pnpovss.backbones import registry
+from pnpovss.config import Config, Settings
 from pnpovss.errors import ConfigError, ImageError, NamesError, UnknownModelError
-from pnpovss.inputs import blank_patches, input_size
+from pnpovss.inputs import input_size
 from pnpovss.segmenter import Segmenter
 from tests.support.fakes import FakeBackbone, colour_backbone, fake_spec
 
@@ -19,7 +19,7 @@ GREY = np.full((2, 2, 3), 200, np.uint8)
 def by_hand(passes: int = 1, **settings: Any) -> Config:
     """Threshold 0.5, the strongest patch dropped each round, rounds summed, nothing after that."""
     chosen = {"dropout.passes": passes, "dropout.drop": 1, "threshold": 0.5, **settings}
-    return Config.preset("default", chosen).without("blur", "crf")
+    return Config.preset("default", chosen).without("presence", "blur", "crf")
 
 
 @pytest.mark.parametrize(("passes", "labels"), [(1, [[1, 0], [0, 2]]), (2, [[1, 1], [0, 2]])])
@@ -47,7 +47,7 @@ def test_the_layer_and_head_that_were_asked_for_are_read() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"layer": 1}, r"layer 1 of 'fake' has no cross-attention; these have: \[0\]"),
+        ({"layer": 1}, r"layer 1 of 'fake' cannot be read; these can: \[0\]"),
         ({"head": 1}, "has heads 0 to 0, no head 1"),
         ({"image_size": 21}, "no multiple of the patch of 'fake', 8 px; try 24"),
     ],
@@ -62,7 +62,8 @@ def test_a_batch_gives_what_single_images_give() -> None:
     photos = [rng.integers(0, 255, (30 + 7 * i, 40, 3), dtype=np.uint8) for i in range(5)]
     names = [["red"], ["green", "blue"], ["blue", "red", "green"], ["red", "a very green blue"], ["blue"]]
     segmenter = Segmenter(colour_backbone(), Config.preset("default").without("crf"))
-    together = segmenter(photos, names, batch_size=2, name_match=True)
+    together = list(segmenter.stream(zip(photos, names, strict=True), batch_size=2, name_match=True))
+    assert len(together) == 5
     for photo, its, batched in zip(photos, names, together, strict=True):
         alone = segmenter(photo, its, name_match=True)
         assert np.array_equal(alone.labels, batched.labels)
@@ -74,7 +75,7 @@ def test_a_batch_gives_what_single_images_give() -> None:
 def test_images_of_different_input_sizes_are_kept_apart_and_in_order() -> None:
     photos = [np.zeros(shape, np.uint8) for shape in [(40, 80, 3), (80, 40, 3), (40, 80, 3)]]
     segmenter = Segmenter(colour_backbone(), Config.preset("default", {"keep_aspect": True}).without("crf"))
-    sizes = [segmentation.size for segmentation in segmenter(photos, [["red"]] * 3)]
+    sizes = [segmentation.size for segmentation in segmenter.stream((photo, ["red"]) for photo in photos)]
     assert sizes == [(40, 80), (80, 40), (40, 80)]
 
 
@@ -117,7 +118,7 @@ def test_provenance_tells_all_that_is_needed_to_repeat_it() -> None:
     assert (provenance.model, provenance.revision, provenance.preset) == ("fake", "by-hand", "default")
     assert (provenance.config.layer, provenance.config.head, provenance.config.image_size) == (0, 0, 16)
     assert set(provenance.versions) == {"pnpovss", "torch", "transformers"}
-    assert Config.model_validate(provenance.as_dict()["config"]) == provenance.config
+    assert Settings.model_validate(provenance.as_dict()["config"]) == provenance.config
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1)])
@@ -129,8 +130,8 @@ def test_images_of_a_pixel_or_a_line_work(size: tuple[int, int]) -> None:
 
 def test_from_pretrained_passes_settings_on(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = FakeBackbone(CAT_AND_DOG, settings={"threshold": 0.4, "dropout.passes": 2})
-    monkeypatch.setattr(base, "_registry", {})
-    base.register(fake_spec(backbone))
+    monkeypatch.setattr(registry, "_registry", {})
+    registry.register(fake_spec(backbone))
     default = Segmenter.from_pretrained("fake", settings={"dropout.passes": 3}, without=["crf"]).config
     assert (default.threshold, default.dropout and default.dropout.passes, default.crf) == (0.4, 3, None)
     assert Segmenter.from_pretrained("fake", preset="paper").config.threshold == 0.15  # the paper's, not the model's
@@ -150,13 +151,18 @@ def test_unknown_models_presets_devices_and_dtypes_are_refused() -> None:
             Segmenter.from_pretrained("mini", device="cuda")
 
 
-def test_photos_and_names_must_pair_up() -> None:
+def test_a_photo_that_is_missing_is_an_error_of_ours() -> None:
     segmenter = Segmenter(FakeBackbone(CAT_AND_DOG))
-    with pytest.raises(NamesError, match="2 images need 2 lists of names"):
-        segmenter([GREY, GREY], ["cat", "dog"])
     with pytest.raises(ImageError):
         segmenter("no-such-photo.jpg", ["cat"])
-    assert segmenter([], []) == []
+    assert list(segmenter.stream([])) == []
+
+
+def test_a_model_that_wants_one_prompt_per_name_gets_them() -> None:
+    joint, apart = (FakeBackbone(CAT_AND_DOG, joint_prompt=joint) for joint in (True, False))
+    one, two = (Segmenter(each, by_hand(2))(GREY, ["cat", "dog"]) for each in (joint, apart))
+    assert two.provenance.prompts == ("A picture of cat", "A picture of dog")
+    assert np.array_equal(one.labels, two.labels)
 
 
 def test_input_size_keeps_the_aspect_at_about_the_area() -> None:
@@ -169,11 +175,54 @@ def test_input_size_keeps_the_aspect_at_about_the_area() -> None:
     assert input_size(Image.new("RGB", (10_000, 10)), 384, 16, keep_aspect=True) == (192, 768)
 
 
-def test_blanked_patches_are_the_mean_colour_and_the_rest_is_untouched() -> None:
-    pixels = torch.rand(2, 3, 4, 6) + 1
-    kept = torch.ones(2, 2, 3, dtype=torch.bool)
-    kept[1, 0, 2] = False
-    blanked = blank_patches(pixels, kept)
-    assert blanked[0].equal(pixels[0])
-    assert blanked[1, :, :2, 4:].eq(0).all()
-    assert blanked[1].ne(0).sum() == 3 * 20
+ABSENT = {**CAT_AND_DOG, "ghost": [[3, 0], [0, 0]]}
+AGAINST = {"ghost": [[-1, -1], [-1, -1]]}  # what the ghost attends to speaks against a match
+
+
+def test_names_that_the_model_holds_to_be_absent_are_left_out_and_the_others_keep_their_labels() -> None:
+    settings = by_hand().replace({"presence": {"above": 0.5}})
+    found = Segmenter(FakeBackbone(ABSENT, AGAINST), settings)(GREY, ["cat", "ghost", "dog"])
+    assert found.kept == (0, 2)
+    assert found.labels.tolist() == [[1, 0], [0, 3]]
+    assert found.provenance.prompts == ("A picture of cat dog",)
+    assert found.scores.shape[0] == 2
+    assert found.name_match is not None
+    assert found.name_match[1] == pytest.approx(1 / (1 + np.exp(3)))
+    everything = Segmenter(FakeBackbone(ABSENT, AGAINST), by_hand())(GREY, ["cat", "ghost", "dog"])
+    assert everything.kept == (0, 1, 2)
+
+
+def test_nothing_there_is_an_empty_label_map_and_no_further_look() -> None:
+    backbone = FakeBackbone(ABSENT, AGAINST)
+    found = Segmenter(backbone, by_hand(3).replace({"presence": {"above": 0.5}}))(GREY, ["ghost"])
+    assert (found.kept, found.match) == ((), None)
+    assert found.labels.tolist() == [[0, 0], [0, 0]]
+    assert found.background_score is not None
+    assert found.background_score.min() == 1
+    assert len(backbone.encoded) == 1
+
+
+def test_a_photo_without_any_of_the_names_does_not_disturb_its_batch() -> None:
+    settings = by_hand(2).replace({"presence": {"above": 0.5}})
+    segmenter = Segmenter(FakeBackbone(ABSENT, AGAINST), settings)
+    together = list(segmenter.stream([(GREY, ["ghost"]), (GREY, ["cat", "dog"]), (GREY, ["ghost", "cat"])]))
+    for batched, names in zip(together, (["ghost"], ["cat", "dog"], ["ghost", "cat"]), strict=True):
+        assert np.array_equal(batched.labels, segmenter(GREY, names).labels)
+
+
+def test_the_best_synonym_decides() -> None:
+    settings = by_hand().replace({"presence": {"above": 0.5}})
+    found = Segmenter(FakeBackbone(ABSENT, AGAINST), settings)(GREY, [["ghost", "dog"]])
+    assert found.kept == (0,)
+    assert found.name_match == (pytest.approx(1 / (1 + np.exp(-8))),)
+
+
+def test_anothers_judgement_replaces_the_models() -> None:
+    settings = by_hand().replace({"presence": {"above": 0.5}})
+    segmenter = Segmenter(FakeBackbone(ABSENT, AGAINST), settings)
+    found = segmenter(GREY, ["cat", "ghost", "dog"], present=[1, 2])
+    assert found.kept == (1, 2)
+    assert found.name_match is None
+    assert set(np.unique(found.labels)) <= {0, 2, 3}
+    with pytest.raises(NamesError, match=r"present names the indices \[3\], but 3 names were given"):
+        segmenter(GREY, ["cat", "ghost", "dog"], present=[3])

@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pnpovss.backbones.base import LoadOptions, Recommended
+from pnpovss.backbones.base import LoadOptions, Reading, Recommended
 from pnpovss.backbones.mini.backbone import MiniBackbone
 from pnpovss.backbones.mini.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
 from pnpovss.backbones.mini.model import Mini
+from pnpovss.saliency.gradcam import gradcam
 from training.minilm import load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,11 @@ def _maps(checkpoint: Checkpoint, pixels: Tensor) -> list[Tensor]:
     backbone = MiniBackbone(checkpoint, name="export", options=LoadOptions())
     features = backbone.encode_images(pixels)
     layer = checkpoint.recommended.layer
-    seen = backbone.match(features, [backbone.tokenize(_PROMPT)], layers=[layer])
-    assert seen.attention is not None
-    assert seen.attention.grads is not None
-    probs, grads = seen.attention.probs[:, 0], seen.attention.grads[:, 0]
-    return [probs, (grads.clamp(min=0) * probs)[:, checkpoint.recommended.head]]
+    prompts = [[backbone.tokenize(_PROMPT)]] * len(features)
+    seen = backbone.match(features, prompts, Reading((layer,))).maps
+    read = [(each.attention[0], each.gradient[0]) for each in seen if each.gradient is not None]
+    head = checkpoint.recommended.head
+    return [
+        torch.stack([attention for attention, _ in read]),
+        torch.stack([gradcam(attention[head], gradient[head]) for attention, gradient in read]),
+    ]

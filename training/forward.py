@@ -12,7 +12,8 @@ from torch import Tensor
 from pnpovss.backbones.mini.lite2 import MID_CHANNELS, Block
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.neck import semantic_tokens
-from pnpovss.backbones.mini.text import Attention, Text, feed_forward, self_attention
+from pnpovss.backbones.mini.text import Attention, Text
+from pnpovss.backbones.parts.text_side import feed_forward, self_attention
 
 
 @dataclass
@@ -79,14 +80,15 @@ def look(
     """
     scores: dict[int, Tensor] = {}
     raw: dict[int, Tensor] = {}
+    counts = mask[:, None, None]
     with torch.no_grad():
         hidden = text.embeddings(ids)
         for layer in text.encoder.layer[:frozen_layers]:
-            hidden = feed_forward(layer, self_attention(layer, hidden, mask))
+            hidden = feed_forward(layer, self_attention(layer.attention, hidden, counts))
     for index, layer in enumerate(text.encoder.layer):
         if index < frozen_layers:
             continue
-        hidden = self_attention(layer, hidden, mask)
+        hidden = self_attention(layer.attention, hidden, counts)
         if layer.crossattention is not None:
             factor = (silence or {}).get(index)
             hidden, scores[index], raw[index] = _cross(layer.crossattention, hidden, tokens, factor)

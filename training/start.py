@@ -14,6 +14,7 @@ from pnpovss.backbones.mini import text as text_side
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.neck import IN_WIDTH, SEMANTIC_WIDTH, WIDTH
 from pnpovss.backbones.mini.text import Attention
+from pnpovss.backbones.parts.text_side import feed_forward, self_attention
 from training.features import load_trunk
 from training.minilm import embed_texts, load_text, load_tokenizer, pad
 from training.prompts import enc_ids, prefix_ids
@@ -90,10 +91,10 @@ def _query_targets(
         spans = [slice(1 + len(prefix_ids()), 1 + len(prefix_ids()) + len(row)) for row in part]
         repeats += [len(row) for row in part]
         for index, layer in enumerate(text.encoder.layer):
-            hidden = text_side.self_attention(layer, hidden, mask)
+            hidden = self_attention(layer.attention, hidden, mask[:, None, None])
             if index in states:
                 states[index] += [hidden[i, span] for i, span in enumerate(spans)]
-            hidden = text_side.feed_forward(layer, hidden)
+            hidden = feed_forward(layer, hidden)
     return {i: torch.cat(parts) for i, parts in states.items()}, targets.repeat_interleave(torch.tensor(repeats), 0)
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from pnpovss._version import __version__
 
 if TYPE_CHECKING:
-    from pnpovss.backbones.base import Backbone, BackboneSpec, register
+    from pnpovss.backbones.base import Backbone
+    from pnpovss.backbones.registry import BackboneSpec, register
     from pnpovss.config import Config
     from pnpovss.errors import (
         CheckpointError,
@@ -65,7 +66,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Backbone", "BackboneSpec", "register"), "backbones.base"),
+    "Backbone": "backbones.base",
+    **dict.fromkeys(("BackboneSpec", "register"), "backbones.registry"),
     "HeatMaps": "results.heatmaps",
     "Provenance": "results.provenance",
     "Segmentation": "results.segmentation",

@@ -5,11 +5,14 @@ The presets cite the paper (PnP-OVSS, arXiv 2311.17095v4) and its authors' relea
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pnpovss.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pnpovss.backbones.base import Card
 
 __all__ = [
     "PRESETS",
@@ -19,7 +22,9 @@ __all__ = [
     "Config",
     "CrfSettings",
     "DropoutSettings",
+    "PresenceSettings",
     "PresetName",
+    "Settings",
     "setting_names",
 ]
 
@@ -27,33 +32,41 @@ PresetName = Literal["default", "paper", "authors"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
+
+
+class PresenceSettings(_Frozen):
+    """Leave out names that the model itself holds to be absent, before the first look."""
+
+    above: float = Field(
+        default=0.5, ge=0, le=1, description='a name is asked for from this match probability of "A picture of <name>"'
+    )
 
 
 class DropoutSettings(_Frozen):
     """Salience Dropout (paper section 3.3): blank the most salient patches, look again, sum what is found."""
 
-    passes: int = Field(default=4, ge=1, le=100, description="looks at the image; 1 is plain GradCAM")
+    passes: int = Field(default=4, ge=1, le=100, description="how often the model looks at the image; 1: GradCAM alone")
     drop: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.5, description="dropped a pass: a fraction of the remaining patches, or a count"
+        default=0.5, description="patches blanked before each further pass: a fraction of those left, or a count"
     )
     ranking: Literal["names", "tokens"] = Field(
         default="names",
         description="what is summed to rank patches: names, or their tokens (long words then count more)",
     )
     weights: tuple[float, ...] | None = Field(
-        default=None, description="weight of each pass in the sum; all 1 when not given"
+        default=None, description="weight of each pass in the sum, one per pass; all 1 when not given"
     )
 
     @model_validator(mode="after")
-    def _one_weight_a_pass(self) -> "DropoutSettings":
+    def _one_weight_per_pass(self) -> "DropoutSettings":
         if self.weights is not None and len(self.weights) != self.passes:
-            raise ValueError(f"weights names {len(self.weights)} passes, but there are {self.passes}")
+            raise ValueError(f"{len(self.weights)} weights were given for {self.passes} passes; give one per pass")
         return self
 
     @property
     def pass_weights(self) -> tuple[float, ...]:
-        """One weight a pass."""
+        """One weight per pass."""
         return self.weights or (1.0,) * self.passes
 
 
@@ -104,6 +117,9 @@ class Config(_Frozen):
     image_size: int | None = Field(default=None, ge=16, le=4096, description="side the image is resized to [px]")
     keep_aspect: bool = Field(default=False, description="keep the image's proportions instead of a square input")
     squash_names: bool = Field(default=False, description='write "potted plant" as one word, "pottedplant"')
+    presence: PresenceSettings | None = Field(
+        default=PresenceSettings(), description="leave out names that the model itself holds to be absent"
+    )
     gradcam: bool = Field(default=True, description="weigh attention by the positive gradient of the match logit")
     dropout: DropoutSettings | None = Field(default=DropoutSettings(), description="Salience Dropout")
     threshold: float | None = Field(
@@ -148,7 +164,7 @@ class Config(_Frozen):
         """A copy with the named steps turned off.
 
         Args:
-            steps: any of `STEPS`: gradcam, dropout, threshold, background, blur, crf.
+            steps: any of `STEPS`: presence, gradcam, dropout, threshold, background, blur, crf.
 
         Raises:
             ConfigError: a word that is no step.
@@ -158,9 +174,44 @@ class Config(_Frozen):
             raise ConfigError(f"no step is called {unknown[0]!r}; steps that can be turned off: {', '.join(STEPS)}")
         return self.replace({step: STEPS[step] for step in steps})
 
+    def resolve(self, card: "Card") -> "Settings":
+        """The settings that run: the model's own layer, head and image size where none is set here.
+
+        Raises:
+            ConfigError: a layer, head or size that the model does not have.
+        """
+        own, heads = card.recommended, card.heads
+        layer = own.layer if self.layer is None else self.layer
+        head = own.head if self.head is None else self.head
+        size = self.image_size or own.image_size
+        if layer not in heads:
+            raise ConfigError(f"layer {layer} of {card.name!r} cannot be read; these can: {sorted(heads)}")
+        if head >= heads[layer]:
+            raise ConfigError(f"layer {layer} of {card.name!r} has heads 0 to {heads[layer] - 1}, no head {head}")
+        if size % card.patch:
+            near = max(1, round(size / card.patch)) * card.patch
+            raise ConfigError(
+                f"image_size {size} is no multiple of the patch of {card.name!r}, {card.patch} px; try {near}"
+            )
+        if card.sizes == "fixed" and size != own.image_size:
+            raise ConfigError(f"{card.name!r} reads images at {own.image_size} px only, got image_size {size}")
+        if card.sizes != "any" and self.keep_aspect:
+            raise ConfigError(f"{card.name!r} reads square images only; leave keep_aspect off")
+        filled = {**self.model_dump(), "layer": layer, "head": head, "image_size": size}
+        return Settings.model_validate(filled)
+
+
+class Settings(Config):
+    """The settings that run: `Config.resolve` has filled in what was left to the model."""
+
+    layer: int = Field(ge=0, description=Config.model_fields["layer"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
+    head: int = Field(ge=0, description=Config.model_fields["head"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
+    image_size: int = Field(ge=16, le=4096, description=Config.model_fields["image_size"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
+
 
 # What turns each step off.
 STEPS: dict[str, Any] = {
+    "presence": None,
     "gradcam": False,
     "dropout": None,
     "threshold": None,
@@ -173,9 +224,10 @@ PRESETS: dict[str, Config] = {
     # Ours: the paper's steps; layer, head, size and what else a checkpoint was tuned to come from the checkpoint.
     "default": Config(),
     # As the paper describes it: half of the remaining patches a pass (section 3.3), T = 0.15.
-    "paper": Config(dropout=DropoutSettings(passes=4, drop=0.5), crf=CrfSettings(max_pixels=None)),
+    "paper": Config(presence=None, dropout=DropoutSettings(passes=4, drop=0.5), crf=CrfSettings(max_pixels=None)),
     # As the released code computes it: 10 patches a pass, ranked by tokens, pass 0 counted twice, squashed names.
     "authors": Config(
+        presence=None,
         dropout=DropoutSettings(passes=4, drop=10, ranking="tokens", weights=(2.0, 1.0, 1.0, 1.0)),
         crf=CrfSettings(max_pixels=None),
         squash_names=True,

@@ -1,75 +1,72 @@
-"""From a photo and some names to what a backbone reads: normalised pixels and tokenised prompts."""
+"""From a photo and some names to what a backbone reads: normalised pixels, and names that it can read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone
-from pnpovss.config import Config
+from pnpovss.backbones.base import Backbone, Card
+from pnpovss.config import Settings
+from pnpovss.errors import NamesError
 from pnpovss.images import ImageSource, load_image
 from pnpovss.names import Name, NameLike, parse_names
-from pnpovss.prompts import Prompt, build_prompts
+from pnpovss.prompts import Prompts, build_prompts
 
-__all__ = ["Inputs", "blank_patches", "input_size", "prepare", "to_pixels"]
+__all__ = ["Inputs", "ask", "input_size", "prepare", "to_pixels"]
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """An image and its names, as the backbone reads them.
+    """An image, as the backbone reads it, and what to look for in it.
 
     Attributes:
         image: the photo, RGB, at its own size.
         names: what to look for.
-        prompts: usually one; several when the names do not fit into one.
         pixels: Float "1 3 H W", normalised, on the backbone's device.
+        present: indices of the names that somebody holds to be there; None where nobody said.
     """
 
     image: Image.Image
     names: tuple[Name, ...]
-    prompts: tuple[Prompt, ...]
     pixels: Float[Tensor, "1 3 H W"]
-
-    @property
-    def name_tokens(self) -> list[tuple[int, ...]]:
-        """For each name, its tokens, counted through all prompts in order."""
-        return self._through_all("name_tokens")
-
-    @property
-    def word_tokens(self) -> list[tuple[int, ...]]:
-        """For each word, its tokens, counted through all prompts in order."""
-        return self._through_all("word_tokens")
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The words of all prompts in order."""
-        return tuple(word for prompt in self.prompts for word in prompt.words)
-
-    def _through_all(self, attribute: str) -> list[tuple[int, ...]]:
-        groups, start = [], 0
-        for prompt in self.prompts:
-            groups += [tuple(start + token for token in group) for group in getattr(prompt, attribute)]
-            start += len(prompt.tokens)
-        return groups
+    present: tuple[int, ...] | None = None
 
 
-def prepare(source: ImageSource, names: Sequence[NameLike], backbone: Backbone, config: Config) -> Inputs:
-    """Check the names, write the prompts, load the photo and bring it to the backbone's size.
+def prepare(
+    source: ImageSource,
+    names: Sequence[NameLike],
+    card: Card,
+    settings: Settings,
+    present: Sequence[int] | None = None,
+) -> Inputs:
+    """Check the names, load the photo and bring it to the backbone's size.
 
     Raises:
-        NamesError: no names, empty ones, duplicates, or too long for the text encoder.
+        NamesError: no names, empty ones, duplicates, or an index of a name that was not asked for.
         ImageError: a photo that cannot be read.
     """
-    assert config.image_size is not None
     parsed = parse_names(names)
-    prompts = build_prompts(parsed, backbone.tokenize, backbone.max_tokens, squash=config.squash_names)
+    if present is not None and not set(present) <= set(range(len(parsed))):
+        raise NamesError(f"present names the indices {sorted(present)}, but {len(parsed)} names were given")
     image = load_image(source)
-    size = input_size(image, config.image_size, backbone.patch, config.keep_aspect)
-    return Inputs(image, parsed, prompts, to_pixels(image, size, backbone))
+    size = input_size(image, settings.image_size, card.patch, settings.keep_aspect)
+    return Inputs(image, parsed, to_pixels(image, size, card), None if present is None else tuple(sorted(set(present))))
+
+
+def ask(names: Sequence[Name], backbone: Backbone, settings: Settings) -> Prompts:
+    """The prompts that ask a backbone for some names.
+
+    Raises:
+        NamesError: a name that is too long for the text encoder, or that its vocabulary cannot write.
+    """
+    card = backbone.card
+    return build_prompts(
+        names, backbone.tokenize, card.max_tokens, squash=settings.squash_names, joint=card.joint_prompt
+    )
 
 
 def input_size(image: Image.Image, side: int, patch: int, keep_aspect: bool) -> tuple[int, int]:
@@ -88,19 +85,10 @@ def input_size(image: Image.Image, side: int, patch: int, keep_aspect: bool) -> 
     return height, width
 
 
-def to_pixels(image: Image.Image, size: tuple[int, int], backbone: Backbone) -> Float[Tensor, "1 3 H W"]:
-    """Resize (bicubic) and normalise with the backbone's own mean and standard deviation."""
+def to_pixels(image: Image.Image, size: tuple[int, int], card: Card) -> Float[Tensor, "1 3 H W"]:
+    """Resize (bicubic) to (height, width) and normalise with the backbone's own mean and standard deviation."""
     height, width = size
     resized = image.resize((width, height), Image.Resampling.BICUBIC)
     values = torch.from_numpy(np.array(resized, dtype=np.float32) / 255).permute(2, 0, 1)
-    mean, std = (torch.tensor(channel).view(3, 1, 1) for channel in (backbone.mean, backbone.std))
-    return ((values - mean) / std)[None].contiguous().to(backbone.device)
-
-
-def blank_patches(pixels: Float[Tensor, "b 3 H W"], kept: Bool[Tensor, "b gh gw"]) -> Float[Tensor, "b 3 H W"]:
-    """Replace the dropped patches by the mean colour (0, since pixels are normalised), as the authors do."""
-    if bool(kept.all()):
-        return pixels
-    height, width = pixels.shape[2] // kept.shape[1], pixels.shape[3] // kept.shape[2]
-    mask = kept.repeat_interleave(height, 1).repeat_interleave(width, 2)
-    return pixels * mask[:, None]
+    mean, std = (torch.tensor(channel).view(3, 1, 1) for channel in (card.mean, card.std))
+    return ((values - mean) / std)[None].contiguous().to(card.device)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from pnpovss.errors import NamesError
 from pnpovss.names import Name
 
-__all__ = ["PREFIX", "Prompt", "TextTokens", "build_prompts"]
+__all__ = ["PREFIX", "Prompt", "Prompts", "TextTokens", "build_prompts"]
 
 PREFIX = "A picture of"  # the paper's prompt
-UNKNOWN = "[UNK]"  # the piece that BERT vocabularies have for what they cannot write
 
 
 @dataclass(frozen=True)
@@ -21,14 +20,16 @@ class TextTokens:
     """One text as the text encoder reads it, special tokens included.
 
     Attributes:
-        ids: token ids; ids[0] is what the match head reads ([ENC] in BLIP).
+        ids: token ids.
         pieces: the token strings, for display.
         offsets: [start, end) characters of the text that each token covers; (0, 0) for special tokens.
+        unknown: indices of the tokens that stand for what the vocabulary cannot write.
     """
 
     ids: tuple[int, ...]
     pieces: tuple[str, ...]
     offsets: tuple[tuple[int, int], ...]
+    unknown: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,13 +56,56 @@ class Prompt:
     word_tokens: tuple[tuple[int, ...], ...]
 
 
+@dataclass(frozen=True)
+class Prompts:
+    """All that is asked of one image: usually one prompt, several where the names do not fit into one.
+
+    Tokens and words are counted through all prompts in order, as a backbone returns their maps.
+    """
+
+    each: tuple[Prompt, ...]
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What the text encoder reads."""
+        return tuple(prompt.text for prompt in self.each)
+
+    @property
+    def tokens(self) -> list[TextTokens]:
+        """The same, tokenised."""
+        return [prompt.tokens for prompt in self.each]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words of all prompts."""
+        return tuple(word for prompt in self.each for word in prompt.words)
+
+    @property
+    def name_tokens(self) -> list[tuple[int, ...]]:
+        """For each name, its tokens."""
+        return self._through_all("name_tokens")
+
+    @property
+    def word_tokens(self) -> list[tuple[int, ...]]:
+        """For each word, its tokens."""
+        return self._through_all("word_tokens")
+
+    def _through_all(self, attribute: str) -> list[tuple[int, ...]]:
+        groups, start = [], 0
+        for prompt in self.each:
+            groups += [tuple(start + token for token in group) for group in getattr(prompt, attribute)]
+            start += len(prompt.tokens)
+        return groups
+
+
 def build_prompts(
     names: Sequence[Name],
     tokenize: Callable[[str], TextTokens],
     max_tokens: int,
     *,
     squash: bool = False,
-) -> tuple[Prompt, ...]:
+    joint: bool = True,
+) -> Prompts:
     """Write the names into as few prompts as the text encoder's length allows; usually one.
 
     Args:
@@ -69,6 +113,7 @@ def build_prompts(
         tokenize: the backbone's tokenizer.
         max_tokens: longest prompt, special tokens included.
         squash: write each name as one word ("pottedplant"), as the authors do.
+        joint: whether a prompt may hold several names.
 
     Raises:
         NamesError: a name that does not fit into a prompt even alone, or that the vocabulary cannot write at all.
@@ -78,11 +123,12 @@ def build_prompts(
         alone = _prompt([name], [index], tokenize, squash)
         _refuse_unreadable(name, alone, max_tokens)
         together = [*groups[-1], index]
-        if len(_prompt([names[i] for i in together], together, tokenize, squash).tokens) <= max_tokens:
+        fits = joint or not groups[-1]
+        if fits and len(_prompt([names[i] for i in together], together, tokenize, squash).tokens) <= max_tokens:
             groups[-1].append(index)
         else:
             groups.append([index])
-    return tuple(_prompt([names[i] for i in group], group, tokenize, squash) for group in groups)
+    return Prompts(tuple(_prompt([names[i] for i in group], group, tokenize, squash) for group in groups if group))
 
 
 def _prompt(
@@ -127,5 +173,5 @@ def _refuse_unreadable(name: Name, alone: Prompt, max_tokens: int) -> None:
             f"name {shown!r} is too long: {len(alone.tokens)} tokens with the prompt around it, "
             f"the text encoder takes {max_tokens}; shorten it"
         )
-    if all(alone.tokens.pieces[i] == UNKNOWN for i in alone.name_tokens[0]):
+    if set(alone.name_tokens[0]) <= set(alone.tokens.unknown):
         raise NamesError(f"the model's vocabulary cannot write the name {shown!r}; say it in English words")

@@ -1,29 +1,30 @@
-"""Segment images by words: the whole method of PnP-OVSS (arXiv 2311.17095) on one screen, `Segmenter.explain` down."""
+"""Segment images by words: the whole method of PnP-OVSS (arXiv 2311.17095), from `Segmenter.explain` down."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, ImageFeatures, LoadOptions, load_backbone
+from pnpovss.backbones.base import Backbone, ImageFeatures, LoadOptions, Reading, TextTokens
+from pnpovss.backbones.registry import load_backbone
 from pnpovss.config import Config, DropoutSettings
-from pnpovss.errors import NamesError
 from pnpovss.images import ImageSource
-from pnpovss.inputs import Inputs, blank_patches, prepare
-from pnpovss.loading import complete_config, parse_device, parse_dtype
-from pnpovss.names import Name, NameLike
-from pnpovss.prompts import build_prompts
-from pnpovss.refine.pipeline import refine
+from pnpovss.inputs import Inputs, ask, prepare
+from pnpovss.matching import match_names
+from pnpovss.names import NameLike
+from pnpovss.prompts import Prompts
+from pnpovss.refine.pipeline import nothing_found, refine
 from pnpovss.results.heatmaps import HeatMaps
+from pnpovss.results.labels import as_asked
 from pnpovss.results.provenance import Provenance
 from pnpovss.results.segmentation import Segmentation
-from pnpovss.saliency.dropout import salience_dropout
-from pnpovss.saliency.gradcam import attention_map
+from pnpovss.saliency.dropout import blank_patches, drop_most_salient
+from pnpovss.saliency.gradcam import gradcam
 from pnpovss.saliency.tokens import merge_tokens
 
 __all__ = ["Explained", "Segmenter"]
@@ -36,31 +37,35 @@ class Explained:
     """Where the names lead the model to look in one image.
 
     Attributes:
-        names: Float32 "name gh gw", non-negative, the sum over the passes of Salience Dropout.
+        kept: indices of the names that were looked for; the others are held to be absent.
+        names: Float32 "kept gh gw", non-negative, the sum over the passes of Salience Dropout.
         words: Float32 "word gh gw", the same for each word of the prompts.
-        match: probability in [0, 1] that the prompt matches the whole image (mean over prompts).
-        features: of the whole image (before anything was dropped), a batch of one.
+        prompts: what the model was asked.
+        match: probability in [0, 1] that the prompt matches the whole image (mean over prompts); None without one.
+        name_match: the same for each name alone, its best synonym's; None unless it was asked for, or decided.
     """
 
-    names: Float[Tensor, "name gh gw"]
+    kept: tuple[int, ...]
+    names: Float[Tensor, "kept gh gw"]
     words: Float[Tensor, "word gh gw"]
-    match: float
-    features: ImageFeatures
+    prompts: Prompts
+    match: float | None
+    name_match: tuple[float, ...] | None
 
 
 class Segmenter:
     """Segments images by words with one backbone and one set of settings.
 
     Attributes:
-        backbone: the model whose cross-attention is read.
-        config: every setting; layer, head and image size are filled in with the model's own where they were None.
+        backbone: the model whose attention is read.
+        config: the settings that run; layer, head and image size are the model's own where none were set.
         preset: the name of the preset that the settings started from.
     """
 
     def __init__(self, backbone: Backbone, config: Config | None = None, preset: str = "default") -> None:
         self.backbone = backbone
         self.preset = preset
-        self.config = complete_config(_preset_for(backbone, preset) if config is None else config, backbone)
+        self.config = (_preset_for(backbone, preset) if config is None else config).resolve(backbone.card)
 
     @classmethod
     def from_pretrained(
@@ -83,7 +88,7 @@ class Segmenter:
             dtype: "float32" (exact), or "bfloat16" (faster; labels differ a little).
             preset: "default" (ours), "paper", or "authors" (as the released code computes it).
             settings: values that replace the preset's, by dotted name: {"dropout.passes": 2, "crf": None}.
-            without: steps to turn off: gradcam, dropout, threshold, background, blur, crf.
+            without: steps to turn off: presence, gradcam, dropout, threshold, background, blur, crf.
             local_files_only: never ask a hub.
             revision: of a hub id.
 
@@ -93,48 +98,37 @@ class Segmenter:
             ConfigError: an unknown preset, setting, step, device or dtype.
         """
         Config.preset(preset, settings).without(*without)  # a typing error must not wait for a model to load
-        options = LoadOptions(parse_device(device), parse_dtype(dtype), local_files_only, revision)
+        options = LoadOptions.parse(device, dtype, local_files_only=local_files_only, revision=revision)
         backbone = load_backbone(model, options)
         return cls(backbone, _preset_for(backbone, preset).replace(settings or {}).without(*without), preset)
 
-    @overload
-    def __call__(self, image: ImageSource, names: Sequence[NameLike], *, name_match: bool = False) -> Segmentation: ...
-    @overload
     def __call__(
         self,
-        image: Sequence[ImageSource],
-        names: Sequence[Sequence[NameLike]],
+        image: ImageSource,
+        names: Sequence[NameLike],
         *,
+        present: Sequence[int] | None = None,
         name_match: bool = False,
-        batch_size: int = 8,
-    ) -> list[Segmentation]: ...
-    def __call__(
-        self,
-        image: ImageSource | Sequence[ImageSource],
-        names: Sequence[Any],
-        *,
-        name_match: bool = False,
-        batch_size: int = 8,
-    ) -> Segmentation | list[Segmentation]:
-        """Segment one image by names, or a list of images, each by its own names.
+    ) -> Segmentation:
+        """Segment one image by names; for many images, see `stream`.
+
+        With the step `presence` on (the preset `default`), names that the model itself holds to be absent are left out;
+        `Segmentation.kept` tells which were looked for.
 
         Args:
-            image: a path, a PIL image, an RGB array "h w 3", or a list of these.
-            names: what to look for ("cat", "potted plant", or synonyms as ["sofa", "couch"]); for a list of images, one
-                such list each.
-            name_match: also tell for each name alone how well it matches the image.
-            batch_size: images the model reads at once. Results do not depend on it.
+            image: a path, a PIL image, or an RGB array "h w 3".
+            names: what to look for ("cat", "potted plant", or synonyms as ["sofa", "couch"]).
+            present: indices of the names that are there, by another's judgement, which replaces the model's own.
+            name_match: also tell for each name alone how well it matches the image; always told where the step
+                `presence` decides.
 
         Raises:
             ImageError: a photo that cannot be read.
             NamesError: no names, empty ones, duplicates, or too long for the text encoder.
         """
-        if isinstance(image, str) or not isinstance(image, Sequence):
-            inputs = prepare(image, names, self.backbone, self.config)
-            return self._finish(inputs, self.explain([inputs])[0], name_match)
-        if len(image) != len(names) or any(isinstance(each, (str, Name)) for each in names):
-            raise NamesError(f"{len(image)} images need {len(image)} lists of names, one each; got {names!r:.200}")
-        return list(self.stream(zip(image, names, strict=True), name_match=name_match, batch_size=batch_size))
+        inputs = prepare(image, names, self.backbone.card, self.config, present)
+        [explained] = self.explain([inputs], name_match=name_match)
+        return self._finish(inputs, explained)
 
     def stream(
         self,
@@ -143,86 +137,104 @@ class Segmenter:
         name_match: bool = False,
         batch_size: int = 8,
     ) -> Iterator[Segmentation]:
-        """Segment (image, names) pairs one after the other, holding no more than a batch in memory; see `__call__`."""
-        prepared = (prepare(image, names, self.backbone, self.config) for image, names in pairs)
+        """Segment (image, names) pairs one after the other, holding no more than a batch in memory.
+
+        Args:
+            pairs: images, each with its own names; see `__call__`.
+            name_match: see `__call__`.
+            batch_size: images the model reads at once. Results do not depend on it.
+        """
+        prepared = (prepare(image, names, self.backbone.card, self.config) for image, names in pairs)
         for batch in _batches(prepared, batch_size):
-            for inputs, explained in zip(batch, self.explain(batch), strict=True):
-                yield self._finish(inputs, explained, name_match)
+            for inputs, explained in zip(batch, self.explain(batch, name_match=name_match), strict=True):
+                yield self._finish(inputs, explained)
 
-    def explain(self, images: Sequence[Inputs]) -> list[Explained]:
-        """The saliency half of the method: GradCAM under Salience Dropout, for images of one input size."""
+    def explain(self, images: Sequence[Inputs], *, name_match: bool = False) -> list[Explained]:
+        """GradCAM under Salience Dropout (paper, 3.2 and 3.3), for images of one input size.
+
+        Look at the whole photos; then, for each further pass, drop the most salient patches that are left, blank them
+        and look again. The maps of all passes are summed; a patch adds nothing once it is dropped.
+        """
         pixels = torch.cat([image.pixels for image in images])  # b 3 H W
-        prompts = [prompt for image in images for prompt in image.prompts]
-        owner = [i for i, image in enumerate(images) for _ in image.prompts]
-        layer, head = self.config.layer, self.config.head
-        assert layer is not None
-        assert head is not None
+        whole = self.backbone.encode_images(pixels)
+        found = self._ask(whole, images, name_match)
+        if not any(each.kept for each in found):
+            return found
+        prompts = [each.prompts.tokens for each in found]
+        names = [each.prompts.name_tokens for each in found]
         dropout = self.config.dropout or ONE_LOOK
-        whole: list[tuple[ImageFeatures, Tensor]] = []  # what the first look, at whole images, found
 
-        def look(kept: Bool[Tensor, "b gh gw"]) -> list[Float[Tensor, "token gh gw"]]:
-            features = self.backbone.encode_images(blank_patches(pixels, kept))
-            tokens = [prompt.tokens for prompt in prompts]
-            match = self.backbone.match(
-                features, tokens, image_index=owner, layers=[layer], gradient=self.config.gradcam
-            )
-            if not whole:
-                whole.append((features, match.probability))
-            assert match.attention is not None
-            padded = attention_map(match.attention, layer, head)  # p token gh gw
-            maps = [m[: len(own)] for m, own in zip(padded, tokens, strict=True)]
-            return [torch.cat([m for m, i in zip(maps, owner, strict=True) if i == n]) for n in range(len(images))]
+        look, match = self._look(whole, prompts)
+        kept = torch.ones(len(images), *whole.grid, dtype=torch.bool, device=pixels.device)
+        totals = [dropout.pass_weights[0] * maps for maps in look]  # b of "token gh gw"
+        for weight in dropout.pass_weights[1:]:
+            kept = drop_most_salient(look, names, kept, dropout)
+            look, _ = self._look(self.backbone.encode_images(blank_patches(pixels, kept)), prompts)
+            totals = [total + weight * maps * left for total, maps, left in zip(totals, look, kept, strict=True)]
+        return [_read(*each) for each in zip(found, totals, match, strict=True)]
 
-        def rank(n: int, maps: Float[Tensor, "token gh gw"]) -> Float[Tensor, "gh gw"]:
-            names = images[n].name_tokens
-            if dropout.ranking == "tokens":
-                return maps[[token for tokens in names for token in tokens]].sum(0)
-            return merge_tokens(maps, names).sum(0)
+    def _ask(self, whole: ImageFeatures, images: Sequence[Inputs], name_match: bool) -> list[Explained]:
+        """Which names to look for in each encoded image, with no maps yet: the step `presence`."""
+        presence = self.config.presence
+        scores: Sequence[tuple[float, ...] | None] = [None] * len(images)
+        if name_match or (presence is not None and any(image.present is None for image in images)):
+            scores = match_names(self.backbone, whole, [image.names for image in images], self.config)
+        nothing = torch.zeros(0, *whole.grid)
+        found = []
+        for image, match in zip(images, scores, strict=True):
+            kept = tuple(range(len(image.names))) if image.present is None else image.present
+            if image.present is None and presence is not None and match is not None:
+                kept = tuple(i for i in kept if match[i] >= presence.above)
+            prompts = ask([image.names[i] for i in kept], self.backbone, self.config)
+            found.append(Explained(kept, nothing, nothing, prompts, None, match))
+        return found
 
-        grid = [extent // self.backbone.patch for extent in pixels.shape[2:]]
-        everything = torch.ones(len(images), *grid, dtype=torch.bool, device=pixels.device)
-        totals = salience_dropout(look, rank, everything, dropout)
-        [(features, match)] = whole
-        return [
-            Explained(
-                names=merge_tokens(total, image.name_tokens),
-                words=merge_tokens(total, image.word_tokens),
-                match=float(match[[i == n for i in owner]].mean()),
-                features=ImageFeatures(features.tokens[n : n + 1], features.grid, features.prefix),
-            )
-            for n, (image, total) in enumerate(zip(images, totals, strict=True))
+    def _look(
+        self, features: ImageFeatures, prompts: Sequence[Sequence[TextTokens]]
+    ) -> tuple[list[Float[Tensor, "_token gh gw"]], tuple[Float[Tensor, " _prompt"], ...]]:
+        """The map of each token in each image (GradCAM, or attention alone), and each prompt's match probability."""
+        match = self.backbone.match(features, prompts, Reading((self.config.layer,), self.config.gradcam))
+        head = self.config.head
+        maps = [
+            gradcam(seen.attention[0, head], None if seen.gradient is None else seen.gradient[0, head])
+            for seen in match.maps
         ]
+        return maps, match.probability
 
-    def match_names(self, features: ImageFeatures, names: Sequence[Name]) -> tuple[float, ...]:
-        """Probability in [0, 1] that "A picture of <name>" matches one image, name by name."""
-        tokenize, limit = self.backbone.tokenize, self.backbone.max_tokens
-        prompts = [build_prompts([name], tokenize, limit, squash=self.config.squash_names)[0].tokens for name in names]
-        match = self.backbone.match(features, prompts, image_index=[0] * len(prompts), gradient=False)
-        return tuple(match.probability.tolist())
-
-    def _finish(self, inputs: Inputs, explained: Explained, name_match: bool) -> Segmentation:
-        refined = refine(explained.names, np.asarray(inputs.image), self.config)
+    def _finish(self, inputs: Inputs, explained: Explained) -> Segmentation:
+        pixels, count = np.asarray(inputs.image), len(inputs.names)
+        refined = refine(explained.names, pixels, self.config) if explained.kept else nothing_found(pixels.shape[:2])
         return Segmentation(
-            labels=refined.labels,
+            labels=as_asked(refined.labels, explained.kept, count),
             scores=refined.scores,
             background_score=refined.background_score,
             names=inputs.names,
-            kept=tuple(range(len(inputs.names))),
-            heatmaps=HeatMaps(explained.names.cpu().numpy(), inputs.words, explained.words.cpu().numpy()),
+            kept=explained.kept,
+            heatmaps=HeatMaps(explained.names.cpu().numpy(), explained.prompts.words, explained.words.cpu().numpy()),
             match=explained.match,
-            name_match=self.match_names(explained.features, inputs.names) if name_match else None,
+            name_match=explained.name_match,
             provenance=Provenance.of(
-                self.backbone,
-                preset=self.preset,
-                config=self.config,
-                prompts=tuple(prompt.text for prompt in inputs.prompts),
+                self.backbone.card, preset=self.preset, config=self.config, prompts=explained.prompts.texts
             ),
         )
 
 
+def _read(found: Explained, total: Float[Tensor, "token gh gw"], match: Float[Tensor, " prompt"]) -> Explained:
+    """What was found, with the maps of names and words."""
+    if not found.kept:
+        return found
+    prompts = found.prompts
+    return replace(
+        found,
+        names=merge_tokens(total, prompts.name_tokens),
+        words=merge_tokens(total, prompts.word_tokens),
+        match=float(match.mean()),
+    )
+
+
 def _preset_for(backbone: Backbone, preset: str) -> Config:
     """A preset; `default` also takes what the checkpoint was tuned to, `paper` and `authors` are the same for all."""
-    return Config.preset(preset, backbone.recommended.settings if preset == "default" else {})
+    return Config.preset(preset, backbone.card.recommended.settings if preset == "default" else {})
 
 
 def _batches(images: Iterable[Inputs], batch_size: int) -> Iterator[list[Inputs]]:

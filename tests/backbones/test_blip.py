@@ -1,4 +1,3 @@
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,11 +7,12 @@ import jaxtyping
 import pytest
 import torch
 from torch import Tensor
-from transformers import BlipForImageTextRetrieval, BlipVisionConfig
+from transformers import BlipConfig, BlipForImageTextRetrieval
 
-from pnpovss.backbones import blip
-from pnpovss.backbones.base import Backbone, LoadOptions
+from pnpovss.backbones.base import Backbone, Contrastive, LoadOptions, Reading
 from pnpovss.backbones.blip import SPEC, BlipBackbone, load_blip
+from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import ConfigError, InvalidInputError
 from tests.support.blip_models import random_model, save_checkpoint
 
@@ -63,20 +63,21 @@ def test_equals_transformers(
     images, prompt = pixels(2, height, width), backbone.tokenize("A picture of cat potted plant")
     logits, probs, grads = eager(original, images, list(prompt.ids))
     features = backbone.encode_images(images)
-    match = backbone.match(features, [prompt] * 2, layers=(1, 3, 0))
+    match = backbone.match(features, [[prompt]] * 2, Reading((1, 3, 0)))
     assert features.grid == (height // 8, width // 8)
-    assert relative(match.logits, logits) < 1e-5
-    assert match.attention is not None
-    assert match.attention.grads is not None
-    for row, layer in enumerate((1, 3, 0)):
-        patches = (len(prompt), *features.grid)
-        assert relative(match.attention.probs[:, row], probs[layer][..., 1:].unflatten(-1, patches[1:])) < 1e-5
-        assert relative(match.attention.grads[:, row], grads[layer][..., 1:].unflatten(-1, patches[1:])) < 1e-5
+    assert relative(torch.cat(match.logits), logits[:, 1]) < 1e-5
+    for image, seen in enumerate(match.maps):
+        assert seen.gradient is not None
+        for row, layer in enumerate((1, 3, 0)):
+            attention, gradient = (maps[layer][image, ..., 1:].unflatten(-1, features.grid) for maps in (probs, grads))
+            assert relative(seen.attention[row], attention) < 1e-5
+            assert relative(seen.gradient[row], gradient) < 1e-5
 
 
 def test_similarity_equals_transformers(backbone: BlipBackbone, original: BlipForImageTextRetrieval) -> None:
     images, texts = pixels(3), ["a picture of cat", "dog"]
-    found = backbone.similarity(backbone.encode_images(images), [backbone.tokenize(text) for text in texts])
+    embedded = backbone.embed_texts([backbone.tokenize(text) for text in texts])
+    found = backbone.embed_images(backbone.encode_images(images)) @ embedded.T
     for column, text in enumerate(texts):
         ids = torch.tensor([[2, *backbone.tokenize(text).ids[1:]]])  # [CLS]
         with torch.no_grad():
@@ -94,12 +95,14 @@ def test_images_do_not_see_their_batch(backbone: BlipBackbone) -> None:
 
 def test_satisfies_the_protocol(backbone: BlipBackbone, folder: Path) -> None:
     assert isinstance(backbone, Backbone)
-    assert backbone.name == str(folder)
-    assert backbone.revision is not None
-    assert backbone.revision.startswith("sha256:")
-    assert (backbone.patch, backbone.max_tokens) == (8, 40)
-    assert backbone.attention_shape == dict.fromkeys(range(4), 4)
-    assert (backbone.device, backbone.dtype) == (torch.device("cpu"), torch.float32)
+    assert isinstance(backbone, Contrastive)
+    card = backbone.card
+    assert card.name == str(folder)
+    assert card.revision is not None
+    assert card.revision.startswith("sha256:")
+    assert (card.patch, card.max_tokens) == (8, 40)
+    assert card.heads == dict.fromkeys(range(4), 4)
+    assert (card.device, card.dtype) == (torch.device("cpu"), torch.float32)
 
 
 def test_weights_are_frozen_and_nothing_installed_is_touched(folder: Path) -> None:
@@ -111,7 +114,7 @@ def test_weights_are_frozen_and_nothing_installed_is_touched(folder: Path) -> No
     features = own.encode_images(pixels(1))
     assert not features.tokens.requires_grad
     assert not features.tokens.is_inference()
-    own.match(features, [own.tokenize("a cat")], layers=(2,))
+    own.match(features, [[own.tokenize("a cat")]], Reading((2,)))
     assert all(vars(module).get("forward") is forward for module, forward in forwards.items())
     layers = [*own._text.layers, *own._vision._model.encoder.layers]
     weights = [w for layer in layers for w in layer.parameters()]
@@ -123,11 +126,13 @@ def test_bfloat16_is_near(folder: Path, backbone: BlipBackbone) -> None:
     half = load_blip(str(folder), LoadOptions(dtype=torch.bfloat16))
     prompt = backbone.tokenize("a picture of cat")
     exact, rounded = (own.encode_images(pixels(2)) for own in (backbone, half))
-    assert half.dtype == torch.bfloat16
+    assert half.card.dtype == torch.bfloat16
     assert rounded.tokens.dtype == torch.float32
     difference = relative(rounded.tokens, exact.tokens)
     assert 1e-5 < difference < 0.05  # it did round, and not by much
-    first, second = (own.match(seen, [prompt] * 2).logits for own, seen in ((backbone, exact), (half, rounded)))
+    first, second = (
+        torch.cat(own.match(seen, [[prompt]] * 2).logits) for own, seen in ((backbone, exact), (half, rounded))
+    )
     assert relative(second, first) < 0.05
 
 
@@ -160,32 +165,35 @@ def test_pixels_that_do_not_fit_the_patch(backbone: BlipBackbone) -> None:
         backbone.encode_images(torch.zeros(3, 32, 32))
 
 
-def test_devices_and_dtypes_are_obeyed_or_refused(folder: Path) -> None:
+def test_devices_and_dtypes_are_obeyed_or_refused() -> None:
     for device in ("cuda", "mps", "meta"):
         if device != "meta" and getattr(torch, device).is_available():
             continue
-        with pytest.raises(ConfigError, match=device):
-            load_blip(str(folder), LoadOptions(device=torch.device(device)))
-    with pytest.raises(ConfigError, match=r"float32 or bfloat16, not in torch\.float16"):
-        load_blip(str(folder), LoadOptions(dtype=torch.float16))
+        with pytest.raises(ConfigError, match=f"device '{device}' is not on this machine; it has: "):
+            LoadOptions(device=torch.device(device))
+    with pytest.raises(ConfigError, match="unknown dtype 'float16'; expected one of float32, bfloat16"):
+        LoadOptions(dtype=torch.float16)
 
 
-def test_untuned_checkpoints_say_so(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, logger="pnpovss"):
-        own = load_blip(str(folder), LoadOptions())
-    assert "untuned: the paper tuned only BLIP-large" in caplog.text
-    assert (own.recommended.layer, own.recommended.head, own.recommended.image_size) == (3, 3, 32)
+def test_untuned_checkpoints_say_so(backbone: BlipBackbone) -> None:
+    own = backbone.card.recommended
+    assert (own.layer, own.head, own.image_size) == (3, 3, 32)
+    assert own.source == "untuned: the paper tuned only BLIP-large"
 
 
 def test_the_papers_settings_are_for_blip_large() -> None:
-    heads = dict.fromkeys(range(12), 12)
+    text = {"num_attention_heads": 12}
     large, base = (
-        blip._recommend(BlipVisionConfig(hidden_size=width, num_hidden_layers=depth), heads)
-        for width, depth in ((1024, 24), (768, 12))
+        tuned("a/name", BlipConfig(vision_config=vision, text_config=text).to_dict())
+        for vision in (
+            {"hidden_size": 1024, "num_hidden_layers": 24},
+            {"hidden_size": 768, "num_hidden_layers": 12},
+        )
     )
-    assert (large.layer, large.head, large.image_size) == (base.layer, base.head, base.image_size) == (7, 9, 336)
+    assert large is not None
+    assert (large.layer, large.head, large.image_size) == (7, 9, 336)
     assert "tuned for BLIP large" in large.source
-    assert base.source == "untuned: the paper tuned only BLIP-large"
+    assert base is None
 
 
 def test_text_heads_of_an_early_config_are_doubted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -193,17 +201,6 @@ def test_text_heads_of_an_early_config_are_doubted(tmp_path: Path, caplog: pytes
     with caplog.at_level(logging.WARNING, logger="pnpovss"):
         load_blip(str(save_checkpoint(tmp_path, model)), LoadOptions())
     assert "its config says 8 text heads, BLIP was trained with 12" in caplog.text
-
-
-def test_claims(folder: Path, tmp_path: Path) -> None:
-    assert all(SPEC.claims(name) for name in SPEC.models)
-    assert SPEC.claims("somebody/blip-itm-large-finetuned")
-    assert SPEC.claims("somebody/anything")
-    assert SPEC.claims(str(folder))
-    for name in ("mini", "blip", "a/b/c", "/no/such/folder", str(tmp_path), ""):
-        assert not SPEC.claims(name), name
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "vilt"}))
-    assert not SPEC.claims(str(tmp_path))
 
 
 def test_the_hubs_cache_is_read_without_a_network(
@@ -220,5 +217,5 @@ def test_the_hubs_cache_is_read_without_a_network(
     for file in folder.iterdir():
         (snapshot / file.name).write_bytes(file.read_bytes())
     assert SPEC.available(name)
-    own = load_blip(name, LoadOptions(local_files_only=True))
-    assert (own.name, own.revision) == (name, commit)
+    own = load_backbone(name, LoadOptions(local_files_only=True))
+    assert (own.card.name, own.card.revision) == (name, commit)

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.blip import load_blip
-from pnpovss.backbones.blip_checkpoint import content_hash, read_model
+from pnpovss.backbones.parts.checkpoint import content_hash, read_model
 from pnpovss.errors import CheckpointError
 from tests.support.blip_models import VOCABULARY, random_model, save_checkpoint
 
@@ -48,7 +48,7 @@ def truncate(path: Path, fraction: float) -> None:
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no config": (lambda f: (f / "config.json").unlink(), "no config.json in .*save_pretrained"),
     "config is no JSON": (lambda f: (f / "config.json").write_text("{"), "config.json cannot be read"),
-    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "model_type None; expected 'blip'"),
+    "config is a list": (lambda f: (f / "config.json").write_text("[]"), "config.json holds list; expected an object"),
     "another architecture": (
         lambda f: edit(f / "config.json", model_type="vilt"),
         "model_type 'vilt'; expected 'blip'",
@@ -88,6 +88,14 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: (f / "vocab.txt").write_text("\n".join(w for w in VOCABULARY if w != "[CLS]")),
         r"vocab.txt is no tokenizer|no \[CLS\]|start a text with \[CLS\]",
     ),
+    "weights that are not finite": (
+        lambda f: reweigh(f, lambda w: w["itm_head.bias"].fill_(float("nan"))),
+        "1 weights in .* hold values that are not finite: itm_head.bias; fetch it again",
+    ),
+    "normalisation is not finite": (
+        lambda f: edit(f / "preprocessor_config.json", image_mean=[0.5, 0.5, float("inf")]),
+        "expected three values, std above 0",
+    ),
     "normalisation is nonsense": (
         lambda f: edit(f / "preprocessor_config.json", image_std=[0.5, 0.5]),
         "expected three values, std above 0",
@@ -110,7 +118,9 @@ def test_refused(kind: str, folder: Path) -> None:
 def test_a_captioning_model_is_refused(folder: Path) -> None:
     edit(folder / "config.json", architectures=["BlipForConditionalGeneration"])
     reweigh(folder, lambda w: [w.pop(key) for key in list(w) if key.startswith(("text_encoder", "itm"))])
-    with pytest.raises(CheckpointError, match=r"names \['BlipForConditionalGeneration'\]; expected"):
+    with pytest.raises(
+        CheckpointError, match=r"not those of BlipForImageTextRetrieval: .* names \['BlipForConditionalGeneration'\]"
+    ):
         load_blip(str(folder), LoadOptions())
 
 
@@ -126,7 +136,7 @@ def test_a_missing_part_is_refused(folder: Path) -> None:
 
 
 def test_what_is_read_is_what_was_saved(folder: Path) -> None:
-    saved, read = load_file(folder / "model.safetensors"), read_model(folder)
+    saved, read = load_file(folder / "model.safetensors"), read_model(folder, BlipForImageTextRetrieval)
     state = read.state_dict()
     assert all(torch.equal(state[name], weights) for name, weights in saved.items())
     assert not read.training
@@ -135,7 +145,7 @@ def test_what_is_read_is_what_was_saved(folder: Path) -> None:
 
 def test_half_precision_files_are_read_as_float32(folder: Path) -> None:
     reweigh(folder, lambda w: w.update({name: weights.half() for name, weights in w.items()}))
-    assert {weights.dtype for weights in read_model(folder).parameters()} == {torch.float32}
+    assert {weights.dtype for weights in read_model(folder, BlipForImageTextRetrieval).parameters()} == {torch.float32}
 
 
 def test_buffers_of_older_files_are_no_error(folder: Path) -> None:
@@ -153,10 +163,10 @@ def test_pytorch_files_are_read(folder: Path) -> None:
 
 
 def test_normalisation_comes_from_the_checkpoint(folder: Path) -> None:
-    assert load_blip(str(folder), LoadOptions()).mean == (0.48145466, 0.4578275, 0.40821073)
+    assert load_blip(str(folder), LoadOptions()).card.mean == (0.48145466, 0.4578275, 0.40821073)
     edit(folder / "preprocessor_config.json", image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.2, 0.1], size=384)
     own = load_blip(str(folder), LoadOptions())
-    assert (own.mean, own.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
+    assert (own.card.mean, own.card.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
 
 
 def test_enc_is_found_where_the_tokenizer_names_it(folder: Path) -> None:
@@ -180,7 +190,7 @@ def test_the_hash_follows_the_content(tmp_path: Path, monkeypatch: pytest.Monkey
     path = tmp_path / "model.safetensors"
     hashes = set()
     for small in (1 << 30, 1 << 10):
-        monkeypatch.setattr("pnpovss.backbones.blip_checkpoint._SMALL", small)
+        monkeypatch.setattr("pnpovss.backbones.parts.checkpoint._SMALL", small)
         for content in (bytes(1 << 20), bytes((1 << 20) - 1) + b"\x01", b"\x01" + bytes((1 << 20) - 1), bytes(1 << 19)):
             path.write_bytes(content)
             hashes.add(content_hash([path]))

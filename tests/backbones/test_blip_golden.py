@@ -1,34 +1,31 @@
-"""The model against what the authors' released code computes on a small random checkpoint.
+"""The model, and the method through the model, against what the authors' released code computes on a random checkpoint.
 
-The stages after the model are held to 1e-5 of each map's maximum in test_golden_stages.py. The model itself cannot be:
-twelve layers of random weights magnify rounding about two thousand times (the last test measures it), so that two
-correct float32 forwards are 1e-3 apart in logits and up to 1e-2 of the maximum in GradCAM maps. transformers' own eager
-forward is as far from these numbers in float32, and in float64, as ours. Exactness is therefore shown in float64, where
-rounding cannot hide anything, and closeness to the released code up to its own rounding.
+`tests/data/golden/README.md` tells how the numbers were made and how near two correct float32 implementations come:
+4e-6 of a map's maximum. Everything here is held to 1e-5, and what is decided (patches, labels) to equality.
 """
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from transformers import BlipForImageTextRetrieval
 
-from pnpovss.backbones.base import ImageFeatures, LoadOptions
+from pnpovss.backbones.base import LoadOptions, Reading
 from pnpovss.backbones.blip import BlipBackbone, load_blip
-from pnpovss.backbones.cross_attention import TextSide, match_prompts
-from tests.support.blip_models import plain_match
+from pnpovss.config import Config
+from pnpovss.inputs import prepare
+from pnpovss.saliency.gradcam import gradcam
+from pnpovss.segmenter import Segmenter
 
 GOLDEN = Path(__file__).parents[1] / "data" / "golden"
 IMAGES = range(4)
 READ = [(7, 9), (3, 2)]
+LONG = {1: 3}  # tokens of the last name where it has several: the released code forgets to divide by them
 
 golden = np.load(GOLDEN / "golden.npz")
-captions = json.loads((GOLDEN / "golden.json").read_text())["captions"]
-pixels = torch.from_numpy(golden["pixel_values"])
+facts = json.loads((GOLDEN / "golden.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -36,63 +33,54 @@ def backbone() -> BlipBackbone:
     return load_blip(str(GOLDEN / "model"), LoadOptions())
 
 
-@pytest.fixture(scope="module")
-def double() -> Any:
-    return BlipForImageTextRetrieval.from_pretrained(GOLDEN / "model").eval().requires_grad_(False).double()
-
-
-def difference(found: Tensor, theirs: np.ndarray | Tensor) -> float:
+def difference(found: Tensor, theirs: np.ndarray) -> float:
     """Largest difference, as a fraction of their map's maximum."""
-    theirs = torch.as_tensor(theirs)
-    return float((found - theirs).abs().max() / theirs.abs().max())
+    return float((found - torch.from_numpy(theirs)).abs().max() / np.abs(theirs).max())
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_the_released_codes_numbers(backbone: BlipBackbone, image: int) -> None:
-    prompt = backbone.tokenize(captions[image])
-    features = backbone.encode_images(pixels[image : image + 1])
-    match = backbone.match(features, [prompt], layers=[layer for layer, _ in READ])
-    assert match.attention is not None
-    assert match.attention.grads is not None
-    assert float((match.logits - torch.from_numpy(golden[f"{image}_logits"])).abs().max()) < 1e-3
+def test_the_released_codes_attention_and_gradcam(backbone: BlipBackbone, image: int) -> None:
+    prompt = backbone.tokenize(facts["captions"][image])
+    features = backbone.encode_images(torch.from_numpy(golden["pixel_values"][image : image + 1]))
+    match = backbone.match(features, [[prompt]], Reading(tuple(layer for layer, _ in READ)))
+    [seen], logits = match.maps, golden[f"{image}_logits"].ravel()
+    assert seen.gradient is not None
+    assert float(match.logits[0][0]) == pytest.approx(logits[1], abs=1e-5)
+    assert float(match.probability[0][0]) == pytest.approx(1 / (1 + np.exp(logits[0] - logits[1])), abs=1e-5)
     # Their map has the class token's column, and the row of [ENC].
-    assert difference(match.attention.probs[0, 0, 9].flatten(1), golden[f"{image}_attention_l7_h9"][:, 1:]) < 1e-3
-    gradcam = match.attention.probs * match.attention.grads.relu()
+    assert difference(seen.attention[0, 9].flatten(1), golden[f"{image}_attention_l7_h9"][:, 1:]) < 1e-5
     for row, (layer, head) in enumerate(READ):
-        assert difference(gradcam[0, row, head, 1:], golden[f"{image}_gradcam_l{layer}_h{head}_tokens"]) < 2e-2
+        ours = gradcam(seen.attention[row, head], seen.gradient[row, head])[1:]
+        assert difference(ours, golden[f"{image}_gradcam_l{layer}_h{head}_tokens"]) < 1e-5
+
+
+class Watched(BlipBackbone):
+    """Also keeps the pixels of every look."""
+
+    def encode_images(self, pixels: Tensor):
+        self.looks = [*getattr(self, "looks", []), pixels]
+        return super().encode_images(pixels)
 
 
 @pytest.mark.parametrize("image", IMAGES)
-def test_exact_where_rounding_cannot_hide_anything(backbone: BlipBackbone, double: Any, image: int) -> None:
-    prompt = backbone.tokenize(captions[image])
-    text, tokens, ids = _double_side(double, image, prompt.ids)
-    wanted = plain_match(text, ids, torch.ones_like(ids, dtype=torch.bool), tokens, (7, 3))
-    match = match_prompts(text, ImageFeatures(tokens, (10, 10)), [prompt], layers=(7, 3))
-    assert match.attention is not None
-    assert match.attention.grads is not None
-    for found, true in zip((match.attention.probs, match.attention.grads), wanted[1:], strict=True):
-        assert difference(found.flatten(-2), true[..., 1:]) < 1e-9
-    assert difference(match.logits, wanted[0]) < 1e-10
+def test_four_passes_through_the_model(backbone: BlipBackbone, image: int) -> None:
+    """Salience Dropout end to end, from the photo: the patches it blanks, and the maps of names it sums."""
+    watched = Watched.__new__(Watched)
+    watched.__dict__.update(backbone.__dict__)
+    segmenter = Segmenter(watched, Config.preset("authors", {"layer": 7, "head": 9, "image_size": 160}), "authors")
+    photo = prepare(golden["rgb"][image], facts["names"][image], watched.card, segmenter.config)
+    assert difference(photo.pixels[0], golden["pixel_values"][image]) < 1e-6
+    [found] = segmenter.explain([photo])
+    for look, dropped in zip(watched.looks, golden[f"{image}_dropped_patches"], strict=True):
+        blank = look[0].unfold(1, 16, 16).unfold(2, 16, 16).eq(0).flatten(3).all(-1).all(0)
+        assert np.array_equal(blank.numpy(), dropped)
+    theirs = golden[f"{image}_agg_classes"].copy()
+    theirs[-1] /= LONG.get(image, 1)  # a mean, as for the other names, on purpose
+    assert difference(found.names, theirs) < 1e-5
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_how_far_rounding_goes_in_this_checkpoint(backbone: BlipBackbone, double: Any, image: int) -> None:
-    """A change of the image tokens by float32's rounding unit moves the maps by far more than 1e-5 of the maximum."""
-    prompt = backbone.tokenize(captions[image])
-    text, tokens, _ = _double_side(double, image, prompt.ids)
-    noise = 1 + 6e-8 * torch.randn(tokens.shape, generator=torch.Generator().manual_seed(image), dtype=tokens.dtype)
-    maps = []
-    for seen in (tokens, tokens * noise):
-        attention = match_prompts(text, ImageFeatures(seen, (10, 10)), [prompt], layers=(7,)).attention
-        assert attention is not None
-        assert attention.grads is not None
-        maps.append((attention.probs * attention.grads.relu())[0, 0, 9, 1:])
-    assert 5e-5 < difference(maps[1], maps[0]) < 2e-2
-
-
-def _double_side(double: Any, image: int, ids: tuple[int, ...]) -> tuple[TextSide, Tensor, Tensor]:
-    encoder = double.text_encoder
-    text = TextSide(encoder.embeddings, encoder.encoder.layer, double.itm_head, pad_id=0, max_tokens=64)
-    with torch.no_grad():
-        tokens = double.vision_model(pixels[image : image + 1].double()).last_hidden_state
-    return text, tokens, torch.tensor([ids])
+@pytest.mark.parametrize("image", [image for image in IMAGES if image not in LONG])
+def test_labels_from_the_photo_on(backbone: BlipBackbone, image: int) -> None:
+    segmenter = Segmenter(backbone, Config.preset("authors", {"layer": 7, "head": 9, "image_size": 160}), "authors")
+    labels = segmenter(golden["rgb"][image], facts["names"][image]).labels
+    assert np.array_equal(labels, golden[f"{image}_labels_crf"])

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import BlipConfig, BlipForImageTextRetrieval
 
-from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.base import LoadOptions, Reading
 from pnpovss.backbones.blip import BlipBackbone, load_blip
 from tests.support.blip_models import save_checkpoint
 
@@ -23,23 +23,21 @@ def save_random(folder: Path, **vision: int) -> Path:
 def check_both_sizes(backbone: BlipBackbone) -> None:
     prompt = backbone.tokenize("A picture of cat potted plant sofa")
     assert prompt.ids[0] == 30523
-    assert backbone.attention_shape == dict.fromkeys(range(12), 12)
+    assert backbone.card.heads == dict.fromkeys(range(12), 12)
     for side in (336, 384):
         features = backbone.encode_images(torch.randn(1, 3, side, side))
-        match = backbone.match(features, [prompt], layers=[backbone.recommended.layer])
-        assert match.attention is not None
-        assert match.attention.grads is not None
-        probs, grads = match.attention.probs, match.attention.grads
-        assert probs.shape == grads.shape == (1, 1, 12, len(prompt), side // 16, side // 16)
-        assert 0.9 < float(probs[0, 0, 9].sum((-1, -2)).mean()) < 1
-        assert bool(grads.isfinite().all())
-        assert float(grads.abs().max()) > 0
+        [seen] = backbone.match(features, [[prompt]], Reading((backbone.card.recommended.layer,))).maps
+        assert seen.gradient is not None
+        assert seen.attention.shape == seen.gradient.shape == (1, 12, len(prompt), side // 16, side // 16)
+        assert 0.9 < float(seen.attention[0, 9].sum((-1, -2)).mean()) < 1
+        assert bool(seen.gradient.isfinite().all())
+        assert float(seen.gradient.abs().max()) > 0
 
 
 def test_published_vocabulary_with_a_small_image_side(tmp_path: Path) -> None:
     small = {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
     backbone = load_blip(str(save_random(tmp_path, **small)), LoadOptions())
-    assert backbone.recommended.image_size == 336
+    assert backbone.card.recommended.image_size == 336
     check_both_sizes(backbone)
 
 
@@ -49,7 +47,7 @@ def test_blip_large(tmp_path: Path) -> None:
     folder = save_random(tmp_path, **LARGE_VISION)
     assert (folder / "model.safetensors").stat().st_size > 1.5e9
     backbone = load_blip(str(folder), LoadOptions())
-    assert "tuned for BLIP large" in backbone.recommended.source
-    assert backbone.revision is not None
-    assert backbone.revision.startswith("sampled-sha256:")
+    assert "tuned for BLIP large" in backbone.card.recommended.source
+    assert backbone.card.revision is not None
+    assert backbone.card.revision.startswith("sampled-sha256:")
     check_both_sizes(backbone)

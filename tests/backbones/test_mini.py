@@ -7,9 +7,10 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from pnpovss.backbones.base import LoadOptions, Recommended, load_backbone
+from pnpovss.backbones.base import LoadOptions, Reading, Recommended
 from pnpovss.backbones.mini.backbone import BUNDLED, MiniBackbone, load_mini
 from pnpovss.backbones.mini.checkpoint import quantise, read_checkpoint, write_checkpoint
+from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError, NamesError
 from pnpovss.segmenter import Segmenter
 
@@ -29,12 +30,12 @@ def pixels() -> torch.Tensor:
 
 
 def test_it_is_found_by_name():
-    assert load_backbone("mini").name == "mini"
+    assert load_backbone("mini").card.name == "mini"
 
 
 def test_its_normalisation_is_that_of_its_trunk(mini: MiniBackbone):
     pixel = torch.tensor([0.0, 127.0, 255.0]) / 255
-    normalised = (pixel - mini.mean[0]) / mini.std[0]
+    normalised = (pixel - mini.card.mean[0]) / mini.card.std[0]
     torch.testing.assert_close(normalised, torch.tensor([-127 / 128, 0.0, 1.0]))
 
 
@@ -68,8 +69,8 @@ def test_a_text_begins_with_enc_and_keeps_its_offsets(mini: MiniBackbone):
 def test_the_right_name_matches_better(mini: MiniBackbone, pixels: torch.Tensor):
     features = mini.encode_images(pixels)
     prompts = [mini.tokenize(f"A picture of {name}") for name in ("cat", "bus", "pizza")]
-    matched = mini.match(features, prompts, image_index=[0, 0, 0]).probability
-    alike = mini.similarity(features, prompts)[0]
+    [matched] = mini.match(features, [prompts]).probability
+    alike = (mini.embed_images(features) @ mini.embed_texts(prompts).T)[0]
     assert int(matched.argmax()) == 0
     assert int(alike.argmax()) == 0
     assert float(alike.abs().max()) <= 1 + 1e-5
@@ -78,19 +79,17 @@ def test_the_right_name_matches_better(mini: MiniBackbone, pixels: torch.Tensor)
 def test_attention_and_gradient_have_the_shapes_asked_for(mini: MiniBackbone, pixels: torch.Tensor):
     features = mini.encode_images(pixels)
     prompt = mini.tokenize("A picture of cat")
-    attention = mini.match(features, [prompt], layers=[4, 3]).attention
-    assert attention is not None
-    assert attention.grads is not None
-    assert attention.probs.shape == attention.grads.shape == (1, 2, 4, len(prompt), 10, 12)
-    assert mini.attention_shape == {3: 4, 4: 4}
+    [seen] = mini.match(features, [[prompt]], Reading((4, 3))).maps
+    assert seen.gradient is not None
+    assert seen.attention.shape == seen.gradient.shape == (2, 4, len(prompt), 10, 12)
+    assert mini.card.heads == {3: 4, 4: 4}
 
 
-def test_texts_too_long_or_missing_are_refused(mini: MiniBackbone, pixels: torch.Tensor):
-    features = mini.encode_images(pixels)
+def test_texts_too_long_or_missing_are_refused(mini: MiniBackbone):
     with pytest.raises(NamesError, match="128"):
-        mini.similarity(features, [mini.tokenize("cat " * 200)])
+        mini.embed_texts([mini.tokenize("cat " * 200)])
     with pytest.raises(InvalidInputError, match="no texts"):
-        mini.similarity(features, [])
+        mini.embed_texts([])
 
 
 def test_options_it_cannot_obey_are_refused():
@@ -109,7 +108,7 @@ def test_a_checkpoint_written_and_read_is_the_same(mini: MiniBackbone, pixels: t
     recommended = Recommended(3, 1, 256, {"threshold": 0.2}, "a test")
     write_checkpoint(tmp_path, first.model, first.tokenizer, recommended)
     second = MiniBackbone(read_checkpoint(tmp_path), name="copy")
-    assert second.recommended == recommended
+    assert second.card.recommended == recommended
     torch.testing.assert_close(second.encode_images(pixels).tokens, mini.encode_images(pixels).tokens)
 
 

@@ -8,18 +8,19 @@ from typing import Any
 
 import pytest
 
-from pnpovss.backbones import base
-from pnpovss.backbones.base import BackboneSpec, LoadOptions, known_backbones, load_backbone, register
+from pnpovss.backbones import registry as base
+from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.blip import SPEC, BlipBackbone
-from pnpovss.errors import ModelError, UnknownModelError
+from pnpovss.backbones.registry import BackboneSpec, known_backbones, load_backbone, register
+from pnpovss.errors import CheckpointError, ModelError, UnknownModelError
 from tests.support.blip_models import save_checkpoint
 from tests.support.fakes import FakeBackbone
 
 THEIRS = BackboneSpec(
     key="theirs",
     summary="a third party's",
+    model_types=("theirs",),
     models={"somebody/their-model": "on a hub", "their-bundled": "in their package"},
-    claims=lambda name: name in THEIRS.models,
     load=lambda name, options: FakeBackbone(name=name),
     available=lambda name: True,
 )
@@ -39,7 +40,7 @@ def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_registered_by_a_call(name: str) -> None:
     assert not any(spec.key == "theirs" for spec in known_backbones().values())
     assert register(THEIRS) is THEIRS
-    assert load_backbone(name).name == name
+    assert load_backbone(name).card.name == name
 
 
 @pytest.mark.parametrize("name", THEIRS.models)
@@ -50,7 +51,7 @@ def test_registered_by_an_entry_point(name: str, monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(base, "entry_points", points)
     assert list(known_backbones()) == ["blip", "theirs"]
-    assert load_backbone(name).name == name
+    assert load_backbone(name).card.name == name
 
 
 def test_the_entry_point_of_blip_is_its_spec() -> None:
@@ -73,7 +74,7 @@ def install(folder: Path, package: str, backbone: str, code: str) -> None:
         ("1 / 0", "ZeroDivisionError: division by zero"),
         ("", "AttributeError: module '{package}' has no attribute 'SPEC'"),
         ("SPEC = 3", "TypeError: expected a BackboneSpec, got int"),
-        ("from pnpovss.backbones.base import BackboneSpec\nSPEC = BackboneSpec('blip', '', {{}}, bool, print, bool)",
+        ("from pnpovss.backbones.registry import BackboneSpec\nSPEC = BackboneSpec('blip', '', (), {{}}, print, bool)",
          "ValueError: a backbone with key 'blip' is registered already"),
     ],
     ids=["import", "crash", "absent", "no spec", "key taken"],
@@ -94,7 +95,7 @@ def test_a_broken_package_breaks_nobody_else(
     assert f"the backbone 'broken' of the package {broken} 1.2 cannot be used" in said
     assert reason.format(package=broken) in said
     assert f"update or uninstall {broken}" in said
-    assert load_backbone("their-bundled").name == "their-bundled"
+    assert load_backbone("their-bundled").card.name == "their-bundled"
     with pytest.raises(ModelError, match=f"the backbone 'broken' of the package {broken} 1.2 cannot be used"):
         load_backbone("broken")
     with pytest.raises(UnknownModelError, match=f"'nonesuch'.*Perhaps it belongs to one that is broken:.*{broken}"):
@@ -104,16 +105,41 @@ def test_a_broken_package_breaks_nobody_else(
 def test_a_key_is_taken_once() -> None:
     register(THEIRS)
     register(THEIRS)
-    other = BackboneSpec("theirs", "another", {}, lambda name: False, THEIRS.load, THEIRS.available)
-    with pytest.raises(ValueError, match="'theirs' is registered already"):
+    other = BackboneSpec("theirs", "another", (), {}, THEIRS.load)
+    with pytest.raises(ValueError, match="key 'theirs' is registered already"):
         register(other)
+    with pytest.raises(ValueError, match="model type 'theirs' is registered already, by the backbone 'theirs'"):
+        register(BackboneSpec("others", "another", ("theirs",), {}, THEIRS.load))
 
 
-def test_blip_leaves_others_their_hub_ids() -> None:
-    assert SPEC.claims("somebody/their-model")
+def cached(cache: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub's cache that holds the config of one model."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    folder = cache / f"models--{name.replace('/', '--')}"
+    (folder / "snapshots" / commit).mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs" / "main").write_text(commit)
+    (folder / "snapshots" / commit / "config.json").write_text(f'{{"model_type": "{kind}"}}')
+
+
+def test_a_fine_tuned_checkpoint_finds_its_backbone_by_its_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     register(THEIRS)
-    assert not SPEC.claims("somebody/their-model")
-    assert SPEC.claims("somebody/another-model")
+    cached(tmp_path, "somebody/fine-tuned-on-birds", "theirs", monkeypatch)
+    assert load_backbone("somebody/fine-tuned-on-birds").card.name == "somebody/fine-tuned-on-birds"
+
+
+def test_a_hub_id_of_an_unknown_architecture_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached(tmp_path, "somebody/a-detector", "detr", monkeypatch)
+    with pytest.raises(UnknownModelError, match=r"'somebody/a-detector', whose config\.json says model_type 'detr'"):
+        load_backbone("somebody/a-detector")
+
+
+def test_a_hub_id_that_is_nowhere_is_asked_of_the_hub_alone() -> None:
+    with pytest.raises(CheckpointError, match=r"'nobody/nothing' is not on this machine.*hf download nobody/nothing"):
+        load_backbone("nobody/nothing", LoadOptions(local_files_only=True))
 
 
 def test_folders_go_to_who_can_read_them(tmp_path: Path) -> None:
@@ -133,7 +159,7 @@ def test_unknown_names_list_the_known(tmp_path: Path) -> None:
         ("{", "whose config.json cannot be read"),
         ("[]", "whose config.json cannot be read"),
         ('{"model_type": "vilt"}', "whose config.json says model_type 'vilt'"),
-        ("{}", "whose config.json says model_type None"),
+        ("{}", "whose config.json cannot be read"),
     ],
 )
 def test_folders_that_nobody_claims_say_why(tmp_path: Path, config: str | None, reason: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pnpovss.backbones import base
+from pnpovss.backbones import registry
 from pnpovss.cli.main import app
 from tests.support.fakes import colour_backbone, fake_spec
 from tests.support.program_calls import Call, save_flag
@@ -14,7 +14,7 @@ from tests.support.program_calls import Call, save_flag
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """Run the program in an empty folder; "fake" is a model that knows red, green and blue."""
-    monkeypatch.setitem(base._registry, "fake", fake_spec(colour_backbone()))
+    monkeypatch.setitem(registry._registry, "fake", fake_spec(colour_backbone()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])

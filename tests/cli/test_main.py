@@ -42,7 +42,7 @@ def test_models(call: Call):
         (["--names", "red", "--model", "unheard-of"], "no backbone knows the model 'unheard-of'"),
         (["--names", "red", "--model", "fake", "--device", "abacus"], "unknown device 'abacus'"),
         (["--names", "red", "--model", "fake", "--dtype", "int4"], "unknown dtype 'int4'"),
-        (["--names", "red", "--model", "fake", "--set", "layer=7"], "layer 7 of 'fake' has no cross-attention"),
+        (["--names", "red", "--model", "fake", "--set", "layer=7"], "layer 7 of 'fake' cannot be read"),
         (["--names", "red", "--out", "flag.png"], "cannot write into the folder flag.png: it is a file"),
     ],
 )

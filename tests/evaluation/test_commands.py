@@ -5,7 +5,7 @@ import re
 import pytest
 from typer.testing import CliRunner
 
-from pnpovss.backbones import base
+from pnpovss.backbones import registry
 from pnpovss.cli.main import app
 from pnpovss.evaluation.runs.folder import read_run
 from tests.support.chat_server import ChatServer, answer
@@ -17,7 +17,7 @@ from tests.support.fakes import colour_backbone, fake_spec
 def program(monkeypatch, tmp_path):
     """The program with a backbone by hand, and a data set of colours in whatever folder."""
     spec = fake_spec(colour_backbone())
-    monkeypatch.setitem(base._registry, spec.key, spec)
+    monkeypatch.setitem(registry._registry, spec.key, spec)
     monkeypatch.setattr("pnpovss.datasets.open_dataset", lambda key, root, protocol, exif: colour_dataset(root))
     monkeypatch.chdir(tmp_path)
 

@@ -57,7 +57,7 @@ def test_a_run_folder_says_what_was_run(segmenter, dataset, oracle, tmp_path):
     assert run.settings.protocol == "field"
     assert run.settings.presence == "oracle"
     assert run.settings.classes == ("background", "red", "green", "blue")
-    assert run.settings.config == segmenter.config
+    assert run.settings.config == segmenter.config.without("presence")
     assert str(run.settings.subset) == "subset of 3 of 6"
     [session] = run.sessions
     assert session.versions["torch"] == str(torch.__version__)
@@ -109,7 +109,7 @@ def test_the_presence_filters_view_of_the_whole_photo_is_not_encoded_again(backb
         def decide(self, photo, names):
             from pnpovss.inputs import to_pixels
 
-            shared.encode_images(to_pixels(photo.image, (32, 32), shared))
+            shared.encode_images(to_pixels(photo.image, (32, 32), shared.card))
             return super().decide(photo, names)
 
     evaluate(Segmenter(shared, Config.preset("default").without("dropout")), dataset, Looks(), tmp_path / "run")

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from pnpovss.backbones.base import CrossAttention
 from pnpovss.config import Config
 from pnpovss.errors import ConfigError, MissingExtraError
 from pnpovss.evaluation.measures.ranks import rank_correlation
@@ -67,8 +66,8 @@ def test_all_heads_are_those_that_a_segmenter_reads_one_by_one():
     image = np.random.default_rng(0).integers(1, 255, (16, 16, 3)).astype(np.uint8)
     for gradcam in (True, False):
         segmenter = Segmenter(backbone, Config(gradcam=gradcam).without("dropout"))
-        inputs = prepare(image, ["red", "blue"], backbone, segmenter.config)
-        looks = look_with_all_heads(backbone, inputs, gradcam=gradcam)
+        inputs = prepare(image, ["red", "blue"], backbone.card, segmenter.config)
+        looks = look_with_all_heads(backbone, inputs, segmenter.config)
         assert [each.key for each in looks] == ["0.0", "0.1", "3.0", "3.1", "5.0"]
         for each in looks:
             config = segmenter.config.replace({"layer": each.layer, "head": each.head})
@@ -97,10 +96,11 @@ def test_the_best_head_comes_first_and_scores_as_a_run_of_its_own(dataset, tmp_p
     class TwoHeads(FakeBackbone):
         """Head 1 looks away from the colour that it is asked for."""
 
-        def _layers(self, probs, grads, layers):
-            found = super()._layers(probs, grads, layers)
-            found.probs[:, :, 1] = 1.0 - probs[:, None].clamp(max=1.0)
-            return CrossAttention(found.probs, found.grads, found.layers)
+        def match(self, features, prompts, reading=None):
+            found = super().match(features, prompts, reading)
+            for seen in found.maps:
+                seen.attention[:, 1] = 1.0 - seen.attention[:, 0].clamp(max=1.0)
+            return found
 
     backbone = TwoHeads(colour_backbone().attention, heads={0: 2}, grid=4)
     summary = run_heads(Segmenter(backbone), dataset, Oracle(), tmp_path / "run")

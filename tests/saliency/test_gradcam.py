@@ -1,33 +1,22 @@
-import pytest
 import torch
 
-from pnpovss.backbones.base import CrossAttention
-from pnpovss.saliency.gradcam import attention_map
+from pnpovss.saliency.gradcam import gradcam
 from pnpovss.saliency.tokens import merge_tokens
 
 
-def _attention(probs: list[float], grads: list[float] | None) -> CrossAttention:
-    shape = (1, 2, 1, 1, 1, 2)  # p layer head token gh gw
-    return CrossAttention(
-        probs=torch.tensor(probs).view(shape),
-        grads=None if grads is None else torch.tensor(grads).view(shape),
-        layers=(3, 7),
-    )
-
-
 def test_gradcam_is_the_positive_gradient_times_attention() -> None:
-    attention = _attention([0.1, 0.9, 0.5, 0.25], [1.0, 1.0, -2.0, 4.0])
-    assert attention_map(attention, layer=7, head=0).tolist() == [[[[0.0, 1.0]]]]
+    attention, gradient = torch.tensor([[[0.5, 0.25]]]), torch.tensor([[[-2.0, 4.0]]])
+    assert gradcam(attention, gradient).tolist() == [[[0.0, 1.0]]]
 
 
 def test_gradcam_off_is_the_attention_itself() -> None:
-    attention = _attention([0.1, 0.9, 0.5, 0.25], None)
-    assert attention_map(attention, layer=3, head=0).flatten().tolist() == pytest.approx([0.1, 0.9])
+    attention = torch.tensor([[[0.5, 0.25]]])
+    assert gradcam(attention, None).equal(attention)
 
 
-def test_a_layer_that_was_not_captured_is_an_error() -> None:
-    with pytest.raises(ValueError, match="not in tuple"):
-        attention_map(_attention([0.0] * 4, None), layer=5, head=0)
+def test_maps_are_float32_whatever_the_model_computes_in() -> None:
+    attention = torch.tensor([[[0.5, 0.25]]], dtype=torch.bfloat16)
+    assert gradcam(attention, attention).dtype == gradcam(attention, None).dtype == torch.float32
 
 
 def test_a_name_is_the_mean_of_its_tokens() -> None:
@@ -42,3 +31,8 @@ def test_the_last_long_name_is_a_mean_too_unlike_in_the_released_code() -> None:
 
 def test_a_word_without_tokens_has_an_empty_map() -> None:
     assert merge_tokens(torch.ones(2, 1, 1), [(), (1,)]).flatten().tolist() == [0, 1]
+
+
+def test_no_groups_and_no_tokens_give_empty_maps() -> None:
+    assert merge_tokens(torch.ones(2, 3, 4), []).shape == (0, 3, 4)
+    assert merge_tokens(torch.ones(0, 3, 4), [()]).tolist() == [[[0.0] * 4] * 3]

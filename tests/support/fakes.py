@@ -16,14 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pnpovss.backbones.base import (
-    BackboneSpec,
-    CrossAttention,
-    ImageFeatures,
-    Match,
-    Recommended,
-    TextTokens,
-)
+from pnpovss.backbones.base import Card, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.parts.pairing import by_image, flatten, token_maps
+from pnpovss.backbones.parts.text_side import PatchTokens
+from pnpovss.backbones.registry import BackboneSpec
 
 # Per word: values on the grid, or a function from the patches' mean colours ("gh gw 3", RGB as normalised) to them.
 Attention = Sequence[Sequence[float]] | Tensor | Callable[[Tensor], Tensor]
@@ -52,24 +48,30 @@ class FakeBackbone:
     name: str = "fake"
     revision: str | None = "by-hand"
     max_tokens: int = 35
-    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
-    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    joint_prompt: bool = True
     bias: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     encoded: list[Tensor] = field(default_factory=list)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    dtype: torch.dtype = torch.float32
 
     @property
-    def attention_shape(self) -> dict[int, int]:
-        return dict(self.heads)
-
-    @property
-    def recommended(self) -> Recommended:
+    def card(self) -> Card:
+        """Normalised pixels are in [-1, 1]; the recommended size has the grid of the attention, or the one given."""
         sides = [len(values) for values in self.attention.values() if not callable(values)]
         side = self.patch * (self.grid or max(sides, default=2))
         layer = next(iter(self.heads))
-        return Recommended(layer=layer, head=0, image_size=side, settings=self.settings, source="by hand")
+        return Card(
+            name=self.name,
+            revision=self.revision,
+            device=torch.device("cpu"),
+            dtype=torch.float32,
+            patch=self.patch,
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            max_tokens=self.max_tokens,
+            heads=dict(self.heads),
+            recommended=Recommended(layer, 0, side, settings=self.settings, source="by hand"),
+            joint_prompt=self.joint_prompt,
+        )
 
     def tokenize(self, text: str) -> TextTokens:
         """Words and punctuation marks, between [ENC] and [SEP]."""
@@ -81,31 +83,25 @@ class FakeBackbone:
             offsets=((0, 0), *(match.span() for match in found), (0, 0)),
         )
 
-    def encode_images(self, pixels: Tensor) -> ImageFeatures:
+    def encode_images(self, pixels: Tensor) -> PatchTokens:
         """One global token, then a token a patch: its mean colour and whether any of its pixels is not 0."""
         self.encoded.append(pixels)
         patches = pixels.unfold(2, self.patch, self.patch).unfold(3, self.patch, self.patch).flatten(4)  # b 3 gh gw n
         colour = patches.mean(-1)
         visible = (patches != 0).any(-1).any(1, keepdim=True)
         tokens = torch.cat([colour, visible], 1).flatten(2).transpose(1, 2)  # b gh*gw 4
-        return ImageFeatures(
+        return PatchTokens(
             tokens=torch.cat([tokens.mean(1, keepdim=True), tokens], 1), grid=(colour.shape[2], colour.shape[3])
         )
 
     def match(
-        self,
-        features: ImageFeatures,
-        prompts: Sequence[TextTokens],
-        *,
-        image_index: Sequence[int] | Tensor | None = None,
-        layers: Sequence[int] = (),
-        gradient: bool = True,
+        self, features: PatchTokens, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
     ) -> Match:
         """Attention by hand, 0 on blanked patches; the match logit is its sum, weighted by the gradients."""
-        images = list(range(len(prompts))) if image_index is None else [int(i) for i in image_index]
-        length = max(map(len, prompts))
+        flat, owner = flatten(prompts, len(features))
+        length = max(map(len, flat))
         probs, grads, logits = [], [], []
-        for prompt, image in zip(prompts, images, strict=True):
+        for prompt, image in zip(flat, owner, strict=True):
             patches = features.tokens[image, features.prefix :].unflatten(0, features.grid)  # gh gw 4
             p = torch.stack([self._values(self.attention, piece, patches, 0.0) for piece in prompt.pieces])
             g = torch.stack([self._values(self.gradients, piece, patches, 1.0) for piece in prompt.pieces])
@@ -115,27 +111,20 @@ class FakeBackbone:
             probs.append(torch.nn.functional.pad(p, pad, value=PADDING))
             grads.append(torch.nn.functional.pad(g, pad, value=PADDING))
         scores = torch.stack(logits)
-        return Match(
-            logits=torch.stack([torch.zeros_like(scores), scores], 1),
-            attention=self._layers(torch.stack(probs), torch.stack(grads) if gradient else None, layers),
-        )
+        maps = ()
+        if reading:
+            scales = self._scales(reading.layers)
+            gradient = torch.stack(grads)[:, None, None].expand(-1, *scales.shape[1:3], -1, -1, -1)
+            maps = token_maps(
+                torch.stack(probs)[:, None, None] * scales, gradient if reading.gradient else None, prompts
+            )
+        return Match(by_image(scores, prompts), by_image(scores.sigmoid(), prompts), maps)
 
-    def similarity(self, features: ImageFeatures, texts: Sequence[TextTokens]) -> None:
-        """It has no contrastive head."""
-
-    def _layers(self, probs: Tensor, grads: Tensor | None, layers: Sequence[int]) -> CrossAttention | None:
-        """From "p token gh gw" to "p layer head token gh gw", scaled by layer and head."""
-        if not layers:
-            return None
+    def _scales(self, layers: Sequence[int]) -> Tensor:
+        """What layer and head multiply attention by, "1 layer head 1 1 1"."""
         order = list(self.heads)
-        scales = torch.tensor(
-            [[1.0 + head + 10 * order.index(layer) for head in range(self.heads[layer])] for layer in layers]
-        )[None, :, :, None, None, None]
-        return CrossAttention(
-            probs=probs[:, None, None] * scales,
-            grads=None if grads is None else grads[:, None, None].expand(-1, *scales.shape[1:3], -1, -1, -1).clone(),
-            layers=tuple(layers),
-        )
+        scales = [[1.0 + head + 10 * order.index(layer) for head in range(self.heads[layer])] for layer in layers]
+        return torch.tensor(scales)[None, :, :, None, None, None]
 
     @staticmethod
     def _values(given: Mapping[str, Attention], piece: str, patches: Tensor, default: float) -> Tensor:
@@ -165,8 +154,8 @@ def fake_spec(backbone: FakeBackbone, key: str = "fake") -> BackboneSpec:
     return BackboneSpec(
         key=key,
         summary="attention by hand",
+        model_types=(),
         models={backbone.name: "for tests"},
-        claims=lambda name: name == backbone.name,
         load=lambda name, options: backbone,
         available=lambda name: True,
     )

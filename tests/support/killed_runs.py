@@ -14,7 +14,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from pnpovss.backbones.base import register
+from pnpovss.backbones.registry import register
 from pnpovss.cli.main import run
 from pnpovss.evaluation.runs.evaluate import run_summary
 from pnpovss.evaluation.runs.folder import read_run

@@ -4,7 +4,7 @@ import os
 import signal
 import time
 
-from pnpovss.backbones.base import register
+from pnpovss.backbones.registry import register
 from pnpovss.batch import job
 from pnpovss.cli.main import run
 from tests.support.fakes import colour_backbone, fake_spec

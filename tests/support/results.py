@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pnpovss.config import Config
+from pnpovss.config import Config, Settings
 from pnpovss.names import Name
 from pnpovss.results.heatmaps import HeatMaps
 from pnpovss.results.labels import label_dtype
@@ -17,7 +17,9 @@ PROVENANCE = Provenance(
     model="fake",
     revision="by-hand",
     preset="paper",
-    config=Config.preset("paper").without("crf").replace({"layer": 0, "head": 0, "image_size": 16}),
+    config=Settings.model_validate(
+        {**Config.preset("paper").without("crf").model_dump(), "layer": 0, "head": 0, "image_size": 16}
+    ),
     settings_source="by hand",
     prompts=("A picture of cat sofa couch settee dog",),
     device="cpu",

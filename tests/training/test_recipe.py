@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from pnpovss.backbones.base import ImageFeatures
-from pnpovss.backbones.cross_attention import TextSide, match_prompts
+from pnpovss.backbones.base import Reading
 from pnpovss.backbones.mini.model import Mini
+from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_prompts
 from pnpovss.prompts import TextTokens
 from training.fit import Batch, FitConfig, Heads, _schedule, parameter_groups, to_device
 from training.forward import by_prompt, from_middle, look, mean_of_slots
@@ -255,12 +255,12 @@ def test_training_and_inference_see_the_same():
     )
     rows = [tuple(row[row != 0].tolist()) for row in ids]
     prompts = [TextTokens(row, ("x",) * len(row), ((0, 0),) * len(row)) for row in rows]
-    match = match_prompts(text, ImageFeatures(tokens, (3, 3), 1), prompts, image_index=[0, 0], layers=[4])
-    assert match.attention is not None
-    assert match.attention.grads is not None
-    torch.testing.assert_close(match.logits, logits.detach(), atol=1e-5, rtol=1e-4)
+    match = match_prompts(text, PatchTokens(tokens, (3, 3)), [prompts], Reading((4,)))
+    [seen] = match.maps
+    torch.testing.assert_close(match.logits[0], logits[:, 1].detach(), atol=1e-5, rtol=1e-4)
     ours = by_prompt(gradient, 2)[:, :, :, 1:].unflatten(-1, (3, 3))
-    torch.testing.assert_close(match.attention.grads[0, 0], ours[0].detach(), atol=1e-6, rtol=1e-4)
+    assert seen.gradient is not None
+    torch.testing.assert_close(seen.gradient[0][:, :4], ours[0].detach(), atol=1e-6, rtol=1e-4)
 
 
 def test_nouns_are_counted_by_caption(wordnet: WordNet):

@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel, SiglipModel
 
 from pnpovss.backbones.base import LoadOptions
-from pnpovss.backbones.blip_checkpoint import locate
+from pnpovss.backbones.parts.checkpoint import locate
 from pnpovss.errors import CheckpointError, InvalidInputError
 from pnpovss.files.json import from_json
 

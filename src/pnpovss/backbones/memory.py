@@ -9,7 +9,6 @@ from collections import OrderedDict
 from hashlib import blake2b
 from typing import Any, cast
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -47,16 +46,15 @@ class SharedEncodings:
         if new:
             features = self.inner.encode_images(pixels if len(new) == len(pixels) else pixels[new])
             for row, i in enumerate(new):
-                one = ImageFeatures(features.tokens[row : row + 1], features.grid, features.prefix)
-                found[keys[i]] = self._known[keys[i]] = one
+                found[keys[i]] = self._known[keys[i]] = features[row : row + 1]
         self.asked += len(keys)
         self.computed += len(new)
         for key in keys:
             self._known.move_to_end(key)
         while len(self._known) > self.keep:
             self._known.popitem(last=False)
-        first = found[keys[0]]
-        return ImageFeatures(torch.cat([found[key].tokens for key in keys]), first.grid, first.prefix)
+        parts = [found[key] for key in keys]
+        return parts[0] if len(parts) == 1 else type(parts[0]).join(parts)
 
 
 def share_encodings(backbone: Backbone, keep: int = KEEP) -> Backbone:

@@ -73,9 +73,9 @@ def crew_for(
         ConfigError: an unknown device.
         ModelError: a model that cannot be had.
     """
-    from pnpovss.loading import parse_device
+    from pnpovss.backbones.base import LoadOptions
 
-    kinds = [str(parse_device(device)) for device in devices or (recipe.choice.device,)]
+    kinds = [str(LoadOptions.parse(device).device) for device in devices or (recipe.choice.device,)]
     workers = max(workers, len(kinds))
     if workers == 1:
         return Alone(recipe.on(kinds[0]).open(made))

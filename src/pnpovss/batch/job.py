@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from pnpovss.batch.events import Done, Failed, Outcome, Skipped, Task
 from pnpovss.batch.filesets import FileSet, checksum, claimed
 from pnpovss.batch.finished import why_anew
-from pnpovss.batch.narrowing import segment_kept
 from pnpovss.batch.outputs import DEFAULT_OUTPUTS, json_bytes, output_files
 from pnpovss.errors import ImageError, NamesError
 from pnpovss.hints.doubts import doubts
@@ -102,7 +101,7 @@ class Job:
     @cached_property
     def _provenance(self) -> dict[str, Any]:
         return Provenance.of(
-            self.segmenter.backbone, preset=self.segmenter.preset, config=self.segmenter.config
+            self.segmenter.backbone.card, preset=self.segmenter.preset, config=self.segmenter.config
         ).as_dict()
 
     def _why_anew(self, files: FileSet, content: str, names: tuple[Name, ...]) -> str | None:
@@ -128,7 +127,7 @@ class Job:
         if self.presence is None:
             return self.segmenter(image, names, name_match=True), {}
         decided = self.presence.decide(Photo(image, task.photo.as_posix()), names)
-        result = segment_kept(self.segmenter, image, names, decided.kept)
+        result = self.segmenter(image, names, present=decided.kept, name_match=True)
         scores = {name.text: round(score, 4) for name, score in zip(names, decided.scores, strict=True)}
         return result, {"presence": {"filter": self.presence.key, "scores": scores, "note": decided.note}}
 

@@ -76,7 +76,6 @@ class FilterChoice:
         if self.is_none:
             return None
         from pnpovss.backbones.base import LoadOptions
-        from pnpovss.loading import parse_device
         from pnpovss.presence import PresenceContext, parse_presence
 
         return parse_presence(self.spec).make(
@@ -84,7 +83,7 @@ class FilterChoice:
                 backbone=segmenter.backbone if segmenter else None,
                 config=segmenter.config if segmenter else None,
                 settings=self.settings,
-                load=LoadOptions(parse_device(self.device), local_files_only=self.local_files_only),
+                load=LoadOptions.parse(self.device, local_files_only=self.local_files_only),
                 photos=self.photos,
             )
         )

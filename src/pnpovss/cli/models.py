@@ -29,7 +29,7 @@ def models(
 
 
 def _rows() -> list[dict[str, Any]]:
-    from pnpovss.backbones.base import known_backbones  # torch: seconds
+    from pnpovss.backbones.registry import known_backbones  # torch: seconds
 
     rows = []
     for key, spec in known_backbones().items():

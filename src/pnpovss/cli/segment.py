@@ -12,7 +12,6 @@ from rich.console import Console
 from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
 from pnpovss.cli.terminal import FAILED, consoles, logged_to, readable_errors, say
-from pnpovss.config import STEPS
 
 if TYPE_CHECKING:
     from pnpovss.batch.events import Task
@@ -117,7 +116,7 @@ def segment(
         listed, problems = _listed(from_)
         asked = _asked(names, names_file, listed)
         replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
-        if presence is not None and "presence" in STEPS:
+        if presence is not None:
             off = (*off, "presence")  # whoever is asked replaces the method's own judgement
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
         found = find(_given(photos, from_), listed, recursive=recursive, out=out)

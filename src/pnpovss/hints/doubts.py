@@ -22,7 +22,7 @@ def doubts(result: Segmentation) -> list[str]:
         lines.append(f"{start}: {_listed(result, absent)}")
     if painted := [i for i in result.kept if result.shares[i] and _doubtful(result, i)]:
         lines.append(
-            f"hardly there, by its match score: {_listed(result, painted)}; --presence itm leaves such names out"
+            f"hardly there, by its match score: {_listed(result, painted)}; without --presence, such names are left out"
         )
     return lines
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, ImageFeatures, TextTokens
+from pnpovss.backbones.base import Backbone, Contrastive, ImageFeatures, TextTokens
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
 from pnpovss.images import load_image
@@ -69,7 +69,7 @@ class _VisionLanguage:
     def __init__(self, backbone: Backbone, rule: Rule, config: Config | None = None) -> None:
         self.backbone = backbone
         self.rule = rule
-        self._size = (config.image_size if config else None) or backbone.recommended.image_size
+        self._size = (config.image_size if config else None) or backbone.card.recommended.image_size
         self._keep_aspect = config.keep_aspect if config else False
         self._vocabulary: _Vocabulary | None = None
         self._photos = 0
@@ -82,8 +82,8 @@ class _VisionLanguage:
     def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`."""
         image = load_image(photo.image)
-        size = input_size(image, self._size, self.backbone.patch, self._keep_aspect)
-        features = self.backbone.encode_images(to_pixels(image, size, self.backbone))
+        size = input_size(image, self._size, self.backbone.card.patch, self._keep_aspect)
+        features = self.backbone.encode_images(to_pixels(image, size, self.backbone.card))
         vocabulary = self._read(tuple(names))
         scores = vocabulary.best(self._score(features, vocabulary))
         self._photos += 1
@@ -101,8 +101,8 @@ class _VisionLanguage:
         """The vocabulary as tokens; that of the photo before, if it is the same."""
         if self._vocabulary is None or self._vocabulary.names != names:
             words = [(word, i) for i, name in enumerate(names) for word in name.all]
-            tokenize, limit = self.backbone.tokenize, self.backbone.max_tokens
-            texts = [build_prompts([Name(word)], tokenize, limit)[0].tokens for word, _ in words]
+            tokenize, limit = self.backbone.tokenize, self.backbone.card.max_tokens
+            texts = [build_prompts([Name(word)], tokenize, limit).tokens[0] for word, _ in words]
             self._vocabulary = _Vocabulary(names, tuple(texts), tuple(i for _, i in words))
         return self._vocabulary
 
@@ -116,16 +116,14 @@ class Itm(_VisionLanguage):
         scores: list[float] = []
         for start in range(0, len(vocabulary.texts), BATCH):
             texts = vocabulary.texts[start : start + BATCH]
-            match = self.backbone.match(features, texts, image_index=[0] * len(texts), gradient=False)
-            scores += match.probability.tolist()
+            scores += self.backbone.match(features, [texts]).probability[0].tolist()
         return scores
 
 
 class Itc(_VisionLanguage):
     """Scores are cosines in [-1, 1] of the contrastive heads: photo and prompt are read apart.
 
-    A backbone that also offers `embed_texts` ("t d") and `embed_images` ("b d"), unit vectors, has its texts
-    embedded once a vocabulary; others are asked for `similarity` photo by photo.
+    The texts of a vocabulary are embedded once.
     """
 
     prefix = "itc"
@@ -135,22 +133,16 @@ class Itc(_VisionLanguage):
         self._embedded: tuple[_Vocabulary, Float[Tensor, "t d"]] | None = None
 
     def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
-        embed_texts = getattr(self.backbone, "embed_texts", None)
-        embed_images = getattr(self.backbone, "embed_images", None)
-        if embed_texts is not None and embed_images is not None:
-            if self._embedded is None or self._embedded[0] is not vocabulary:
-                parts = [embed_texts(vocabulary.texts[i : i + BATCH]) for i in range(0, len(vocabulary.texts), BATCH)]
-                self._embedded = (vocabulary, torch.cat(parts))
-            return (embed_images(features) @ self._embedded[1].T)[0].float().tolist()
-        scores: list[float] = []
-        for start in range(0, len(vocabulary.texts), BATCH):
-            cosines = self.backbone.similarity(features, vocabulary.texts[start : start + BATCH])
-            if cosines is None:
-                raise PresenceError(
-                    f"the model {self.backbone.name!r} has no contrastive heads for itc to read; use itm, or clip:MODEL"
-                )
-            scores += cosines[0].float().tolist()
-        return scores
+        backbone = self.backbone
+        if not isinstance(backbone, Contrastive):
+            raise PresenceError(
+                f"the model {backbone.card.name!r} has no contrastive heads for itc to read; use itm, or clip:MODEL"
+            )
+        if self._embedded is None or self._embedded[0] is not vocabulary:
+            texts = vocabulary.texts
+            parts = [backbone.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+            self._embedded = (vocabulary, torch.cat(parts))
+        return (backbone.embed_images(features) @ self._embedded[1].T)[0].float().tolist()
 
 
 def _check_rule(argument: str) -> None:

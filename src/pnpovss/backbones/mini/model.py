@@ -1,4 +1,4 @@
-"""The modules of ``mini`` put together; how they answer as a backbone is in :mod:`pnpovss.backbones.mini.backbone`."""
+"""The modules of `mini` put together; how they answer as a backbone is in `pnpovss.backbones.mini.backbone`."""
 
 import torch
 from jaxtyping import Float

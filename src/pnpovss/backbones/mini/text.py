@@ -1,7 +1,7 @@
 """The text side: MiniLM with cross-attention in a few layers, laid out as transformers lays out BLIP's text encoder.
 
-Attribute names follow transformers' ``BlipTextLayer``, so the code that reads BLIP's attention reads this one's. Two
-differences: only the layers named in :data:`CROSS_HEADS` look at the image, and they do so with fewer, wider heads
+Attribute names follow transformers' `BlipTextLayer`, so the code that reads BLIP's attention reads this one's. Two
+differences: only the layers named in `CROSS_HEADS` look at the image, and they do so with fewer, wider heads
 than those of self-attention, so that one head's map is a good map.
 """
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pnpovss.backbones.mini.neck import WIDTH
+from pnpovss.backbones.parts.text_side import feed_forward, self_attention
 
 VOCABULARY = 30522
 MAX_TOKENS = 128
@@ -78,7 +79,7 @@ class _Intermediate(nn.Module):
 
 
 class Layer(nn.Module):
-    """One layer; ``crossattention`` is None where it does not look at the image."""
+    """One layer; `crossattention` is None where it does not look at the image."""
 
     def __init__(self, cross_heads: int | None) -> None:
         super().__init__()
@@ -98,7 +99,7 @@ class Encoder(nn.Module):
 
 
 class Text(nn.Module):
-    """Embeddings and encoder. The image-text pass is in :mod:`pnpovss.backbones.cross_attention`."""
+    """Embeddings and encoder. The image-text pass is in `pnpovss.backbones.parts.text_side`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -109,24 +110,8 @@ class Text(nn.Module):
         """A text's embedding without an image, as MiniLM gives it: the mean of its last hidden states."""
         hidden = self.embeddings(ids)
         for layer in self.encoder.layer:
-            hidden = feed_forward(layer, self_attention(layer, hidden, mask))
+            hidden = feed_forward(layer, self_attention(layer.attention, hidden, mask[:, None, None]))
         return mean_over(hidden, mask)
-
-
-def self_attention(layer: Layer, hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "p t"]) -> Float[Tensor, "p t d"]:
-    """The self-attention of a layer, residual and norm included."""
-    module = layer.attention
-    query, key, value = (
-        linear(hidden).unflatten(-1, (SELF_HEADS, -1)).transpose(1, 2)
-        for linear in (module.self.query, module.self.key, module.self.value)
-    )
-    context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask[:, None, None])
-    return module.output(context.transpose(1, 2).flatten(2), hidden)
-
-
-def feed_forward(layer: Layer, hidden: Float[Tensor, "p t d"]) -> Float[Tensor, "p t d"]:
-    """The perceptron of a layer, residual and norm included."""
-    return layer.output(layer.intermediate(hidden), hidden)
 
 
 def mean_over(hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "p t"]) -> Float[Tensor, "p d"]:

@@ -22,14 +22,15 @@ def ablation_variants(
 
     Args:
         config: where to start from.
-        steps: which steps; of `pnpovss.config.STEPS`.
+        steps: which steps; of `pnpovss.config.STEPS`, but for presence.
         combinations: every combination of the steps instead of one at a time.
 
     Raises:
         ConfigError: an unknown step, or one named twice.
     """
-    if unknown := [step for step in steps if step not in STEPS]:
-        raise ConfigError(f"no step is called {unknown[0]!r}; steps that can be left out: {', '.join(STEPS)}")
+    possible = [step for step in STEPS if step != "presence"]  # names come from the run's filter
+    if unknown := [step for step in steps if step not in possible]:
+        raise ConfigError(f"no step is called {unknown[0]!r}; steps that can be left out: {', '.join(possible)}")
     if len(set(steps)) < len(steps):
         raise ConfigError(f"a step was named twice: {', '.join(steps)}")
     most = len(steps) if combinations else 1

@@ -15,7 +15,7 @@ from jaxtyping import Integer
 from PIL import Image
 
 from pnpovss.backbones.memory import share_encodings
-from pnpovss.config import Config
+from pnpovss.config import Config, Settings
 from pnpovss.datasets.base import Dataset, LabelSpace, Sample
 from pnpovss.datasets.survey import check_masks
 from pnpovss.errors import OutputError
@@ -97,7 +97,7 @@ class Plan:
     record: Callable[[Case, Any], Record]
     score: Callable[[Record], Sparse]
     summarise: Callable[[Sequence[Record]], dict[str, Any]]
-    variants: Mapping[str, Config] | None = None
+    variants: Mapping[str, Settings] | None = None
     batch_size: int = 1
     files: Callable[[Case, Any], Mapping[str, bytes]] = field(default=lambda case, predicted: {})
     file_names: Callable[[str], Sequence[str]] = field(default=lambda key: ())
@@ -140,7 +140,7 @@ def run(
             check_masks(dataset, samples)
         todo = [sample for sample in samples if not _is_done(plan, folder, journal, sample.key)]
         if todo:
-            begin_session(folder, settings, session(str(plan.segmenter.backbone.device)))
+            begin_session(folder, settings, session(str(plan.segmenter.backbone.card.device)))
         before = (Confusion.from_sparse(plan.score(record), classes) for record in journal.records.values())
         total = Confusion.total(before, classes)
         for new, (record, files) in enumerate(_measure(plan, dataset, presence, todo), start=1):
@@ -162,8 +162,11 @@ def run(
 
 
 def fit_to_space(segmenter: Segmenter, space: LabelSpace) -> Segmenter:
-    """The segmenter with a memory of encodings, and the label space's background policy unless it was set otherwise."""
-    config = segmenter.config
+    """The segmenter with a memory of encodings, and the label space's background policy unless it was set otherwise.
+
+    The step `presence` is off: which names are asked for is the run's filter's affair.
+    """
+    config = segmenter.config.without("presence")
     if config.background == Config.model_fields["background"].default:  # not set to something else on purpose
         config = config.replace({"background": space.background.model_dump()})
     return Segmenter(share_encodings(segmenter.backbone), config, segmenter.preset)

@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, CrossAttention
-from pnpovss.inputs import Inputs
-from pnpovss.saliency.gradcam import attention_map
+from pnpovss.backbones.base import Backbone, Reading
+from pnpovss.config import Settings
+from pnpovss.inputs import Inputs, ask
+from pnpovss.saliency.gradcam import gradcam
 from pnpovss.saliency.tokens import merge_tokens
 
 __all__ = ["HeadLook", "head_statistics", "look_with_all_heads"]
@@ -43,27 +44,26 @@ class HeadLook:
         return f"{self.layer}.{self.head}"
 
 
-def look_with_all_heads(backbone: Backbone, inputs: Inputs, *, gradcam: bool = True) -> list[HeadLook]:
-    """All heads of all layers that look at the image, by layer and head; one encoding of the photo.
+def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) -> list[HeadLook]:
+    """All heads of all layers that can be read, by layer and head; one encoding of the photo.
 
     Args:
         backbone: the model.
         inputs: of one photo.
-        gradcam: weigh attention by the positive gradient of the match logit.
+        settings: how names are written, and whether attention is weighed by the gradient of the match logit.
     """
     features = backbone.encode_images(inputs.pixels)
-    tokens = [prompt.tokens for prompt in inputs.prompts]
+    prompts = ask(inputs.names, backbone, settings)
     looks = []
-    for layers in _alike(backbone.attention_shape):
-        match = backbone.match(features, tokens, image_index=[0] * len(tokens), layers=layers, gradient=True)
-        assert match.attention is not None
-        plain = CrossAttention(match.attention.probs, None, match.attention.layers)
-        lengths = [len(each) for each in tokens]
-        for layer in layers:
-            for head in range(backbone.attention_shape[layer]):
-                cam = merge_tokens(_unpad(attention_map(match.attention, layer, head), lengths), inputs.name_tokens)
-                seen = merge_tokens(_unpad(attention_map(plain, layer, head), lengths), inputs.name_tokens)
-                looks.append(HeadLook(layer, head, cam if gradcam else seen, seen, float(cam.sum())))
+    for layers in _alike(backbone.card.heads):
+        [seen] = backbone.match(features, [prompts.tokens], Reading(tuple(layers))).maps
+        for row, layer in enumerate(layers):
+            for head in range(backbone.card.heads[layer]):
+                attention = seen.attention[row, head]
+                gradient = None if seen.gradient is None else seen.gradient[row, head]
+                cam = merge_tokens(gradcam(attention, gradient), prompts.name_tokens)
+                plain = merge_tokens(gradcam(attention, None), prompts.name_tokens)
+                looks.append(HeadLook(layer, head, cam if settings.gradcam else plain, plain, float(cam.sum())))
     return sorted(looks, key=lambda look: (look.layer, look.head))
 
 
@@ -73,11 +73,6 @@ def _alike(heads: dict[int, int]) -> list[list[int]]:
     for layer, count in heads.items():
         groups.setdefault(count, []).append(layer)
     return list(groups.values())
-
-
-def _unpad(maps: Float[Tensor, "p token gh gw"], lengths: Sequence[int]) -> Float[Tensor, "token gh gw"]:
-    """The tokens of all prompts in a row, without padding."""
-    return torch.cat([each[:length] for each, length in zip(maps, lengths, strict=True)])
 
 
 def head_statistics(look: HeadLook) -> dict[str, float]:

@@ -6,7 +6,7 @@ from random import Random
 
 from pydantic import BaseModel, ConfigDict
 
-from pnpovss.config import Config
+from pnpovss.config import Settings
 from pnpovss.datasets.base import Counting, Dataset, Exif, Sample
 from pnpovss.errors import DatasetError, InvalidInputError
 from pnpovss.segmenter import Segmenter
@@ -62,10 +62,10 @@ class RunSettings(BaseModel):
     model: str
     revision: str | None
     preset: str
-    config: Config
+    config: Settings
     settings_source: str
     dtype: str
-    variants: dict[str, Config] | None = None
+    variants: dict[str, Settings] | None = None
 
 
 def choose(dataset: Dataset, limit: int | None, seed: int) -> tuple[tuple[Sample, ...], Subset]:
@@ -96,7 +96,7 @@ def describe(
     dataset: Dataset,
     subset: Subset,
     presence: str,
-    variants: Mapping[str, Config] | None = None,
+    variants: Mapping[str, Settings] | None = None,
 ) -> RunSettings:
     """The settings of a run about to start."""
     space, backbone = dataset.space, segmenter.backbone
@@ -109,11 +109,11 @@ def describe(
         background_class=0 if space.counts_background else None,
         subset=subset,
         presence=presence,
-        model=backbone.name,
-        revision=backbone.revision,
+        model=backbone.card.name,
+        revision=backbone.card.revision,
         preset=segmenter.preset,
         config=segmenter.config,
-        settings_source=backbone.recommended.source,
-        dtype=str(backbone.dtype).removeprefix("torch."),
+        settings_source=backbone.card.recommended.source,
+        dtype=str(backbone.card.dtype).removeprefix("torch."),
         variants=None if variants is None else dict(variants),
     )

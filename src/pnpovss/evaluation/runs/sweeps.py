@@ -60,7 +60,7 @@ def sweep_variants(axis: Axis, config: Config, backbone: Backbone, values: Seque
                 changes[_dropout_name(passes, drop)] = {"dropout": rule}
     elif axis == "size":
         for side in _whole(axis, values) or _sides(backbone):
-            patches = side // backbone.patch
+            patches = side // backbone.card.patch
             changes[f"{side} px, {patches} x {patches} patches"] = {"image_size": side}
     else:
         raise ConfigError(f"unknown axis {axis!r}; known: {', '.join(get_args(Axis))}")
@@ -79,7 +79,7 @@ def _dropout_name(passes: int, drop: float) -> str:
 
 
 def _sides(backbone: Backbone) -> list[int]:
-    side, patch = backbone.recommended.image_size, backbone.patch
+    side, patch = backbone.card.recommended.image_size, backbone.card.patch
     return sorted({max(1, round(factor * side / patch)) * patch for factor in SIZES})
 
 
@@ -132,8 +132,8 @@ def _all_heads(segmenter: Segmenter, case: Case) -> list[HeadLook]:
     """What each head sees; nothing where no name is asked for."""
     if not case.names:
         return []
-    inputs = prepare(case.image, case.names, segmenter.backbone, segmenter.config)
-    return look_with_all_heads(segmenter.backbone, inputs, gradcam=segmenter.config.gradcam)
+    inputs = prepare(case.image, case.names, segmenter.backbone.card, segmenter.config)
+    return look_with_all_heads(segmenter.backbone, inputs, segmenter.config)
 
 
 def _head_labels(segmenter: Segmenter, case: Case, looks: Sequence[HeadLook]) -> Labels:
@@ -141,7 +141,7 @@ def _head_labels(segmenter: Segmenter, case: Case, looks: Sequence[HeadLook]) ->
     pixels = np.asarray(case.image)
     if looks:
         return {look.key: refine(look.maps, pixels, segmenter.config).labels for look in looks}
-    heads = [f"{layer}.{head}" for layer, n in segmenter.backbone.attention_shape.items() for head in range(n)]
+    heads = [f"{layer}.{head}" for layer, n in segmenter.backbone.card.heads.items() for head in range(n)]
     return dict.fromkeys(heads, np.zeros(case.truth.shape, np.uint8))
 
 

@@ -103,7 +103,7 @@ def variant_labels(
         looks = _saliency_part(config)
         if looks not in maps:
             segmenter = Segmenter(backbone, looks)
-            maps[looks] = segmenter.explain([prepare(image, names, backbone, segmenter.config)])[0].names
+            maps[looks] = segmenter.explain([prepare(image, names, backbone.card, segmenter.config)])[0].names
         if config.crf is not None and config.crf not in filters:
             filters[config.crf] = PhotoCrf(photo_beside(maps[looks], pixels), config.crf)
         crf = None if config.crf is None else filters[config.crf]

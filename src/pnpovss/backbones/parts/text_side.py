@@ -5,9 +5,9 @@ the widths; self- and cross-attention may have different numbers of heads, and a
 (`crossattention` missing or None). A backbone builds one `TextSide` and answers with it:
 
     text = TextSide(embed=model.embeddings, layers=model.encoder.layer, head=model.itm_head, pad_id=0, max_tokens=512)
-    text.attention_shape                                             # {layer: heads}
-    match_prompts(text, features, prompts, image_index=..., layers=(7,), gradient=True)    # a `Match`
-    encode_text(text, prompts)                                        # "p d", without an image, for a contrastive head
+    text.heads                                                # {layer: heads}
+    match_prompts(text, features, prompts, Reading((7,)))     # a `Match`
+    encode_text(text, prompts)                                # "p d", without an image, for a contrastive head
 
 Why it is fast and small: only the derivative of the match logit with respect to the attention probabilities of the
 layers that are read is wanted. Layers below the lowest of them run without a graph, its probabilities become a leaf,
@@ -24,10 +24,39 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pnpovss.backbones.base import CrossAttention, ImageFeatures, Match, TextTokens
+from pnpovss.backbones.base import Match, Reading, TextTokens, TokenMaps
+from pnpovss.backbones.parts.pairing import by_image, flatten, token_maps
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
 
-__all__ = ["TextSide", "encode_text", "match_prompts"]
+__all__ = ["PatchTokens", "TextSide", "encode_text", "feed_forward", "match_prompts", "self_attention"]
+
+
+@dataclass(frozen=True, eq=False)
+class PatchTokens:
+    """Images as the text side sees them; satisfies `ImageFeatures`.
+
+    Attributes:
+        tokens: Float "b n d"; `prefix` global tokens (CLS), then gh * gw patches in row-major order.
+        grid: (gh, gw), patches down and across.
+        prefix: how many leading tokens are no patches.
+    """
+
+    tokens: Float[Tensor, "b n d"]
+    grid: tuple[int, int]
+    prefix: int = 1
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self.tokens)
+
+    def __getitem__(self, images: slice) -> "PatchTokens":
+        """Some of the images."""
+        return PatchTokens(self.tokens[images], self.grid, self.prefix)
+
+    @classmethod
+    def join(cls, parts: "Sequence[PatchTokens]") -> "PatchTokens":
+        """Images of one grid, one after the other."""
+        return cls(torch.cat([part.tokens for part in parts]), parts[0].grid, parts[0].prefix)
 
 
 @dataclass(frozen=True)
@@ -50,7 +79,7 @@ class TextSide:
     max_tokens: int
 
     @property
-    def attention_shape(self) -> dict[int, int]:
+    def heads(self) -> dict[int, int]:
         """Heads of each layer that has cross-attention, by 0-based layer index."""
         cross = {index: getattr(layer, "crossattention", None) for index, layer in enumerate(self.layers)}
         return {index: int(module.self.num_attention_heads) for index, module in cross.items() if module is not None}
@@ -66,12 +95,9 @@ class _Image:
 
 def match_prompts(
     text: TextSide,
-    features: ImageFeatures,
-    prompts: Sequence[TextTokens],
-    *,
-    image_index: Sequence[int] | Int[Tensor, " p"] | None = None,
-    layers: Sequence[int] = (),
-    gradient: bool = True,
+    features: PatchTokens,
+    prompts: Sequence[Sequence[TextTokens]],
+    reading: Reading | None = None,
 ) -> Match:
     """Match prompts with images; see `Backbone.match`.
 
@@ -81,25 +107,20 @@ def match_prompts(
     Raises:
         NamesError: a prompt is longer than the encoder reads.
         ConfigError: a layer that has no cross-attention, or layers with different numbers of heads.
-        InvalidInputError: no prompts, or an image index that fits neither the prompts nor the features.
+        InvalidInputError: no prompts, or lists of prompts for another number of images.
     """
-    layers = tuple(int(layer) for layer in layers)
-    _check_layers(text, layers)
+    reading = reading or Reading((), gradient=False)
+    _check_layers(text, reading.layers)
+    flat, owner = flatten(prompts, len(features))
     # Features made under inference_mode cannot enter a graph; a caller's no_grad must not switch ours off.
     with torch.inference_mode(False):
         tokens = features.tokens.clone() if features.tokens.is_inference() else features.tokens
-        ids, mask = _pad(text, prompts, tokens.device)
-        image = _pair(tokens, _check_index(image_index, len(prompts), len(tokens)))
-        logits, probs, grads = _forward(text, ids, mask, image, layers, gradient)
-    if not layers:
-        return Match(logits, None)
+        ids, mask = _pad(text, flat, tokens.device)
+        logits, probs, grads = _forward(text, ids, mask, _pair(tokens, torch.tensor(owner)), reading)
     return Match(
-        logits,
-        CrossAttention(
-            probs=_patches(probs, features),
-            grads=_patches(grads, features) if gradient else None,
-            layers=layers,
-        ),
+        logits=by_image(logits[:, 1], prompts),
+        probability=by_image(logits.softmax(-1)[:, 1], prompts),
+        maps=_maps(probs, grads, features, prompts) if reading.layers else (),
     )
 
 
@@ -114,7 +135,7 @@ def encode_text(text: TextSide, prompts: Sequence[TextTokens], device: torch.dev
     ids, mask = _pad(text, prompts, device)
     hidden = text.embed(ids)
     for layer in text.layers:
-        hidden = _feed_forward(layer, _self_attention(layer.attention, hidden, mask))
+        hidden = feed_forward(layer, self_attention(layer.attention, hidden, mask))
     return hidden[:, 0]
 
 
@@ -123,12 +144,11 @@ def _forward(
     ids: Int[Tensor, "p t"],
     mask: Bool[Tensor, "p 1 1 t"] | None,
     image: _Image,
-    layers: tuple[int, ...],
-    gradient: bool,
+    reading: Reading,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Logits "p 2", and for each layer asked for the probabilities and gradients, "p head t n"."""
-    differentiate = gradient and bool(layers)
-    lowest = min(layers) if differentiate else len(text.layers)
+    differentiate = reading.gradient and bool(reading.layers)
+    lowest = min(reading.layers) if differentiate else len(text.layers)
     read: dict[int, Tensor] = {}
     with torch.no_grad():
         hidden = text.embed(ids)
@@ -138,7 +158,7 @@ def _forward(
         for index in range(lowest, len(text.layers)):
             hidden = _layer(text.layers[index], hidden, mask, image, read, index, leaf=index == lowest)
         logits = text.head(hidden[:, 0])
-        wanted = [read[index] for index in layers]
+        wanted = [read[index] for index in reading.layers]
         # Pairs do not see each other, so the gradient of the sum is each pair's own.
         grads = list(torch.autograd.grad(logits[:, 1].sum(), wanted)) if differentiate else []
     prompts = len(ids)
@@ -158,16 +178,17 @@ def _layer(
     index: int,
     leaf: bool = False,
 ) -> Float[Tensor, "p t d"]:
-    hidden = _self_attention(layer.attention, hidden, mask)
+    hidden = self_attention(layer.attention, hidden, mask)
     cross = getattr(layer, "crossattention", None)
     if cross is not None:
         hidden, read[index] = _cross_attention(cross, hidden, image, leaf)
-    return _feed_forward(layer, hidden)
+    return feed_forward(layer, hidden)
 
 
-def _self_attention(
+def self_attention(
     module: Any, hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "p 1 1 t"] | None
 ) -> Float[Tensor, "p t d"]:
+    """The self-attention of a layer, residual and norm included; `mask` tells which tokens count."""
     attention = module.self
     heads = (attention.num_attention_heads, -1)
     query, key, value = (
@@ -178,7 +199,8 @@ def _self_attention(
     return module.output(context.transpose(1, 2).flatten(2), hidden)
 
 
-def _feed_forward(layer: Any, hidden: Float[Tensor, "p t d"]) -> Float[Tensor, "p t d"]:
+def feed_forward(layer: Any, hidden: Float[Tensor, "p t d"]) -> Float[Tensor, "p t d"]:
+    """The perceptron of a layer, residual and norm included."""
     return layer.output(layer.intermediate(hidden), hidden)
 
 
@@ -237,9 +259,16 @@ def _prompt_major(maps: Float[Tensor, "g head kt n"], prompts: int) -> Float[Ten
     return maps.reshape(groups, heads, prompts // groups, -1, patches).transpose(1, 2).flatten(0, 1)
 
 
-def _patches(maps: list[Tensor], features: ImageFeatures) -> Float[Tensor, "p layer head token gh gw"]:
-    """Stack the layers' maps, drop the prefix tokens, unfold the grid."""
-    return torch.stack(maps, 1)[..., features.prefix :].unflatten(-1, features.grid)
+def _maps(
+    probs: list[Tensor], grads: list[Tensor], features: PatchTokens, prompts: Sequence[Sequence[TextTokens]]
+) -> tuple[TokenMaps, ...]:
+    """Stack the layers' maps ("p head t n"), drop the prefix tokens, unfold the grid, go back to images."""
+    attention, gradient = (
+        torch.stack(maps, 1)[..., features.prefix :].unflatten(-1, features.grid) if maps else None
+        for maps in (probs, grads)
+    )
+    assert attention is not None
+    return token_maps(attention, gradient, prompts)
 
 
 def _pad(
@@ -247,7 +276,7 @@ def _pad(
 ) -> tuple[Int[Tensor, "p t"], Bool[Tensor, "p 1 1 t"] | None]:
     """Ids filled up to the longest prompt, and which of them are real (None where all are)."""
     if not prompts:
-        raise InvalidInputError("no prompts were given: matching needs at least one")
+        raise InvalidInputError("no texts were given: give at least one")
     lengths = [len(prompt) for prompt in prompts]
     longest = max(lengths)
     if longest > text.max_tokens:
@@ -272,26 +301,10 @@ def _pair(tokens: Float[Tensor, "b n d"], index: Int[Tensor, " p"]) -> _Image:
     return _Image(tokens.index_select(0, order.to(tokens.device)), prompts)
 
 
-def _check_index(index: Sequence[int] | Tensor | None, prompts: int, images: int) -> Int[Tensor, " p"]:
-    if index is None:
-        index = range(prompts)
-        if prompts != images:
-            raise InvalidInputError(
-                f"{prompts} prompts and {images} images do not pair one to one: give image_index, "
-                "the image of each prompt"
-            )
-    index = torch.as_tensor(list(index) if isinstance(index, Sequence) else index, dtype=torch.long).cpu()
-    if index.shape != (prompts,):
-        raise InvalidInputError(f"image_index has shape {tuple(index.shape)}; expected one image for each of {prompts}")
-    if prompts and not 0 <= int(index.min()) <= int(index.max()) < images:
-        raise InvalidInputError(f"image_index {index.tolist()} points outside of the {images} images given")
-    return index
-
-
 def _check_layers(text: TextSide, layers: tuple[int, ...]) -> None:
-    shape = text.attention_shape
+    shape = text.heads
     if unknown := [layer for layer in layers if layer not in shape]:
-        raise ConfigError(f"layer {unknown[0]} has no cross-attention; 0-based layers that have: {sorted(shape)}")
+        raise ConfigError(f"layer {unknown[0]} has no cross-attention; 0-based layers that have it: {sorted(shape)}")
     if len(set(layers)) < len(layers):
         raise ConfigError(f"layers {list(layers)} name one twice")
     if len({shape[layer] for layer in layers}) > 1:

@@ -1,28 +1,48 @@
-"""Finding, checking and reading a BLIP checkpoint: everything is there and fits, or it is refused with its reason."""
+"""Finding, checking and reading a checkpoint of transformers: all is there and fits, or it is refused with a reason."""
 
 import hashlib
 import json
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import snapshot_download
+from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors import SafetensorError
-from transformers import BlipForImageTextRetrieval
 from transformers.utils import logging as transformers_logging
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.errors import CheckpointError
 
-__all__ = ["content_hash", "locate", "model_type", "read_config", "read_model", "read_normalisation"]
+__all__ = [
+    "CLIP_NORMALISATION",
+    "content_hash",
+    "hub_config",
+    "is_cached",
+    "locate",
+    "model_type",
+    "read_config",
+    "read_json",
+    "read_model",
+    "read_normalisation",
+    "refuse_infinities",
+    "weight_files",
+]
 
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
-_SMALL_FILES = ["*.json", "vocab.txt"]
+Rgb = tuple[float, float, float]
+
+CLIP_NORMALISATION: tuple[Rgb, Rgb] = (
+    (0.48145466, 0.4578275, 0.40821073),
+    (0.26862954, 0.26130258, 0.27577711),
+)
+"""RGB mean and standard deviation of CLIP, which many others took over."""
+
+_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _SMALL = 64 << 20  # bytes of a weight file that is hashed in full
 _SAMPLES, _SAMPLE_BYTES = 64, 1 << 16
 
@@ -38,96 +58,134 @@ def locate(name: str, options: LoadOptions) -> tuple[Path, str]:
         if options.revision is not None:
             raise CheckpointError(f"revision {options.revision!r} was asked of the local folder {name}; leave it out")
         return folder, content_hash(weight_files(folder))
-    try:
+    with _hub_errors(name, options):
         folder = _download(name, options, [*_SMALL_FILES, "*.safetensors"])
         if not any(folder.glob("*.safetensors")):
             folder = _download(name, options, [*_SMALL_FILES, "pytorch_model*.bin"])
-    except LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"the model {name!r} is not on this machine, and no hub was {_asked(options)}: fetch it once where there "
-            f"is a network (`hf download {name}`), or give the folder of a copy"
-        ) from error
-    except Exception as error:  # the hub's client changes its HTTP library, and so its errors, between releases
-        raise CheckpointError(f"the hub does not give the model {name!r}: {_first_line(error)}") from error
     return folder, folder.name  # hub snapshots lie in folders named by their commit
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a BLIP checkpoint.
+def hub_config(name: str, options: LoadOptions) -> Path:
+    """config.json of a hub id; from the hub's cache where it is there.
+
+    Raises:
+        CheckpointError: the hub does not have it or cannot be reached.
+    """
+    cached = try_to_load_from_cache(name, "config.json", revision=options.revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    with _hub_errors(name, options):
+        return Path(
+            hf_hub_download(name, "config.json", revision=options.revision, local_files_only=options.local_files_only)
+        )
+
+
+def is_cached(name: str) -> bool:
+    """Whether a hub id's files lie in the hub's cache; asks no network."""
+    there = [isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", *_WEIGHTS)]
+    return there[0] and any(there[1:])
+
+
+def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
+    """config.json of a checkpoint.
+
+    Args:
+        folder: of the checkpoint.
+        model_types: what its `model_type` may be.
 
     Raises:
         CheckpointError: it is missing, unreadable, or of another architecture.
     """
-    path = folder / "config.json"
+    config = read_json(folder / "config.json")
+    if (kind := config.get("model_type")) not in model_types:
+        expected = " or ".join(repr(each) for each in model_types)
+        raise CheckpointError(f"{folder / 'config.json'} says model_type {kind!r}; expected {expected}")
+    return config
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file of a checkpoint, which holds an object.
+
+    Raises:
+        CheckpointError: it is missing or unreadable.
+    """
     if not path.is_file():
         raise CheckpointError(
-            f"no config.json in {folder}: expected a folder as transformers' save_pretrained writes it"
+            f"no {path.name} in {path.parent}: expected a folder as transformers' save_pretrained writes it"
         )
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    kind = config.get("model_type") if isinstance(config, dict) else None
-    if kind != "blip":
-        raise CheckpointError(f"{path} says model_type {kind!r}; expected 'blip'")
-    return config
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds {type(content).__name__}; expected an object")
+    return content
 
 
 def model_type(config: Path) -> str | None:
     """The architecture that a config.json names; None where there is no such file or it cannot be read."""
     try:
         content = json.loads(config.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return content.get("model_type") if isinstance(content, dict) else None
+    kind = content.get("model_type") if isinstance(content, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
-def read_model(folder: Path) -> BlipForImageTextRetrieval:
-    """The model in float32 on the CPU, frozen and in evaluation mode.
+def read_model(folder: Path, architecture: Any, dtype: torch.dtype = torch.float32, **options: Any) -> Any:
+    """A model of transformers on the CPU, frozen and in evaluation mode.
+
+    Args:
+        folder: of the checkpoint.
+        architecture: the class to load; all its weights must be there, and no others.
+        dtype: of its weights.
+        options: more arguments of its `from_pretrained`, such as attn_implementation.
 
     Raises:
-        CheckpointError: weights are missing, left over, of another shape or damaged.
+        CheckpointError: weights are missing, left over, of another shape, damaged, or not finite.
     """
-    config = read_config(folder)
+    config = read_json(folder / "config.json")
     for path in weight_files(folder):
         if path.suffix == ".safetensors":
             _check_safetensors(path)
     try:
         with _quiet_transformers():
-            loaded: Any = BlipForImageTextRetrieval.from_pretrained(
+            model, info = architecture.from_pretrained(
                 folder,
-                dtype=torch.float32,
+                dtype=dtype,
                 output_loading_info=True,
                 ignore_mismatched_sizes=True,  # reported below, all of them, and refused
                 local_files_only=True,
+                trust_remote_code=False,
+                **options,
             )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(f"the checkpoint in {folder} cannot be read: {_first_line(error)}") from error
-    model, info = loaded
-    _refuse_misfits(folder, config, info)
+    _refuse_misfits(folder, architecture, config, info)
+    refuse_infinities(folder, model)
     return model.eval().requires_grad_(False)
 
 
-def read_normalisation(folder: Path) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """RGB mean and standard deviation from preprocessor_config.json; CLIP's, which BLIP uses, where it says nothing.
+def read_normalisation(folder: Path, default: tuple[Rgb, Rgb] = CLIP_NORMALISATION) -> tuple[Rgb, Rgb]:
+    """RGB mean and standard deviation from preprocessor_config.json; the default where it says nothing.
 
     Raises:
-        CheckpointError: the file cannot be read, or the values are not three numbers each.
+        CheckpointError: the file cannot be read, or the values are not three finite numbers each, std above 0.
     """
     path = folder / "preprocessor_config.json"
     if not path.is_file():
-        return _CLIP_MEAN, _CLIP_STD
+        return default
+    settings = read_json(path)
     try:
-        settings = json.loads(path.read_text(encoding="utf-8"))
         mean, std = (
-            tuple(float(value) for value in settings.get(key, default))
-            for key, default in (("image_mean", _CLIP_MEAN), ("image_std", _CLIP_STD))
+            tuple(float(value) for value in settings.get(key, own))
+            for key, own in zip(("image_mean", "image_std"), default, strict=True)
         )
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} does not say image_mean and image_std as numbers: {error}") from error
+    if len(mean) != 3 or len(std) != 3 or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
         raise CheckpointError(f"{path} normalises with mean {mean} and std {std}; expected three values, std above 0")
-    return mean, std
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
 
 
 def content_hash(files: Iterable[Path]) -> str:
@@ -192,7 +250,7 @@ def _check_safetensors(path: Path) -> None:
         raise CheckpointError(f"{path} has {size} bytes, its header announces {8 + length + end}: fetch it again")
 
 
-def _refuse_misfits(folder: Path, config: dict[str, Any], info: dict[str, Any]) -> None:
+def _refuse_misfits(folder: Path, architecture: Any, config: dict[str, Any], info: dict[str, Any]) -> None:
     mismatched = [f"{key} {tuple(found)} instead of {tuple(wanted)}" for key, found, wanted in info["mismatched_keys"]]
     kinds = {
         "missing": info["missing_keys"],
@@ -203,8 +261,17 @@ def _refuse_misfits(folder: Path, config: dict[str, Any], info: dict[str, Any]) 
     found = [f"{len(keys)} {kind}: {_few(keys)}" for kind, keys in kinds.items() if keys]
     if found:
         raise CheckpointError(
-            f"the weights in {folder} are not those of a BLIP image-text-matching model: {'; '.join(found)}. Its "
-            f"config names {config.get('architectures')}; expected ['BlipForImageTextRetrieval']"
+            f"the weights in {folder} are not those of {architecture.__name__}: {'; '.join(found)}. Its config names "
+            f"{config.get('architectures')}"
+        )
+
+
+def refuse_infinities(folder: Path, model: Any) -> None:
+    """A model with NaN or infinite weights answers, and everything it says is worthless."""
+    broken = [name for name, weights in model.state_dict().items() if not bool(torch.isfinite(weights).all())]
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} weights in {folder} hold values that are not finite: {_few(broken)}; fetch it again"
         )
 
 
@@ -214,6 +281,20 @@ def _download(name: str, options: LoadOptions, patterns: list[str]) -> Path:
             name, revision=options.revision, allow_patterns=patterns, local_files_only=options.local_files_only
         )
     )
+
+
+@contextmanager
+def _hub_errors(name: str, options: LoadOptions) -> Iterator[None]:
+    try:
+        yield
+    except LocalEntryNotFoundError as error:
+        asked = "asked (local_files_only)" if options.local_files_only else "reached"
+        raise CheckpointError(
+            f"the model {name!r} is not on this machine, and no hub was {asked}: fetch it once where there is a "
+            f"network (`hf download {name}`), or give the folder of a copy"
+        ) from error
+    except Exception as error:  # the hub's client changes its HTTP library, and so its errors, between releases
+        raise CheckpointError(f"the hub does not give the model {name!r}: {_first_line(error)}") from error
 
 
 @contextmanager
@@ -228,10 +309,6 @@ def _quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bar:
             transformers_logging.enable_progress_bar()
-
-
-def _asked(options: LoadOptions) -> str:
-    return "asked (local_files_only)" if options.local_files_only else "reached"
 
 
 def _few(names: Iterable[str]) -> str:

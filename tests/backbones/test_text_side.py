@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pnpovss.backbones import cross_attention
-from pnpovss.backbones.base import ImageFeatures, Match, TextTokens
-from pnpovss.backbones.cross_attention import TextSide, encode_text, match_prompts
+from pnpovss.backbones.base import Match, Reading, TextTokens
+from pnpovss.backbones.parts import text_side as parts
+from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, encode_text, match_prompts
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
 from tests.support.blip_models import VOCABULARY, plain_match, random_model
 
@@ -26,12 +26,12 @@ def prompt(length: int, seed: int = 0) -> TextTokens:
     return TextTokens(ids, tuple(VOCABULARY[i] for i in ids), ((0, 0),) * length)
 
 
-def features(images: int, dtype: torch.dtype = torch.float32) -> ImageFeatures:
+def features(images: int, dtype: torch.dtype = torch.float32) -> PatchTokens:
     tokens = torch.randn(images, 1 + 3 * 5, 24, generator=torch.Generator().manual_seed(images))
-    return ImageFeatures(tokens.to(dtype), grid=(3, 5), prefix=1)
+    return PatchTokens(tokens.to(dtype), grid=(3, 5), prefix=1)
 
 
-def reference(text: TextSide, seen: ImageFeatures, prompts: list[TextTokens], index: list[int]) -> list[Tensor]:
+def reference(text: TextSide, seen: PatchTokens, prompts: list[TextTokens], index: list[int]) -> list[Tensor]:
     """What the textbook says, "p layer head token n" with the class token's column."""
     longest = max(map(len, prompts))
     ids = torch.tensor([[*p.ids, *[0] * (longest - len(p))] for p in prompts])
@@ -39,10 +39,15 @@ def reference(text: TextSide, seen: ImageFeatures, prompts: list[TextTokens], in
     return list(plain_match(text, ids, mask, seen.tokens[index], LAYERS))
 
 
-def maps(match: Match) -> tuple[Tensor, Tensor]:
-    assert match.attention is not None
-    assert match.attention.grads is not None
-    return match.attention.probs, match.attention.grads
+def one_each(prompts: list[TextTokens]) -> list[list[TextTokens]]:
+    """Prompts paired with images one to one."""
+    return [[each] for each in prompts]
+
+
+def maps(match: Match, image: int = 0) -> tuple[Tensor, Tensor]:
+    seen = match.maps[image]
+    assert seen.gradient is not None
+    return seen.attention, seen.gradient
 
 
 def relative(found: Tensor, wanted: Tensor) -> float:
@@ -51,11 +56,14 @@ def relative(found: Tensor, wanted: Tensor) -> float:
 
 
 def check(match: Match, wanted: list[Tensor], prompts: list[TextTokens], tolerance: float) -> None:
+    """One prompt per image."""
     logits, *wanted_maps = wanted
-    assert relative(match.logits, logits) < tolerance
-    for found, true in zip(maps(match), wanted_maps, strict=True):
-        for row, length in enumerate(map(len, prompts)):
-            assert relative(found[row, ..., :length, :, :].flatten(-2), true[row, ..., :length, 1:]) < tolerance
+    assert relative(torch.cat(match.logits), logits[:, 1]) < tolerance
+    assert relative(torch.cat(match.probability), logits.softmax(-1)[:, 1]) < tolerance
+    for row, length in enumerate(map(len, prompts)):
+        for found, true in zip(maps(match, row), wanted_maps, strict=True):
+            assert found.shape[2] == length
+            assert relative(found.flatten(-2), true[row, ..., :length, 1:]) < tolerance
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
@@ -63,51 +71,56 @@ def check(match: Match, wanted: list[Tensor], prompts: list[TextTokens], toleran
 def test_equals_the_textbook(lengths: tuple[int, ...], dtype: torch.dtype, tolerance: float) -> None:
     text = text_side(random_model().to(dtype))  # pyright: ignore
     prompts, seen = [prompt(n) for n in lengths], features(len(lengths), dtype)
-    match = match_prompts(text, seen, prompts, layers=LAYERS)
+    match = match_prompts(text, seen, one_each(prompts), Reading(LAYERS))
     check(match, reference(text, seen, prompts, list(range(len(lengths)))), prompts, tolerance)
-    assert match.attention is not None
-    assert match.attention.layers == LAYERS
-    assert match.attention.probs.shape == (len(lengths), 3, 4, max(lengths), 3, 5)
+    assert [each.attention.shape for each in match.maps] == [(3, 4, length, 3, 5) for length in lengths]
 
 
 def test_several_layers_differentiate_through_each_other() -> None:
     """The total derivative of a lower layer does not depend on which higher layers are read with it."""
     text, seen, prompts = text_side(random_model().double()), features(1, torch.float64), [prompt(6)]
-    together = maps(match_prompts(text, seen, prompts, layers=LAYERS))
+    together = maps(match_prompts(text, seen, [prompts], Reading(LAYERS)))
     for i, layer in enumerate(LAYERS):
-        for found, alone in zip(together, maps(match_prompts(text, seen, prompts, layers=(layer,))), strict=True):
-            assert relative(found[:, i], alone[:, 0]) < 1e-12
+        for found, alone in zip(together, maps(match_prompts(text, seen, [prompts], Reading((layer,)))), strict=True):
+            assert relative(found[i], alone[0]) < 1e-12
 
 
-@pytest.mark.parametrize(
-    "index", [[0, 1, 2], [2, 0], [0, 0, 0], [1, 1, 0, 0], [0, 0, 1], [1, 0, 1, 0], [2, 2]], ids=str
-)
-def test_any_pairing_equals_one_pair_at_a_time(index: list[int]) -> None:
+@pytest.mark.parametrize("counts", [(1, 1, 1), (1, 0, 1), (3, 0, 0), (2, 2, 0), (1, 2, 3), (2, 2, 2)], ids=str)
+def test_any_pairing_equals_one_pair_at_a_time(counts: tuple[int, ...]) -> None:
     text, seen = text_side(random_model().double()), features(3, torch.float64)
-    prompts = [prompt(5 + 2 * (n % 3), seed=n) for n in range(len(index))]
-    match = match_prompts(text, seen, prompts, image_index=torch.tensor(index), layers=(2,))
-    for row, (image, own) in enumerate(zip(index, prompts, strict=True)):
-        one = ImageFeatures(seen.tokens[image : image + 1], seen.grid)
-        alone = match_prompts(text, one, [own], layers=(2,))
-        assert relative(match.logits[row], alone.logits[0]) < 1e-12
-        for found, true in zip(maps(match), maps(alone), strict=True):
-            assert relative(found[row, :, :, : len(own)], true[0]) < 1e-12
+    prompts = [[prompt(5 + 2 * (n % 3), seed=n + image) for n in range(count)] for image, count in enumerate(counts)]
+    match = match_prompts(text, seen, prompts, Reading((2,)))
+    for image, of_image in enumerate(prompts):
+        start = 0
+        assert len(match.logits[image]) == len(of_image)
+        for row, own in enumerate(of_image):
+            alone = match_prompts(text, seen[image : image + 1], [[own]], Reading((2,)))
+            assert relative(match.logits[image][row], alone.logits[0][0]) < 1e-12
+            for found, true in zip(maps(match, image), maps(alone), strict=True):
+                assert relative(found[:, :, start : start + len(own)], true) < 1e-12
+            start += len(own)
+        assert maps(match, image)[0].shape == (1, 4, start, 3, 5)
 
 
 @pytest.mark.parametrize("way", ["_folded", "_formed"])
 def test_both_ways_to_attend_are_one(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text, seen, prompts = text_side(random_model().double()), features(2, torch.float64), [prompt(6), prompt(9)]
-    attend = getattr(cross_attention, way)
+    attend = getattr(parts, way)
     for name in ("_folded", "_formed"):
-        monkeypatch.setattr(cross_attention, name, attend)
-    check(match_prompts(text, seen, prompts, layers=LAYERS), reference(text, seen, prompts, [0, 1]), prompts, 1e-12)
+        monkeypatch.setattr(parts, name, attend)
+    check(
+        match_prompts(text, seen, one_each(prompts), Reading(LAYERS)),
+        reference(text, seen, prompts, [0, 1]),
+        prompts,
+        1e-12,
+    )
 
 
 @pytest.mark.parametrize(("tokens", "way"), [(6, "_folded"), (30, "_formed")])
 def test_short_texts_are_folded(tokens: int, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken, attend = [], getattr(cross_attention, way)
-    monkeypatch.setattr(cross_attention, way, lambda *given: taken.append(way) or attend(*given))
-    match_prompts(text_side(random_model()), features(1), [prompt(tokens)])
+    taken, attend = [], getattr(parts, way)
+    monkeypatch.setattr(parts, way, lambda *given: taken.append(way) or attend(*given))
+    match_prompts(text_side(random_model()), features(1), [[prompt(tokens)]])
     assert taken == [way] * 4
 
 
@@ -119,27 +132,27 @@ def test_layers_without_cross_attention_and_other_head_counts() -> None:
     for layer in (layers[0], layers[3]):
         layer.crossattention.self.num_attention_heads = 2
     text, seen, prompts = text_side(model), features(1, torch.float64), [prompt(7)]
-    assert text.attention_shape == {0: 2, 3: 2}
-    match = match_prompts(text, seen, prompts, layers=(3, 0))
+    assert text.heads == {0: 2, 3: 2}
+    match = match_prompts(text, seen, [prompts], Reading((3, 0)))
     ids = torch.tensor([prompts[0].ids])
     wanted = plain_match(text, ids, torch.ones_like(ids, dtype=torch.bool), seen.tokens, (3, 0))
     check(match, list(wanted), prompts, 1e-12)
     layers[0].crossattention.self.num_attention_heads = 4
     with pytest.raises(ConfigError, match="different numbers of heads"):
-        match_prompts(text, seen, prompts, layers=(3, 0))
+        match_prompts(text, seen, [prompts], Reading((3, 0)))
     with pytest.raises(ConfigError, match=r"layer 1 has no cross-attention.*\[0, 3\]"):
-        match_prompts(text, seen, prompts, layers=(1,))
+        match_prompts(text, seen, [prompts], Reading((1,)))
 
 
 def test_value_bias_is_part_of_the_gradient() -> None:
     """Probabilities sum to one, so the bias is invisible in the output; not so in the derivative of each of them."""
     model = random_model().double()
-    biased = maps(match_prompts(text_side(model), features(1, torch.float64), [prompt(6)], layers=(2,)))[1]
+    biased = maps(match_prompts(text_side(model), features(1, torch.float64), [[prompt(6)]], Reading((2,))))[1]
     attention = model.text_encoder.encoder.layer[2].crossattention
     with torch.no_grad():  # move the value's bias to where it does the same to the output
         attention.output.dense.bias += attention.output.dense.weight @ attention.self.value.bias
         attention.self.value.bias.zero_()
-    moved = maps(match_prompts(text_side(model), features(1, torch.float64), [prompt(6)], layers=(2,)))[1]
+    moved = maps(match_prompts(text_side(model), features(1, torch.float64), [[prompt(6)]], Reading((2,))))[1]
     assert relative(moved, biased) > 0.01
 
 
@@ -148,12 +161,12 @@ def test_nothing_is_left_behind() -> None:
     before = copy.deepcopy(model.state_dict())
     seen = features(2)
     seen.tokens.requires_grad_()
-    match = match_prompts(text_side(model), seen, [prompt(6), prompt(8)], layers=LAYERS)
+    match = match_prompts(text_side(model), seen, one_each([prompt(6), prompt(8)]), Reading(LAYERS))
     assert seen.tokens.grad is None
     assert all(weights.grad is None for weights in model.parameters())
     assert all(torch.equal(weights, before[name]) for name, weights in model.state_dict().items())
     assert not any(module._forward_hooks or module._backward_hooks for module in model.modules())
-    assert not any(tensor.requires_grad for tensor in (match.logits, *maps(match)))
+    assert not any(tensor.requires_grad for tensor in (*match.logits, *match.probability, *maps(match)))
 
 
 def test_logits_alone_make_no_graph() -> None:
@@ -169,22 +182,21 @@ def test_logits_alone_make_no_graph() -> None:
             return model.itm_head(hidden)
 
     watched = TextSide(embed, text.layers, Watch(), pad_id=0, max_tokens=40)
-    plain = match_prompts(watched, seen, [prompt(6)])
-    ungraded = match_prompts(watched, seen, [prompt(6)], layers=(1,), gradient=False)
-    graded = match_prompts(watched, seen, [prompt(6)], layers=(1,))
+    plain = match_prompts(watched, seen, [[prompt(6)]])
+    ungraded = match_prompts(watched, seen, [[prompt(6)]], Reading((1,), gradient=False))
+    graded = match_prompts(watched, seen, [[prompt(6)]], Reading((1,)))
     assert states == [False, False, True]
-    assert plain.attention is None
-    assert ungraded.attention is not None
-    assert ungraded.attention.grads is None
-    assert relative(ungraded.attention.probs, maps(graded)[0]) < 1e-5
+    assert plain.maps == ()
+    assert ungraded.maps[0].gradient is None
+    assert relative(ungraded.maps[0].attention, maps(graded)[0]) < 1e-5
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_a_callers_mode_changes_nothing(mode: Any) -> None:
     text, prompts = text_side(random_model()), [prompt(6)]
-    wanted = maps(match_prompts(text, features(1), prompts, layers=(2,)))
+    wanted = maps(match_prompts(text, features(1), [prompts], Reading((2,))))
     with mode():
-        found = maps(match_prompts(text, features(1), prompts, layers=(2,)))
+        found = maps(match_prompts(text, features(1), [prompts], Reading((2,))))
     assert all(torch.equal(a, b) for a, b in zip(found, wanted, strict=True))
 
 
@@ -199,17 +211,20 @@ def test_text_without_an_image() -> None:
 def test_refusals() -> None:
     text, seen = text_side(random_model()), features(2)
     with pytest.raises(InvalidInputError, match="no prompts"):
-        match_prompts(text, seen, [])
+        match_prompts(text, seen, [[], []])
     with pytest.raises(NamesError, match="41 tokens is longer than the 40"):
-        match_prompts(text, seen, [prompt(41), prompt(3)])
-    with pytest.raises(InvalidInputError, match="1 prompts and 2 images"):
-        match_prompts(text, seen, [prompt(4)])
-    for index in ([0, 2], [-1, 0]):
-        with pytest.raises(InvalidInputError, match="points outside of the 2 images"):
-            match_prompts(text, seen, [prompt(4)] * 2, image_index=index)
-    with pytest.raises(InvalidInputError, match="one image for each of 2"):
-        match_prompts(text, seen, [prompt(4)] * 2, image_index=[0])
+        match_prompts(text, seen, [[prompt(41)], [prompt(3)]])
+    with pytest.raises(InvalidInputError, match="2 images need 2 lists of prompts, one for each; got 1"):
+        match_prompts(text, seen, [[prompt(4)]])
     with pytest.raises(ConfigError, match="layer 4 has no cross-attention"):
-        match_prompts(text, seen, [prompt(4)] * 2, layers=(4,))
+        match_prompts(text, seen, [[prompt(4)]] * 2, Reading((4,)))
     with pytest.raises(ConfigError, match="name one twice"):
-        match_prompts(text, seen, [prompt(4)] * 2, layers=(1, 1))
+        match_prompts(text, seen, [[prompt(4)]] * 2, Reading((1, 1)))
+
+
+def test_images_are_sliced_and_joined() -> None:
+    seen = features(3)
+    assert len(seen) == 3
+    again = PatchTokens.join([seen[2:], seen[:1]])
+    assert torch.equal(again.tokens, seen.tokens[[2, 0]])
+    assert (again.grid, again.prefix) == (seen.grid, seen.prefix)

@@ -1,17 +1,15 @@
 """BLIP's tokenizer: BERT's WordPiece, with [ENC] where BERT has [CLS]."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
-from tokenizers import Tokenizer
-from tokenizers.implementations.bert_wordpiece import BertWordPieceTokenizer
-
+from pnpovss.backbones.parts.tokenizer import read_tokenizer, text_tokens
 from pnpovss.errors import CheckpointError
 from pnpovss.prompts import TextTokens
 
 __all__ = ["BlipTokenizer"]
 
-ENC = "[ENC]"
+ENC, UNKNOWN = "[ENC]", "[UNK]"
 
 
 class BlipTokenizer:
@@ -33,22 +31,19 @@ class BlipTokenizer:
         Raises:
             CheckpointError: no tokenizer, one that cannot be read, or one that does not belong to the model.
         """
-        self._tokenizer = _read(folder)
-        # A name that reads "[SEP]" is text, not the end of the prompt.
-        self._tokenizer.encode_special_tokens = True
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
+        self._tokenizer = read_tokenizer(folder)
+        first = self._tokenizer.encode("a").tokens[:1]
+        if first != ["[CLS]"]:
+            raise CheckpointError(
+                f"the tokenizer in {folder} starts a text with {first}, not with [CLS], as BERT's WordPiece does"
+            )
         self.cls_id, self.pad_id = (self._require(token, folder) for token in ("[CLS]", "[PAD]"))
         self.enc_id = self._find_enc(folder, vocabulary)
 
     def __call__(self, text: str) -> TextTokens:
         """Tokenise a text: [ENC], its pieces, [SEP]. Never truncates."""
-        encoding = self._tokenizer.encode(text)
-        return TextTokens(
-            ids=(self.enc_id, *encoding.ids[1:]),
-            pieces=(ENC, *encoding.tokens[1:]),
-            offsets=tuple((start, end) for start, end in encoding.offsets),
-        )
+        tokens = text_tokens(self._tokenizer.encode(text), UNKNOWN)
+        return replace(tokens, ids=(self.enc_id, *tokens.ids[1:]), pieces=(ENC, *tokens.pieces[1:]))
 
     def _require(self, token: str, folder: Path) -> int:
         index = self._tokenizer.token_to_id(token)
@@ -75,28 +70,3 @@ class BlipTokenizer:
                 "they do not belong together"
             )
         return index
-
-
-def _read(folder: Path) -> Tokenizer:
-    path = next((folder / name for name in ("tokenizer.json", "vocab.txt") if (folder / name).is_file()), None)
-    if path is None:
-        raise CheckpointError(
-            f"no tokenizer in {folder}: expected tokenizer.json or vocab.txt; copy them from the checkpoint's source"
-        )
-    try:
-        if path.name == "tokenizer.json":
-            tokenizer = Tokenizer.from_file(str(path))
-        else:
-            wordpiece = BertWordPieceTokenizer(str(path), lowercase=_lowercase(folder))
-            tokenizer = Tokenizer.from_str(wordpiece.to_str())
-        first = tokenizer.encode("a").tokens[:1]
-    except Exception as error:  # the tokenizers library raises nothing narrower
-        raise CheckpointError(f"{path} is no tokenizer that can be read: {error}") from error
-    if first != ["[CLS]"]:
-        raise CheckpointError(f"{path} does not start a text with [CLS], as BERT's WordPiece does, but with {first}")
-    return tokenizer
-
-
-def _lowercase(folder: Path) -> bool:
-    settings = folder / "tokenizer_config.json"
-    return bool(json.loads(settings.read_text()).get("do_lower_case", True)) if settings.is_file() else True

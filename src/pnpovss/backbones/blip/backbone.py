@@ -1,0 +1,175 @@
+"""BLIP image-text matching (arXiv 2201.12086) through transformers: base and large, any hub id or folder, any size."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import BlipForImageTextRetrieval
+
+from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.blip.tokenizer import BlipTokenizer
+from pnpovss.backbones.blip.vision import VisionSide
+from pnpovss.backbones.parts.checkpoint import (
+    CLIP_NORMALISATION,
+    Rgb,
+    locate,
+    read_config,
+    read_model,
+    read_normalisation,
+)
+from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, encode_text, match_prompts
+from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.backbones.registry import BackboneSpec
+
+__all__ = ["SPEC", "BlipBackbone"]
+
+_logger = logging.getLogger(__name__)
+
+MODELS = {
+    "Salesforce/blip-itm-large-flickr": "BLIP large, fine-tuned on Flickr30k: the paper's model (1.9 GB)",
+    "Salesforce/blip-itm-large-coco": "BLIP large, fine-tuned on COCO (1.9 GB)",
+    "Salesforce/blip-itm-base-flickr": "BLIP base, fine-tuned on Flickr30k (0.9 GB)",
+    "Salesforce/blip-itm-base-coco": "BLIP base, fine-tuned on COCO (0.9 GB)",
+}
+
+# What a checkpoint that nobody tuned starts from: the paper's layer and head of BLIP large, at its size.
+_LAYER, _HEAD, _IMAGE_SIZE = 7, 9, 336
+
+
+class BlipBackbone:
+    """A BLIP image-text-matching checkpoint; satisfies `Backbone` and `Contrastive` of `pnpovss.backbones.base`.
+
+    The text side computes in float32 whatever `card.dtype` says: it is a small part of the work, and its gradient is
+    what the maps are made of.
+
+    Attributes:
+        card: what is fixed about it.
+    """
+
+    def __init__(
+        self,
+        model: BlipForImageTextRetrieval,
+        tokenizer: BlipTokenizer,
+        *,
+        name: str,
+        revision: str | None,
+        normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION,
+        options: LoadOptions | None = None,
+    ) -> None:
+        """Take over a model in evaluation mode, frozen: moved to the device, its image side converted to the dtype."""
+        options = options or LoadOptions()
+        model.to(options.device)  # pyright: ignore[reportArgumentType]
+        self._tokenizer = tokenizer
+        self._vision = VisionSide(model.vision_model, options.dtype)
+        self._text = TextSide(
+            embed=model.text_encoder.embeddings,
+            layers=model.text_encoder.encoder.layer,
+            head=model.itm_head,
+            pad_id=tokenizer.pad_id,
+            max_tokens=int(_text_config(model).max_position_embeddings),
+        )
+        self._image_projection, self._text_projection = model.vision_proj, model.text_proj
+        mean, std = normalisation
+        self.card = Card(
+            name=name,
+            revision=revision,
+            device=options.device,
+            dtype=options.dtype,
+            patch=self._vision.patch,
+            mean=mean,
+            std=std,
+            max_tokens=self._text.max_tokens,
+            heads=self._text.heads,
+            recommended=_recommend(name, model.config.to_dict(), self._text.heads),
+        )
+
+    def tokenize(self, text: str) -> TextTokens:
+        """Tokenise a text: [ENC], which the match head reads, its pieces, [SEP]. Never truncates."""
+        return self._tokenizer(text)
+
+    def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> PatchTokens:
+        """Encode normalised pixels; see `Backbone.encode_images`.
+
+        Raises:
+            InvalidInputError: a side is no multiple of the patch.
+        """
+        tokens = self._vision(pixels.to(self.card.device, torch.float32))
+        patch = self.card.patch
+        return PatchTokens(tokens, grid=(pixels.shape[2] // patch, pixels.shape[3] // patch))
+
+    def match(
+        self, features: PatchTokens, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
+    ) -> Match:
+        """Match prompts with images; see `Backbone.match`, and `match_prompts` for what it raises."""
+        return match_prompts(self._text, features, prompts, reading)
+
+    @torch.no_grad()
+    def embed_images(self, features: PatchTokens) -> Float[Tensor, "b d"]:
+        """Images in the contrastive space, as unit vectors."""
+        return F.normalize(self._image_projection(features.tokens[:, 0]), dim=-1)
+
+    @torch.no_grad()
+    def embed_texts(self, texts: Sequence[TextTokens]) -> Float[Tensor, "t d"]:
+        """Texts in the contrastive space, as unit vectors; they start with [CLS] and see no image."""
+        texts = [TextTokens((self._tokenizer.cls_id, *text.ids[1:]), text.pieces, text.offsets) for text in texts]
+        return F.normalize(self._text_projection(encode_text(self._text, texts, self.card.device)), dim=-1)
+
+
+def load_blip(name: str, options: LoadOptions) -> BlipBackbone:
+    """Load a checkpoint by hub id or folder.
+
+    Raises:
+        CheckpointError: it cannot be had, or its files are missing, damaged or of another architecture.
+    """
+    folder, revision = locate(name, options)
+    read_config(folder, "blip")
+    normalisation = read_normalisation(folder)
+    model = read_model(folder, BlipForImageTextRetrieval)
+    text = _text_config(model)
+    tokenizer = BlipTokenizer(folder, text.vocab_size)
+    _warn_of_heads(name, text)
+    return BlipBackbone(model, tokenizer, name=name, revision=revision, normalisation=normalisation, options=options)
+
+
+def _recommend(name: str, config: dict[str, Any], heads: dict[int, int]) -> Recommended:
+    """The paper's settings for BLIP large; as near to them as the checkpoint has for any other."""
+    if (known := tuned(name, config)) is not None:
+        return known
+    layer = min(_LAYER, max(heads))
+    vision = config["vision_config"]
+    common = vision["image_size"] >= _IMAGE_SIZE and _IMAGE_SIZE % vision["patch_size"] == 0
+    return Recommended(
+        layer=layer,
+        head=min(_HEAD, heads[layer] - 1),
+        image_size=_IMAGE_SIZE if common else vision["image_size"],
+        source="untuned: the paper tuned only BLIP-large",
+    )
+
+
+def _warn_of_heads(name: str, text: Any) -> None:
+    """Early revisions of the published configs say 8 heads, the weights were trained with 12; nothing else tells."""
+    if text.hidden_size == 768 and text.num_attention_heads != 12:
+        _logger.warning(
+            "%s: its config says %d text heads, BLIP was trained with 12; if this is a copy of a published checkpoint, "
+            "set text_config.num_attention_heads to 12 or fetch it again",
+            name,
+            text.num_attention_heads,
+        )
+
+
+def _text_config(model: BlipForImageTextRetrieval) -> Any:
+    """Transformers types it as possibly None or dict."""
+    return model.config.text_config
+
+
+SPEC = BackboneSpec(
+    key="blip",
+    summary="BLIP image-text matching (transformers), base and large; any hub id or folder",
+    model_types=("blip",),
+    models=MODELS,
+    load=load_blip,
+)

@@ -1,0 +1,1 @@
+"""What several backbones share: checkpoints, prompts paired with images, a BLIP-shaped text side."""
