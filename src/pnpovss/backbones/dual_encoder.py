@@ -18,9 +18,8 @@ from torch import Tensor
 from transformers import AutoTokenizer, CLIPModel, SiglipModel
 
 from pnpovss.backbones.base import LoadOptions
-from pnpovss.backbones.parts.checkpoint import locate
-from pnpovss.errors import CheckpointError, InvalidInputError
-from pnpovss.files.json import from_json
+from pnpovss.backbones.parts.checkpoint import locate, read_json, read_model
+from pnpovss.errors import CheckpointError
 
 __all__ = ["DualEncoder", "Preprocessing", "load_dual_encoder"]
 
@@ -142,15 +141,10 @@ def load_dual_encoder(name: str, options: LoadOptions | None = None) -> DualEnco
     if kind not in _MODELS:
         raise CheckpointError(f"{name} is a {kind!r} checkpoint; expected one of {', '.join(_MODELS)}")
     preprocessing = _read_preprocessing(folder / "preprocessor_config.json")
+    model = read_model(folder, _MODELS[kind], options.dtype)
     with _any_failure(folder):
-        model, info = _MODELS[kind].from_pretrained(
-            folder, local_files_only=True, dtype=options.dtype, output_loading_info=True, trust_remote_code=False
-        )
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    if lacking := sorted(info["missing_keys"]):
-        raise CheckpointError(f"the weights in {folder} lack {len(lacking)} tensors, such as {lacking[0]}")
-    model = model.eval().requires_grad_(False).to(options.device)
-    return DualEncoder(name, revision, cast(Kind, kind), model, tokenizer, preprocessing)
+    return DualEncoder(name, revision, cast(Kind, kind), model.to(options.device), tokenizer, preprocessing)
 
 
 def _read_preprocessing(path: Path) -> Preprocessing:
@@ -174,13 +168,6 @@ def _read_preprocessing(path: Path) -> Preprocessing:
     if not np.isfinite([*mean, *std]).all() or min(std) <= 0:
         raise CheckpointError(f"{path} normalises with mean {mean} and std {std}; expected finite values, std above 0")
     return Preprocessing(height, width, shorter, int(resample), (m0, m1, m2), (s0, s1, s2))
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        return from_json(path.read_bytes())
-    except (OSError, InvalidInputError) as error:
-        raise CheckpointError(f"no {path.name} that can be read in {path.parent}: {error}") from error
 
 
 def _height_width(size: Any) -> tuple[int, int]:
