@@ -1,0 +1,161 @@
+"""Reading attention, and a gradient with respect to it, through a model's own forward of transformers.
+
+transformers lets a model's forward call an attention function that is registered by name. A model that is loaded with
+ours computes as it always does, with fused attention; the modules that are to be read form their probabilities:
+
+    model = read_model(folder, CLIPModel, attn_implementation=CAPTURE)       # or set_attn_implementation, of one tower
+    with read_attention([layer.self_attn for layer in layers]) as seen:      # in any order; self- or cross-attention
+        logits = model(...)
+    seen.attention                                                           # each "b head q k"
+    seen.gradients(logits.sum())                                             # the same shapes
+
+No hook is set and nothing is patched. What is to be read is known to one context of one thread and forgotten at its
+end, so models may be shared between threads and read by several at once.
+
+Why it is cheap: with frozen parameters nothing is in a graph until the first module that is read, whose probabilities
+become its leaf. Whatever is below costs what inference costs, and no weight and no image is ever differentiated.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+
+from pnpovss.errors import ModelError
+
+__all__ = ["CAPTURE", "Seen", "leaf", "read_attention"]
+
+CAPTURE = "pnpovss_capture"
+"""The name of our attention function: what `attn_implementation` says of a model that is to be read."""
+
+# What transformers hands to attention functions and this one can do without: it says nothing that the mask does not.
+_PUZZLING = ("s_aux", "position_bias", "head_mask")
+
+
+@dataclass(eq=False)
+class Seen:
+    """What was read; complete when the model has run.
+
+    Attributes:
+        modules: whose attention is read, in the order asked for.
+    """
+
+    modules: Sequence[nn.Module]
+    _found: dict[nn.Module, Tensor] = field(default_factory=dict)
+
+    @property
+    def attention(self) -> list[Float[Tensor, "b head q k"]]:
+        """The probabilities of each module, float32 or wider, without a graph."""
+        return [probs.detach() for probs in self._probabilities()]
+
+    def gradients(self, logit: Float[Tensor, ""]) -> list[Float[Tensor, "b head q k"]]:
+        """d(logit) / d(probabilities) of each module: the total derivative, through all that runs above it.
+
+        Rows of a batch do not see each other, so the sum of all rows' logits gives each row the gradient of its own.
+        The graph is freed.
+        """
+        return list(torch.autograd.grad(logit, self._probabilities()))
+
+    def gradients_of_each(self, logits: Float[Tensor, " n"]) -> list[Float[Tensor, "n b head q k"]]:
+        """The same for each of n logits of one forward, in one go. The graph is freed."""
+        each = torch.eye(len(logits), dtype=logits.dtype, device=logits.device)
+        return list(torch.autograd.grad(logits, self._probabilities(), grad_outputs=each, is_grads_batched=True))
+
+    def _probabilities(self) -> list[Tensor]:
+        if unseen := [module for module in self.modules if module not in self._found]:
+            raise ModelError(
+                f"{len(unseen)} of {len(self.modules)} modules to be read did not run, or not through {CAPTURE!r}; "
+                f"the first is a {type(unseen[0]).__name__}"
+            )
+        return [self._found[module] for module in self.modules]
+
+    def _take(self, module: nn.Module, probs: Tensor) -> Tensor:
+        if module in self._found:
+            raise ModelError(f"a {type(module).__name__} that is read ran twice; read each run in a context of its own")
+        self._found[module] = leaf(probs) if torch.is_grad_enabled() else probs
+        return self._found[module]
+
+
+_reading: ContextVar[Seen | None] = ContextVar("what is read in this thread", default=None)
+
+
+@contextmanager
+def read_attention(modules: Sequence[nn.Module], *, gradient: bool = True) -> Iterator[Seen]:
+    """Read the attention of some modules of a model that runs inside the `with` block.
+
+    Args:
+        modules: those that call the attention function (`layer.self_attn`), of models loaded with `CAPTURE`; each runs
+            once in the block.
+        gradient: keep what `Seen.gradients` needs, whatever the caller's own mode is; without it no graph is made.
+    """
+    seen = Seen(tuple(modules))
+    token = _reading.set(seen)
+    try:
+        # Tensors of inference mode cannot enter a graph, and a caller's no_grad must not switch ours off.
+        with torch.inference_mode(False), torch.set_grad_enabled(gradient):
+            yield seen
+    finally:
+        _reading.reset(token)
+
+
+def leaf(probs: Tensor) -> Tensor:
+    """Probabilities that autograd can be asked about; those that no graph has reached yet become its leaf."""
+    return probs if probs.requires_grad else probs.detach().requires_grad_()
+
+
+def _attend(
+    module: nn.Module,
+    query: Float[Tensor, "b head q e"],
+    key: Float[Tensor, "b2 kv k e"],
+    value: Float[Tensor, "b2 kv k f"],
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    softcap: float | None = None,
+    **others: Any,
+) -> tuple[Float[Tensor, "b q head f"], None]:
+    """Attention, as transformers calls it; the mask says all about who sees whom (`is_causal` is not to be believed).
+
+    Args:
+        module: that asks.
+        query: of all heads.
+        key: of all heads, or of each group of them; of one image, or of each.
+        value: as the key.
+        attention_mask: added to the scores; may reach beyond the last key.
+        scaling: of the scores; e ** -0.5 by default.
+        dropout: of training, which must be off.
+        softcap: scores are squeezed into (-softcap, softcap).
+        others: what other functions want to know.
+    """
+    if dropout or (unknown := [name for name in _PUZZLING if others.get(name) is not None]):
+        what = "dropout" if dropout else unknown[0]
+        raise ModelError(f"a {type(module).__name__} asks for attention with {what}, which cannot be read")
+    groups = query.shape[1] // key.shape[1]
+    key, value = (each.repeat_interleave(groups, 1) if groups > 1 else each for each in (key, value))
+    mask = None if attention_mask is None else attention_mask[..., : key.shape[-2]]
+    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    seen = _reading.get()
+    read = seen is not None and module in seen.modules
+    if not read and softcap is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling).transpose(1, 2), None
+    scores = query @ key.mT * scaling
+    if softcap is not None:
+        scores = (scores / softcap).tanh() * softcap
+    probs = (scores if mask is None else scores + mask).softmax(-1, dtype=torch.promote_types(query.dtype, _LEAST))
+    if seen is not None and read:
+        probs = seen._take(module, probs)
+    return (probs.to(value.dtype) @ value).transpose(1, 2).contiguous(), None
+
+
+_LEAST = torch.float32  # as transformers computes every softmax, also of bfloat16
+
+AttentionInterface.register(CAPTURE, _attend)
+AttentionMaskInterface.register(CAPTURE, eager_mask)  # the whole mask, always: some others leave out what they can

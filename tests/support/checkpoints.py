@@ -1,0 +1,60 @@
+"""One small checkpoint of every backbone there is, saved to a folder, for the contract that all of them keep.
+
+A new backbone adds a line to `SMALL`: a factory that saves random weights as the hubs have them, and a way to move its
+attention that owes nothing to the code under test.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pnpovss.backbones.base import TextTokens
+from pnpovss.backbones.mini.backbone import BUNDLED
+from tests.support import blip_models
+
+
+@dataclass(frozen=True)
+class Small:
+    """A checkpoint and what the contract's test has to know of it.
+
+    Attributes:
+        key: of the backbone's entry in the registry.
+        save: writes it to an empty folder and tells where it is.
+        slope: of (backbone, pixels of one image, prompt, layer, token, direction "head gh gw"): how fast the match
+            logit changes as the token's attention goes in the direction.
+        size: height and width of the test's images [px], not square where the model takes such.
+        text: the test's prompt, in words that the checkpoint knows.
+        stray: a text far longer than the model reads.
+    """
+
+    key: str
+    save: Callable[[Path], Path]
+    slope: Callable[[Any, Tensor, TextTokens, int, int, Tensor], float]
+    size: tuple[int, int] = (32, 48)
+    text: str = "A picture of cat potted plant"
+    stray: str = "cat " * 3000
+
+
+def save_mini(folder: Path) -> Path:
+    """The bundled one: it is small, and has one shape."""
+    for file in BUNDLED.glob("*.[js][sa]*"):
+        (folder / file.name).symlink_to(file)
+    return folder
+
+
+def blip_slope(backbone: Any, pixels: Tensor, prompt: TextTokens, layer: int, token: int, direction: Tensor) -> float:
+    """By the textbook, the whole graph."""
+    ids = torch.tensor([prompt.ids])
+    tokens = backbone.encode_images(pixels).tokens
+    _, _, gradients = blip_models.plain_match(backbone._text, ids, torch.ones_like(ids).bool(), tokens, (layer,))
+    return float((gradients[0, 0, :, token, 1:] * direction.flatten(1)).sum())
+
+
+SMALL = {
+    "mini": Small("mini", save_mini, blip_slope, size=(64, 96)),
+    "blip": Small("blip", blip_models.save_checkpoint, blip_slope),
+}
