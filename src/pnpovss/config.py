@@ -156,9 +156,7 @@ class Config(_Frozen):
         try:
             return type(self).model_validate(values)
         except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier())
-            raise ConfigError(f"setting {field}: {first['msg']}, got {first.get('input')!r:.200}") from error
+            raise _refused(error) from error
 
     def without(self, *steps: str) -> "Config":
         """A copy with the named steps turned off.
@@ -198,7 +196,10 @@ class Config(_Frozen):
         if card.sizes != "any" and self.keep_aspect:
             raise ConfigError(f"{card.name!r} reads square images only; leave keep_aspect off")
         filled = {**self.model_dump(), "layer": layer, "head": head, "image_size": size}
-        return Settings.model_validate(filled)
+        try:
+            return Settings.model_validate(filled)
+        except ValidationError as error:
+            raise _refused(error) from error
 
 
 class Settings(Config):
@@ -253,6 +254,13 @@ def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
     if last not in fields:
         raise ConfigError(_unknown(dotted))
     node[last] = value
+
+
+def _refused(error: ValidationError) -> ConfigError:
+    """What is wrong with the first setting that was refused."""
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier())
+    return ConfigError(f"setting {field}: {first['msg']}, got {first.get('input')!r:.200}")
 
 
 def _submodel(annotation: Any) -> type[_Frozen] | None:

@@ -82,7 +82,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "tokenizer of another model": (
         lambda f: (f / "vocab.txt").write_text("\n".join([*VOCABULARY, "more", "words"])),
-        "knows 18 tokens, but the model embeds 16",
+        "numbers tokens up to 17, but the model embeds 16, from 0",
     ),
     "vocabulary without [CLS]": (
         lambda f: (f / "vocab.txt").write_text("\n".join(w for w in VOCABULARY if w != "[CLS]")),

@@ -10,6 +10,7 @@ FEW = {
     "pictures": 150,
     "names": 40,
     "settings": 60,
+    "checkpoints": 40,
     "results": 60,
     "chat": 40,
     "journals": 40,

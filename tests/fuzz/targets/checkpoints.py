@@ -17,6 +17,17 @@ from tests.fuzz.mutate import change_bytes, change_json
 from tests.support.blip_models import save_checkpoint
 
 _PREPROCESSOR = {"image_mean": [0.5, 0.5, 0.5], "image_std": [0.25, 0.25, 0.25], "do_resize": True}
+# Parts of tokenizers on which the library that reads them panics, or may.
+_PARTS = (
+    ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "AAAA"}),
+    ("normalizer", {"type": "Precompiled", "precompiled_charsmap": "BAAAAP////8AAAAA"}),
+    ("normalizer", {"type": "Replace", "pattern": {"Regex": ""}, "content": "x"}),
+    ("pre_tokenizer", {"type": "FixedLength", "length": 0}),
+    ("pre_tokenizer", {"type": "Split", "pattern": {"String": ""}, "behavior": "Isolated", "invert": False}),
+    ("pre_tokenizer", None),
+    ("post_processor", None),
+    ("truncation", {"direction": "Right", "max_length": 0, "strategy": "LongestFirst", "stride": 5}),
+)
 
 
 class Checkpoints:
@@ -56,6 +67,9 @@ def _damage(name: str, content: bytes, rng: Random) -> bytes:
         return change_bytes(content, rng)
     if name.endswith(".safetensors"):
         return _tensors(content, rng)
+    if name == "tokenizer.json" and rng.random() < 0.3:
+        part, kind = rng.choice(_PARTS)
+        return json.dumps({**json.loads(content), part: kind}).encode()
     if name.endswith(".json"):
         return change_json(json.loads(content), rng).encode("utf-8", "surrogatepass")
     lines = content.splitlines(keepends=True)

@@ -31,7 +31,7 @@ class BlipTokenizer:
         Raises:
             CheckpointError: no tokenizer, one that cannot be read, or one that does not belong to the model.
         """
-        self._tokenizer = read_tokenizer(folder)
+        self._tokenizer = read_tokenizer(folder, vocabulary)
         first = self._tokenizer.encode("a").tokens[:1]
         if first != ["[CLS]"]:
             raise CheckpointError(
@@ -42,7 +42,7 @@ class BlipTokenizer:
 
     def __call__(self, text: str) -> TextTokens:
         """Tokenise a text: [ENC], its pieces, [SEP]. Never truncates."""
-        tokens = text_tokens(self._tokenizer.encode(text), UNKNOWN)
+        tokens = text_tokens(self._tokenizer, text, UNKNOWN)
         return replace(tokens, ids=(self.enc_id, *tokens.ids[1:]), pieces=(ENC, *tokens.pieces[1:]))
 
     def _require(self, token: str, folder: Path) -> int:
@@ -63,10 +63,5 @@ class BlipTokenizer:
                 f"the tokenizer in {folder} has no {ENC}, the token that BLIP's image-text-matching head reads: it "
                 f"knows {size} tokens and the model {vocabulary}; expected {ENC} among them, or {vocabulary - 2} "
                 "tokens, to which [DEC] and [ENC] are appended (30522 and 30524 in BLIP)"
-            )
-        if max(index + 1, size) > vocabulary:
-            raise CheckpointError(
-                f"the tokenizer in {folder} knows {max(index + 1, size)} tokens, but the model embeds {vocabulary}: "
-                "they do not belong together"
             )
         return index

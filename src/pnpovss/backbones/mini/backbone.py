@@ -63,7 +63,7 @@ class MiniBackbone:
 
     def tokenize(self, text: str) -> TextTokens:
         """Tokenise a text: [ENC], its pieces, [SEP]. Never truncates."""
-        tokens = text_tokens(self._tokenizer.encode(text), _UNKNOWN)
+        tokens = text_tokens(self._tokenizer, text, _UNKNOWN)
         return replace(tokens, ids=(ENC_ID, *tokens.ids[1:]), pieces=(_ENC, *tokens.pieces[1:]))
 
     @torch.no_grad()

@@ -6,7 +6,7 @@ a third of all numbers, are int8 with one scale a word.
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from pnpovss.backbones.base import Recommended
 from pnpovss.backbones.mini.model import Mini
+from pnpovss.backbones.mini.text import VOCABULARY
 from pnpovss.backbones.parts.checkpoint import read_config, refuse_infinities
 from pnpovss.backbones.parts.tokenizer import read_tokenizer
 from pnpovss.errors import CheckpointError
@@ -74,7 +75,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         state = load_file(folder / WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot read the weights in {folder}: {error}; fetch the folder again") from error
-    model, tokenizer = _build(state, folder), read_tokenizer(folder)
+    model, tokenizer = _build(state, folder), read_tokenizer(folder, VOCABULARY)
     revision = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()[:12]
     return Checkpoint(model, tokenizer, _recommended(config, folder), revision)
 
@@ -113,7 +114,13 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _recommended(config: dict[str, Any], folder: Path) -> Recommended:
-    try:
-        return Recommended(**config["recommended"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / CONFIG} lacks the settings it was tuned to: {error}") from error
+    told = config.get("recommended")
+    if not isinstance(told, dict) or set(told) != {field.name for field in fields(Recommended)}:
+        raise CheckpointError(f"{folder / CONFIG} does not tell the settings it was tuned to: {told!r:.200}")
+    for name in ("layer", "head", "image_size"):
+        value = told[name]
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise CheckpointError(f"{folder / CONFIG} says {name} = {value!r:.80}; expected an integer from 0 on")
+    if not isinstance(told["settings"], dict) or not isinstance(told["source"], str):
+        raise CheckpointError(f"{folder / CONFIG} says settings = {told['settings']!r:.80}; expected settings by name")
+    return Recommended(**told)

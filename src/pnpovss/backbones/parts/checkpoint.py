@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import struct
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from math import isfinite
@@ -12,10 +11,10 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import LocalEntryNotFoundError
-from safetensors import SafetensorError
 from transformers.utils import logging as transformers_logging
 
 from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.parts.weights import refuse_larger_model
 from pnpovss.errors import CheckpointError
 
 __all__ = [
@@ -145,9 +144,7 @@ def read_model(folder: Path, architecture: Any, dtype: torch.dtype = torch.float
         CheckpointError: weights are missing, left over, of another shape, damaged, or not finite.
     """
     config = read_json(folder / "config.json")
-    for path in weight_files(folder):
-        if path.suffix == ".safetensors":
-            _check_safetensors(path)
+    refuse_larger_model(folder, architecture, config, weight_files(folder))
     try:
         with _quiet_transformers():
             model, info = architecture.from_pretrained(
@@ -159,7 +156,7 @@ def read_model(folder: Path, architecture: Any, dtype: torch.dtype = torch.float
                 trust_remote_code=False,
                 **options,
             )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+    except Exception as error:  # transformers and the hub's client raise whatever they like on damaged files
         raise CheckpointError(f"the checkpoint in {folder} cannot be read: {_first_line(error)}") from error
     _refuse_misfits(folder, architecture, config, info)
     refuse_infinities(folder, model)
@@ -227,27 +224,11 @@ def weight_files(folder: Path) -> list[Path]:
 def _parts(index: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{index} cannot be read: {error!r}") from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{index} cannot be read: {error!r:.200}") from error
     if missing := [name for name in names if not (index.parent / name).is_file()]:
         raise CheckpointError(f"{len(missing)} of {len(names)} parts of the weights are missing: {_few(missing)}")
     return [index.parent / name for name in names]
-
-
-def _check_safetensors(path: Path) -> None:
-    """Compare the file's size with what its header announces; a broken download is the usual reason."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        prefix = file.read(8)
-        length = struct.unpack("<Q", prefix)[0] if len(prefix) == 8 else size
-        header = file.read(length) if length <= size - 8 else b""
-    try:
-        entries = json.loads(header)
-        end = max((entry["data_offsets"][1] for key, entry in entries.items() if key != "__metadata__"), default=0)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path} is no safetensors file, or its start is damaged; fetch it again") from error
-    if size != 8 + length + end:
-        raise CheckpointError(f"{path} has {size} bytes, its header announces {8 + length + end}: fetch it again")
 
 
 def _refuse_misfits(folder: Path, architecture: Any, config: dict[str, Any], info: dict[str, Any]) -> None:
