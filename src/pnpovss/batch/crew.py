@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pnpovss.batch.events import Outcome, Task
 from pnpovss.batch.job import Job
+from pnpovss.batch.pipeline import overlapped
 from pnpovss.batch.recipe import Recipe
 from pnpovss.batch.workers import Workers, can_share, threads_for
 
@@ -49,7 +50,7 @@ class Alone:
 
     def run_all(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Every photo in turn; see `Crew`."""
-        return map(self.job.run, tasks)
+        return overlapped(self.job, tasks)
 
     def __enter__(self) -> "Alone":
         return self

@@ -2,11 +2,13 @@
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pnpovss.batch.events import Done, Failed, Outcome, Skipped, Task
 from pnpovss.batch.filesets import FileSet, checksum, claimed
@@ -27,7 +29,37 @@ if TYPE_CHECKING:
     from pnpovss.presence.base import PresenceFilter
     from pnpovss.segmenter import Segmenter
 
-__all__ = ["Job"]
+__all__ = ["Begun", "Job"]
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Begun:
+    """A photo between two steps.
+
+    Attributes:
+        task: the photo.
+        claim: ends the claim on its files when it is closed.
+        files: its files, claimed.
+        content: its checksum.
+        image: its pixels.
+        names: what is looked for in it.
+        anew: why it is segmented again although it was finished.
+        result: once it is segmented.
+        decided: what the record says of a filter's choice.
+    """
+
+    task: Task
+    claim: ExitStack
+    files: FileSet
+    content: str
+    image: "Image.Image"
+    names: tuple[Name, ...]
+    anew: str | None
+    result: Segmentation | None = None
+    decided: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -60,18 +92,48 @@ class Job:
         Raises:
             NamesError: the model cannot read the job's names; that holds for every photo.
         """
+        begun = self.begin(task)
+        seen = self.look(begun) if isinstance(begun, Begun) else begun
+        return self.finish(seen) if isinstance(seen, Begun) else seen
+
+    # The three steps of `run`, for callers that do them at the same time for different photos. After the first, the
+    # photo's files are claimed; an outcome, or an exception, ends the claim.
+
+    def begin(self, task: Task) -> "Begun | Outcome":
+        """Read the photo, unless it is finished."""
+        return self._guarded(task, ExitStack(), lambda claim: self._begin(task, claim))
+
+    def look(self, begun: "Begun") -> "Begun | Outcome":
+        """Segment it.
+
+        Raises:
+            NamesError: the model cannot read the job's names; that holds for every photo.
+        """
+        return self._guarded(begun.task, begun.claim, lambda claim: self._look(begun))
+
+    def finish(self, begun: "Begun") -> Outcome:
+        """Write its files."""
+        return self._guarded(begun.task, begun.claim, lambda claim: self._finish(begun))
+
+    def _guarded(self, task: Task, claim: ExitStack, step: "Callable[[ExitStack], T]") -> "T | Failed":
+        """What a step gives; the claim goes on only where the photo does."""
         try:
-            with claimed(self.out, task.stem) as files:
-                return self._run(task, files)
-        except NamesError as error:
-            if task.names is None:
+            given = step(claim)
+        except Exception as error:
+            claim.close()
+            if isinstance(error, NamesError) and task.names is None:
                 raise
             return Failed.by(task, error)
-        except Exception as error:
-            return Failed.by(task, error)
+        except BaseException:
+            claim.close()
+            raise
+        if not isinstance(given, Begun):
+            claim.close()
+        return given
 
-    def _run(self, task: Task, files: FileSet) -> Done | Skipped:
-        photo, names = os.path.realpath(task.photo), task.names or self.names
+    def _begin(self, task: Task, claim: ExitStack) -> "Begun | Skipped":
+        files = claim.enter_context(claimed(self.out, task.stem))
+        names = task.names or self.names
         content, before = _content(task.photo), _state(task.photo)
         anew = self._why_anew(files, content, names) if files.record else None
         if files.record and anew is None:
@@ -80,23 +142,36 @@ class Job:
         if _state(task.photo) != before:
             raise ImageError(f"{task.photo} was changed while it was read; segment it again")
         if not self.overwrite:
-            files.refuse_foreign([file.suffix for file in output_files(self.outputs, names)], photo)
-        result, decided = self._segment(image, names, task)
-        made = output_files(self.outputs, names, result.kept)
-        contents = {file.suffix: file.content(result, image) for file in made}
+            suffixes = [file.suffix for file in output_files(self.outputs, names)]
+            files.refuse_foreign(suffixes, os.path.realpath(task.photo))
+        return Begun(task, claim, files, content, image, names, anew)
+
+    def _look(self, begun: "Begun") -> "Begun":
+        result, decided = self._segment(begun.image, begun.names, begun.task)
+        return replace(begun, result=result, decided=decided)
+
+    def _finish(self, begun: "Begun") -> Done:
+        result = begun.result
+        assert result is not None  # `look` was called
+        made = output_files(self.outputs, begun.names, result.kept)
+        contents = {file.suffix: file.content(result, begun.image) for file in made}
         record = {
-            "photo": photo,
-            "photo_sha256": content,
+            "photo": os.path.realpath(begun.task.photo),
+            "photo_sha256": begun.content,
             "kinds": list(self.outputs),
             "files": [
-                {"kind": file.kind, "file": f"{files.name}{file.suffix}", "sha256": checksum(contents[file.suffix])}
+                {
+                    "kind": file.kind,
+                    "file": f"{begun.files.name}{file.suffix}",
+                    "sha256": checksum(contents[file.suffix]),
+                }
                 for file in made
             ],
             **result.to_dict(),
-            **decided,
+            **begun.decided,
         }
-        files.replace(contents, json_bytes(record))
-        return Done(task, record, (*doubts(result), *looks_like(result)), anew)
+        begun.files.replace(contents, json_bytes(record))
+        return Done(begun.task, record, (*doubts(result), *looks_like(result)), begun.anew)
 
     @cached_property
     def _provenance(self) -> dict[str, Any]:

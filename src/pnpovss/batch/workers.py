@@ -17,13 +17,14 @@ from typing import Any
 
 from pnpovss.batch.events import Failed, Outcome, Task
 from pnpovss.batch.job import Job
+from pnpovss.batch.pipeline import overlapped
 from pnpovss.errors import NamesError
 
 __all__ = ["Workers", "can_share", "threads_for"]
 
-AHEAD = 2  # tasks that a worker holds: one at hand, one so that it need not wait
-TRIES = 2  # processes that a photo may end before it is given up
-PATIENCE = 30.0  # seconds in which a worker that is told to stop has to
+AHEAD = 4  # tasks that a worker holds: being written, being looked at, being read, and one so that it need not wait
+TRIES = 2  # processes that a photo may end, alone in them, before it is given up
+PATIENCE = 5.0  # seconds in which a worker may finish the photos at hand when the run is stopped
 
 logger = logging.getLogger("pnpovss")
 
@@ -68,6 +69,8 @@ class Workers:
 
     def __exit__(self, *exception: object) -> None:
         for worker in self._workers:
+            worker.pipe.close()
+        for worker in self._workers:
             worker.end()
 
     def run_all(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
@@ -94,15 +97,17 @@ class Workers:
         self._collect_reports()
 
     def _lost(self, worker: "_Worker", tries: dict[Task, int], again: deque[Task]) -> Iterator[Outcome]:
-        """What becomes of the tasks of a process that died: the one at hand is tried once more, the others wait."""
-        at_hand, *others = worker.held
-        again.extend(others)
-        tries[at_hand] = tries.get(at_hand, 0) + 1
-        if tries[at_hand] < TRIES:
-            again.append(at_hand)
-            logger.warning("%s: the process at work on it ended (%s); trying once more", at_hand.photo, worker.how())
-        else:
-            yield Failed(at_hand, f"{at_hand.photo}: the process at work on it ended twice ({worker.how()})", "")
+        """What becomes of the tasks of a process that died: each is tried again, alone, so that the culprit shows."""
+        suspects = list(worker.held)
+        again.extend(suspects)
+        if len(suspects) > 1:
+            logger.warning("a process ended (%s); its photos are tried again, one by one", worker.how())
+            return
+        [photo] = suspects
+        tries[photo] = tries.get(photo, 0) + 1
+        if tries[photo] == TRIES:
+            again.remove(photo)
+            yield Failed(photo, f"{photo.photo}: the process at work on it ended {TRIES} times ({worker.how()})", "")
 
     def _replace(self, worker: "_Worker") -> "_Worker":
         new = self._start(worker.make)
@@ -134,10 +139,12 @@ class _Worker:
     def __init__(self, process: Any, pipe: Connection, make: Callable[[], Job]) -> None:
         self.process, self.pipe, self.make = process, pipe, make
         self.held: deque[Task] = deque()
+        self.alone = False  # whether the task that it holds is one that a process may have died of
 
     def feed(self, again: deque[Task], waiting: Iterator[Task]) -> None:
-        """Give it tasks until it holds enough, those of processes that died first."""
-        while len(self.held) < AHEAD:
+        """Give it tasks until it holds enough, those of processes that died first, and each of these alone."""
+        while len(self.held) < (1 if self.alone or again else AHEAD):
+            self.alone = bool(again)
             task = again.popleft() if again else next(waiting, None)
             if task is None:
                 return
@@ -180,13 +187,10 @@ class _Worker:
             return {}
 
     def end(self) -> None:
-        """End it, whatever it does; its photo at hand is left as it was."""
-        self.pipe.close()
-        self.process.terminate()
+        """See that it ends: its pipe is closed, so it does after the photos at hand, or is made to."""
         self.process.join(PATIENCE)
-        if self.process.is_alive():
-            self.process.kill()
-            self.process.join()
+        self.process.kill()
+        self.process.join()
 
 
 def _work(pipe: Connection, foreign: Sequence[Connection], make: Callable[[], Job], threads: int) -> None:
@@ -194,21 +198,19 @@ def _work(pipe: Connection, foreign: Sequence[Connection], make: Callable[[], Jo
     for other in foreign:  # while a sibling held them, the end of the parent would go unnoticed
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # no photo is lost by an end at any moment
     import torch
 
     torch.set_num_threads(threads)
     messages = _collected()
     job = make()
     try:
-        while (task := pipe.recv()) is not None:
-            try:
-                outcome: Any = job.run(task)
-            except NamesError as error:
-                outcome = error
+        for outcome in overlapped(job, iter(pipe.recv, None)):
             pipe.send((outcome, tuple(messages)))
             messages.clear()
         pipe.send(job.presence.report() if job.presence else {})
+    except NamesError as error:
+        pipe.send((error, ()))
     except (EOFError, BrokenPipeError):  # the parent is gone
         pass
 
@@ -225,7 +227,3 @@ def _collected() -> list[str]:
     for name in ("pnpovss", "py.warnings"):
         logging.getLogger(name).handlers[:] = [Collecting(logging.WARNING)]
     return messages
-
-
-def _stop(number: int, frame: object) -> None:
-    raise SystemExit(128 + number)
