@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pnpovss._version import __version__
-from pnpovss.cli import ablate, eval, models, report, segment, sweep
+from pnpovss.cli import ablate, eval, export, models, report, segment, sweep
 from pnpovss.cli.standard_output import Enduring
 from pnpovss.cli.terminal import FAILED
 
@@ -21,6 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("segment")(segment.segment)
+app.command("export")(export.export)
 app.command("models")(models.models)
 app.command("eval")(eval.evaluate)
 app.command("report")(report.report)

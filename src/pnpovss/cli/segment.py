@@ -11,6 +11,7 @@ from rich.console import Console
 
 from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
+from pnpovss.cli.export import write_exports
 from pnpovss.cli.terminal import FAILED, consoles, logged_to, readable_errors, say
 
 if TYPE_CHECKING:
@@ -71,6 +72,10 @@ def segment(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results are written; made if missing.")] = Path("."),
     heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Also write a heat map picture per name.")] = False,
     npz: Annotated[bool, typer.Option("--npz", help="Also write NAME.npz: scores, heat maps, everything.")] = False,
+    formats: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT,...", help="Then also write OUT/export/FORMAT, as `pnpovss export`."),
+    ] = None,
     json_: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Also write all records to one file; - is stdout.")
     ] = None,
@@ -104,6 +109,7 @@ def segment(
     results, notes = consoles(machine_readable=json_ == "-")
     with readable_errors(notes, debug=debug), logged_to(notes):
         # Imported here, because --help must not wait for arrays, and nobody's typing error for torch.
+        from pnpovss.batch.export.registry import parse_formats
         from pnpovss.batch.folder import open_folder
         from pnpovss.batch.outputs import DEFAULT_OUTPUTS
         from pnpovss.batch.photos import find
@@ -113,6 +119,7 @@ def segment(
         from pnpovss.cli.settings import parse_settings, parse_steps
         from pnpovss.images import MAX_PIXELS
 
+        exports = parse_formats(formats) if formats is not None else []
         listed, problems = _listed(from_)
         asked = _asked(names, names_file, listed)
         replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
@@ -152,6 +159,8 @@ def segment(
                 raise
         tell_presence(spec, crew.report, notes)
         view.sum_up()
+        if exports and view.done + view.skipped:
+            write_exports(out, exports, None, results, notes)
         if view.failed:
             _hint_at_words(found.photos, asked, notes)
             raise typer.Exit(FAILED)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-__all__ = ["Box", "Region", "regions"]
+__all__ = ["Box", "Region", "box_of", "regions"]
 
 Box = tuple[int, int, int, int]  # x, y, width, height [px]
 
@@ -46,10 +46,11 @@ def regions(
 
 def _region(index: int, mask: Bool[np.ndarray, "h w"], score: Float[np.ndarray, "h w"]) -> Region:
     mean = float(score[mask].mean(dtype=np.float64))
-    return Region(index, mask, _box(mask), area=int(mask.sum()), score=mean)
+    return Region(index, mask, box_of(mask), area=int(mask.sum()), score=mean)
 
 
-def _box(mask: Bool[np.ndarray, "h w"]) -> Box:
+def box_of(mask: Bool[np.ndarray, "h w"]) -> Box:
+    """The smallest box around a mask that has a pixel: x, y, width, height [px]."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     left, top = int(columns[0]), int(rows[0])
     return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1

@@ -1,0 +1,51 @@
+"""The photos that go with exported labels: upright, as the labels are, and in a form that every tool reads."""
+
+import io
+from hashlib import sha256
+from pathlib import Path
+
+from pnpovss.batch.export.run import RunPhoto
+from pnpovss.batch.filesets import checksum
+from pnpovss.errors import InvalidInputError
+from pnpovss.images import load_image, orientation_of
+
+__all__ = ["flat_name", "photo_file"]
+
+_EVERYWHERE = (".jpg", ".jpeg", ".png")
+_LONGEST = 180  # bytes; file systems take 255
+
+
+def flat_name(stem: str) -> str:
+    """A stem without folders, different for different stems: "a/cat" is "a__cat"."""
+    flat = stem.replace("/", "__")
+    if "__" not in stem and len(flat.encode("utf-8", "surrogateescape")) <= _LONGEST:
+        return flat
+    data = stem.encode("utf-8", "surrogateescape")
+    cut = flat.encode("utf-8", "surrogateescape")[: _LONGEST - 9].decode("utf-8", "ignore")
+    return f"{cut}-{sha256(data).hexdigest()[:8]}"
+
+
+def photo_file(photo: RunPhoto) -> tuple[str, bytes]:
+    """A suffix and a content: the photo's own file where it is an upright JPEG or PNG, else the upright photo as PNG.
+
+    Raises:
+        InvalidInputError: it is gone, or was changed since it was segmented.
+        ImageError: it cannot be read.
+    """
+    path = photo.photo
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror}; --no-photos exports labels alone") from error
+    if checksum(content) != photo.record["photo_sha256"]:
+        raise InvalidInputError(f"{path} was changed since it was segmented; segment it again")
+    suffix = path.suffix.lower()
+    if suffix in _EVERYWHERE and orientation_of(path, max_pixels=None).exif == 1:
+        return suffix, content
+    return ".png", _png(path)
+
+
+def _png(path: Path) -> bytes:
+    file = io.BytesIO()
+    load_image(path, max_pixels=None).save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,166 @@
+"""A run to be exported: its finished photos, one at a time, with one category per name over all of them."""
+
+import io
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Integer
+from PIL import Image
+
+from pnpovss.batch.filesets import RECORD, checksum, read_record
+from pnpovss.errors import InvalidInputError
+
+__all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "read_run"]
+
+DECISIONS = "decisions.json"  # {"a/cat": "drop"}, by stem; what it does not name is kept
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """One name's region in one photo.
+
+    Attributes:
+        category: of the run, from 1.
+        name: as it was asked for.
+        mask: Bool "h w", with at least one pixel.
+        score: mean probability over the region as it was made, in [0, 1]; None where it was drawn by hand since.
+    """
+
+    category: int
+    name: str
+    mask: Bool[np.ndarray, "h w"]
+    score: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class RunPhoto:
+    """A finished photo.
+
+    Attributes:
+        stem: where its files are, below the run's folder, with "/" between folders and without a suffix.
+        record: what its record says.
+        folder: of its files.
+        categories: of the run, by name.
+    """
+
+    stem: str
+    record: dict[str, Any]
+    folder: Path
+    categories: Mapping[str, int]
+
+    @property
+    def photo(self) -> Path:
+        """The photo's own file."""
+        return Path(self.record["photo"])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the upright photo [px]."""
+        return self.record["height"], self.record["width"]
+
+    @cached_property
+    def labels(self) -> Integer[np.ndarray, "h w"]:
+        """The label map as it is now, corrections by hand included: 0 is the background, else the run's category.
+
+        Raises:
+            InvalidInputError: it is missing, no label map, or of another size.
+        """
+        names, path = self.record["names"], self.folder / self._labels_file["file"]
+        try:
+            with Image.open(io.BytesIO(self._labels_content)) as picture:
+                own = np.asarray(picture)
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InvalidInputError(f"{path} cannot be read: {error}; segment the photo again with --redo") from error
+        if own.shape != self.size or own.dtype.kind not in "ui" or own.max(initial=0) > len(names):
+            raise InvalidInputError(
+                f"{path} is no label map of {self.size[1]} x {self.size[0]} pixels with labels up to {len(names)}; "
+                f"it is {own.dtype} of shape {own.shape} with values up to {own.max(initial=0)}"
+            )
+        return np.array([0, *(self.categories[name["name"]] for name in names)], np.uint16)[own]
+
+    def regions(self) -> Iterator[Found]:
+        """The region of each name that has pixels, in the order asked."""
+        labels, as_made = self.labels, checksum(self._labels_content) == self._labels_file["sha256"]
+        for name in self.record["names"]:
+            category = self.categories[name["name"]]
+            mask = labels == category
+            if mask.any():
+                yield Found(category, name["name"], mask, name["score"] if as_made else None)
+
+    @property
+    def _labels_file(self) -> dict[str, str]:
+        return next(file for file in self.record["files"] if file["kind"] == "labels")
+
+    @cached_property
+    def _labels_content(self) -> bytes:
+        try:
+            return (self.folder / self._labels_file["file"]).read_bytes()
+        except OSError as error:
+            raise InvalidInputError(f"{self.folder / self._labels_file['file']}: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class Run:
+    """The output folder of `pnpovss segment`.
+
+    Attributes:
+        folder: of the run.
+        categories: every name that was asked for in any photo, in order, from 1.
+        dropped: stems of photos that are not to be exported.
+    """
+
+    folder: Path
+    categories: dict[str, int]
+    dropped: frozenset[str] = field(default_factory=frozenset)
+
+    def photos(self) -> Iterator[RunPhoto]:
+        """Each finished photo that is kept, in the order of their paths; none stays in memory."""
+        for stem, record in _records(self.folder):
+            if stem not in self.dropped:
+                yield RunPhoto(stem, record, (self.folder / stem).parent, self.categories)
+
+
+def read_run(folder: Path) -> Run:
+    """A run, and which of its photos were decided against.
+
+    Raises:
+        InvalidInputError: no finished photo is there, or the file of decisions cannot be read.
+    """
+    categories: dict[str, int] = {}
+    for _, record in _records(folder):
+        for name in record["names"]:
+            categories.setdefault(name["name"], len(categories) + 1)
+    if not categories:
+        raise InvalidInputError(f"{folder} holds no finished photos; give the --out folder of `pnpovss segment`")
+    return Run(folder, categories, _dropped(folder / DECISIONS))
+
+
+def _records(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(stem, record) of each complete set below a folder, by path."""
+    for here, folders, files in os.walk(folder):
+        folders.sort()
+        for file in sorted(files):
+            if not file.endswith(RECORD) or file.startswith("."):
+                continue
+            record = read_record(Path(here, file))
+            if record and all(os.path.exists(os.path.join(here, part["file"])) for part in record["files"]):
+                stem = os.path.relpath(os.path.join(here, file.removesuffix(RECORD)), folder)
+                yield stem.replace(os.sep, "/"), record
+
+
+def _dropped(path: Path) -> frozenset[str]:
+    if not path.exists():
+        return frozenset()
+    try:
+        told = json.loads(path.read_bytes())
+        if wrong := set(told.values()) - {"keep", "drop"}:
+            raise ValueError(f"{sorted(map(str, wrong))[0]!r} is neither keep nor drop")
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InvalidInputError(f'{path} cannot be read: {error}; expected {{"a/cat": "drop", ...}}') from error
+    return frozenset(stem for stem, decision in told.items() if decision == "drop")

@@ -1,0 +1,57 @@
+"""An export as a folder that is whole or absent."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pnpovss._version import __version__
+from pnpovss.batch.export.registry import FormatSpec
+from pnpovss.batch.export.run import Run
+from pnpovss.errors import OutputError
+
+__all__ = ["export"]
+
+MARK = "pnpovss.json"  # tells a folder that this program made, and may replace
+
+
+def export(run: Run, spec: FormatSpec, folder: Path, *, photos: bool = True, overwrite: bool = False) -> Iterator[str]:
+    """Write a run into a folder in one format; gives the stem of each photo as it is written.
+
+    The folder appears when it is complete, in the place of an earlier export of this program.
+
+    Args:
+        run: what is exported.
+        spec: the format.
+        folder: where to.
+        photos: whether the photos go along.
+        overwrite: whether a folder that this program did not make may be replaced.
+
+    Raises:
+        OutputError: something else is there, or it cannot be written.
+        InvalidInputError: a photo or a label map cannot be used.
+    """
+    if folder.exists() and not overwrite and not (folder / MARK).exists() and any(folder.iterdir()):
+        raise OutputError(f"{folder} is not of this program; choose another --out, or replace it with --overwrite")
+    part, old = (folder.parent / f".{folder.name}.{word}" for word in ("part", "old"))
+    count = 0
+    try:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)
+        part.mkdir(parents=True)
+        for stem in spec.write(run, part, photos):
+            count += 1
+            yield stem
+        told = {"format": spec.key, "photos": count, "version": __version__}
+        (part / MARK).write_text(json.dumps(told) + "\n")
+        if folder.exists():
+            folder.replace(old)
+        os.replace(part, folder)
+    except OSError as error:
+        if isinstance(error, OutputError):
+            raise
+        raise OutputError(f"cannot write {folder}: {error.strerror or error}; choose another with --out") from error
+    finally:
+        for left in (part, old):
+            shutil.rmtree(left, ignore_errors=True)

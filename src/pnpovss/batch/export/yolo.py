@@ -1,0 +1,77 @@
+"""YOLO's segmentation format: images/, labels/ with polygons, data.yaml.
+
+A polygon cannot have a hole, so a piece with one is cut in two through it. Corners are border pixels: readers that draw
+polygons with their border (OpenCV's fillPoly, which ultralytics and supervision use) get the very mask back.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Integer
+
+from pnpovss.batch.export.photos import flat_name, photo_file
+from pnpovss.batch.export.registry import FormatSpec
+from pnpovss.batch.export.run import Run, RunPhoto
+
+__all__ = ["YOLO", "polygons"]
+
+INSIDE = 0.25  # of a pixel: whole again in readers that round (supervision) and in those that cut (ultralytics)
+
+Polygon = Integer[np.ndarray, "corner 2"]  # x, y [px]
+
+
+def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
+    """images/train/NAME, labels/train/NAME.txt and data.yaml; class c of YOLO is category c + 1."""
+    for name in ("images/train", "labels/train"):
+        (folder / name).mkdir(parents=True)
+    names = "".join(f"  {number - 1}: {json.dumps(name)}\n" for name, number in run.categories.items())
+    (folder / "data.yaml").write_text(f"path: .\ntrain: images/train\nval: images/train\nnames:\n{names}", "utf-8")
+    for photo in run.photos():
+        name = flat_name(photo.stem)
+        if photos:
+            suffix, content = photo_file(photo)
+            (folder / "images/train" / f"{name}{suffix}").write_bytes(content)
+        (folder / "labels/train" / f"{name}.txt").write_text("".join(_lines(photo)))
+        yield photo.stem
+
+
+def _lines(photo: RunPhoto) -> Iterator[str]:
+    """A line per polygon: the class, then x and y of each corner as parts of width and height."""
+    height, width = photo.size
+    for region in photo.regions():
+        for polygon in polygons(region.mask):
+            corners = (polygon + INSIDE) / (width, height)
+            yield f"{region.category - 1} {' '.join(f'{value:.7g}' for value in corners.ravel())}\n"
+
+
+def polygons(mask: Bool[np.ndarray, "h w"]) -> Iterator[Polygon]:
+    """Polygons without holes whose pixels, borders included, are together those of a mask; at least 3 corners each."""
+    _, pieces, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    for number, (left, top, width, height, _) in enumerate(boxes[1:], start=1):
+        piece = pieces[top : top + height, left : left + width] == number
+        for polygon in _without_holes(piece):
+            yield polygon + np.array([left, top])
+
+
+def _without_holes(piece: Bool[np.ndarray, "h w"]) -> Iterator[Polygon]:
+    """The outline of a connected piece, or of its halves, cut through a hole, where it has one."""
+    contours, tree = cv2.findContours(piece.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    holes = [i for i in range(len(contours)) if tree[0][i][3] >= 0]
+    if not holes:
+        yield _closed(contours[0][:, 0])
+        return
+    cut = int(contours[holes[0]][:, 0, 0].mean())
+    yield from polygons(piece[:, :cut])
+    for polygon in polygons(piece[:, cut:]):
+        yield polygon + np.array([cut, 0])
+
+
+def _closed(corners: Polygon) -> Polygon:
+    """A polygon of three corners or more: a dot or a line names its last corner again."""
+    return np.concatenate([corners, np.repeat(corners[-1:], max(0, 3 - len(corners)), axis=0)])
+
+
+YOLO = FormatSpec("yolo", "images/, labels/ with polygons, data.yaml", write)

@@ -1,0 +1,68 @@
+"""`pnpovss export`: the results of a run in the formats of other tools."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from pnpovss.cli import options
+from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
+
+if TYPE_CHECKING:
+    from pnpovss.batch.export.registry import FormatSpec
+
+__all__ = ["export", "write_exports"]
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of `pnpovss segment`.")],
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="FORMAT,...", help="masks, coco, yolo, voc, labelstudio, huggingface; see the docs."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of a folder per format; RUN/export if not given.")
+    ] = None,
+    photos: Annotated[
+        bool, typer.Option("--photos/--no-photos", help="Whether the photos go along, where they may be left out.")
+    ] = True,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace folders that this program did not make.")
+    ] = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write the results of a run, as far as it came, in the formats of other tools; no model is needed.
+
+    Label maps that were corrected by hand are taken as they are now. Photos that RUN/decisions.json drops are left out.
+    """
+    results, notes = consoles(machine_readable=False)
+    with readable_errors(notes, debug=debug), logged_to(notes):
+        from pnpovss.batch.export.registry import parse_formats
+
+        write_exports(run, parse_formats(formats), out, results, notes, photos=photos, overwrite=overwrite)
+
+
+def write_exports(
+    run: Path,
+    formats: "Sequence[FormatSpec]",
+    out: Path | None,
+    results: Console,
+    notes: Console,
+    *,
+    photos: bool = True,
+    overwrite: bool = False,
+) -> None:
+    """Write a run in each of some formats, and say where."""
+    from pnpovss.batch.export.run import read_run
+    from pnpovss.batch.export.write import export as write
+
+    finished = read_run(run)
+    for spec in formats:
+        folder = (out or run / "export") / spec.key
+        with notes.status(f"Writing {spec.key}"):
+            count = sum(1 for _ in write(finished, spec, folder, photos=photos, overwrite=overwrite))
+        say(results, f"{folder}: {count:,} photos, {len(finished.categories):,} names")

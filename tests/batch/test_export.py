@@ -1,0 +1,341 @@
+"""Runs in the formats of other tools, read back by other tools: the same masks, pixel by pixel."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from pnpovss.batch.events import Done, Task
+from pnpovss.batch.export.label_studio import brush_rle
+from pnpovss.batch.export.photos import flat_name
+from pnpovss.batch.export.registry import known_formats, parse_formats
+from pnpovss.batch.export.run import DECISIONS, read_run
+from pnpovss.batch.export.write import export
+from pnpovss.batch.export.yolo import polygons
+from pnpovss.batch.job import Job
+from pnpovss.errors import ConfigError, InvalidInputError, OutputError
+from pnpovss.names import Name, parse_names
+from pnpovss.results.segmentation import Segmentation
+from tests.support.fakes import colour_backbone
+from tests.support.results import PROVENANCE, labelled
+
+NAMES = ("cat", "potted plant", "Кошка")
+RNG = np.random.default_rng(0)
+
+
+def blobs(height: int, width: int, names: int) -> np.ndarray:
+    """Labels in blotches with holes, islands and single pixels."""
+    noise = cv2.GaussianBlur(RNG.random((height, width)).astype(np.float32), (0, 0), 2)
+    labels = np.digitize(noise, np.quantile(noise, np.linspace(0, 1, names + 2)[1:-1])).astype(np.uint8)
+    labels[RNG.random((height, width)) < 0.03] = 1
+    return labels
+
+
+class Painter:
+    """Stands in for a segmenter: gives each photo, told by its size, the labels that it is to have."""
+
+    def __init__(self) -> None:
+        self.backbone, self.preset, self.config = colour_backbone(), "paper", PROVENANCE.config
+        self.labels: dict[tuple[int, ...], np.ndarray] = {}
+
+    def __call__(self, image: Image.Image, names: tuple[Name, ...], **options: Any) -> Segmentation:
+        return labelled(self.labels[image.size[::-1]], [name.text for name in names])
+
+
+SIZES = {"1": (40, 60), "a/1": (33, 47), "a/2": (64, 31), "empty": (20, 21), "a__1": (9, 8)}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.ndarray]]:
+    """A run over five photos in folders, one turned by EXIF and one without any name; and its labels by stem."""
+    base, painter = tmp_path_factory.mktemp("run"), Painter()
+    job, truth = Job(painter, parse_names(NAMES), base / "out"), {}  # type: ignore[arg-type]
+    (base / "in" / "a").mkdir(parents=True)
+    for stem, (height, width) in SIZES.items():
+        path = base / "in" / f"{stem}.{'png' if stem == '1' else 'jpg'}"
+        pixels = RNG.integers(0, 255, (height, width, 3), np.uint8)
+        exif = Image.Exif()
+        if stem == "a/2":
+            exif[0x0112], pixels = 6, np.rot90(pixels).copy()
+        Image.fromarray(pixels).save(path, exif=exif)
+        labels = np.zeros((height, width), np.uint8) if stem == "empty" else blobs(height, width, len(NAMES))
+        painter.labels[height, width] = truth[stem] = labels
+        done = job.run(Task(path, stem))
+        assert isinstance(done, Done), done
+    return base / "out", truth
+
+
+def written(made: tuple[Path, Any], tmp_path: Path, word: str) -> Path:
+    [spec] = parse_formats(word)
+    stems = list(export(read_run(made[0]), spec, tmp_path / word))
+    assert stems == ["1", "a__1", "empty", "a/1", "a/2"]
+    return tmp_path / word
+
+
+def upright(path: Path) -> np.ndarray:
+    """As a reader sees it that knows nothing of EXIF."""
+    with Image.open(path) as image:
+        assert image.getexif().get(0x0112, 1) == 1
+        return np.asarray(image.convert("RGB"))
+
+
+def test_masks_by_pillow(made, tmp_path: Path):
+    folder = written(made, tmp_path, "masks")
+    assert json.loads((folder / "categories.json").read_text())["3"] == "Кошка"
+    for stem, labels in made[1].items():
+        with Image.open(folder / "labels" / f"{stem}.png") as picture:
+            assert np.array_equal(np.asarray(picture), labels)
+        for category in (1, 2, 3):
+            path = folder / "masks" / stem / f"{category}.png"
+            assert path.exists() == (labels == category).any()
+            if path.exists():
+                assert np.array_equal(np.asarray(Image.open(path)), labels == category)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
+def test_coco_by_pycocotools(made, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    tools = pytest.importorskip("pycocotools.coco")
+    folder = written(made, tmp_path, "coco")
+    coco = tools.COCO(str(folder / "annotations.json"))
+    assert [entry["name"] for entry in coco.loadCats(coco.getCatIds())] == list(NAMES)
+    seen = {}
+    for image in coco.loadImgs(coco.getImgIds()):
+        labels = np.zeros((image["height"], image["width"]), np.uint8)
+        for annotation in coco.loadAnns(coco.getAnnIds(image["id"])):
+            mask = coco.annToMask(annotation).astype(bool)
+            rows, columns = np.nonzero(mask)
+            assert annotation["area"] == mask.sum()
+            assert annotation["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
+            assert annotation["score"] == 1
+            assert not labels[mask].any()
+            labels[mask] = annotation["category_id"]
+        seen[image["file_name"]] = labels
+        assert upright(folder / "images" / image["file_name"]).shape[:2] == labels.shape
+    assert set(seen) == {"1.png", "a__1.jpg", "a__2.png", "empty.jpg", f"{flat_name('a__1')}.jpg"}
+    for stem, labels in made[1].items():
+        [name] = [name for name in seen if name.startswith(f"{flat_name(stem)}.")]
+        assert np.array_equal(seen[name], labels), stem
+
+
+def from_yolo(folder: Path, name: str, size: tuple[int, int]) -> np.ndarray:
+    """By the rules of ultralytics: corners times size, cut to whole numbers, filled by OpenCV, class by class."""
+    labels = np.zeros(size, np.uint8)
+    for line in (folder / "labels" / "train" / f"{name}.txt").read_text().splitlines():
+        number, *values = line.split()
+        corners = np.array(values, np.float32).reshape(-1, 2)
+        assert len(corners) >= 3
+        assert ((corners >= 0) & (corners <= 1)).all()
+        mask = np.zeros(size, np.uint8)
+        cv2.fillPoly(mask, [(corners * size[::-1]).astype(np.int32)], 1)
+        assert not labels[mask > 0].any(), "polygons overlap"
+        labels[mask > 0] = int(number) + 1
+    return labels
+
+
+def test_yolo_by_ultralytics_rules(made, tmp_path: Path):
+    folder = written(made, tmp_path, "yolo")
+    for stem, labels in made[1].items():
+        assert np.array_equal(from_yolo(folder, flat_name(stem), labels.shape), labels), stem
+
+
+def test_yolo_by_supervision(made, tmp_path: Path):
+    supervision = pytest.importorskip("supervision")
+    folder = written(made, tmp_path, "yolo")
+    dataset = supervision.DetectionDataset.from_yolo(
+        str(folder / "images/train"), str(folder / "labels/train"), str(folder / "data.yaml"), force_masks=True
+    )
+    assert dataset.classes == list(NAMES)
+    for path, image, detections in dataset:
+        [labels] = [labels for stem, labels in made[1].items() if flat_name(stem) == Path(path).stem]
+        assert image.shape[:2] == labels.shape
+        for category in range(3):
+            masks = (
+                detections.mask[detections.class_id == category]
+                if len(detections)
+                else np.zeros((0, *labels.shape), bool)
+            )
+            assert np.array_equal(masks.any(0), labels == category + 1), path
+
+
+def test_voc_by_supervision_and_pillow(made, tmp_path: Path):
+    supervision = pytest.importorskip("supervision")
+    folder = written(made, tmp_path, "voc")
+    dataset = supervision.DetectionDataset.from_pascal_voc(str(folder / "JPEGImages"), str(folder / "Annotations"))
+    listed = (folder / "ImageSets" / "Segmentation" / "train.txt").read_text().split()
+    assert sorted(listed) == sorted(map(flat_name, made[1]))
+    rows = (folder / "labelmap.txt").read_text().splitlines()
+    assert [row.split(":")[0] for row in rows[1:]] == ["background", *NAMES]
+    for path, _, detections in dataset:
+        [labels] = [labels for stem, labels in made[1].items() if flat_name(stem) == Path(path).stem]
+        with Image.open(folder / "SegmentationClass" / f"{Path(path).stem}.png") as picture:
+            assert picture.mode == "P"
+            assert np.array_equal(np.asarray(picture), labels)
+        for box, number in zip(detections.xyxy, detections.class_id, strict=True):
+            rows, columns = np.nonzero(labels == NAMES.index(dataset.classes[number]) + 1)
+            assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+
+
+@pytest.mark.extra("readers")
+def test_hugging_face_by_datasets(made, tmp_path: Path):
+    datasets = pytest.importorskip("datasets")
+    folder = written(made, tmp_path, "huggingface")
+    rows = datasets.load_dataset("imagefolder", data_dir=str(folder), split="train", cache_dir=str(tmp_path / "cache"))
+    assert len(rows) == len(made[1])
+    for row in rows:
+        labels = next(labels for labels in made[1].values() if labels.shape == row["image"].size[::-1])
+        assert np.array_equal(np.asarray(row["mask"]), labels)
+        assert row["names"] == [name for i, name in enumerate(NAMES) if (labels == i + 1).any()]
+
+
+def test_label_studio_by_its_own_converter(made, tmp_path: Path):
+    brush = pytest.importorskip("label_studio_sdk.converter.brush", reason="it wants another OpenCV")
+    for task in json.loads((written(made, tmp_path, "labelstudio") / "tasks.json").read_text()):
+        for region in task["predictions"][0]["result"]:
+            size = region["original_height"], region["original_width"]
+            values = brush.decode_rle(region["value"]["rle"]).reshape(*size, 4)
+            [labels] = [labels for labels in made[1].values() if labels.shape == size]
+            category = NAMES.index(region["value"]["brushlabels"][0]) + 1
+            assert np.array_equal(values[..., 3] == 255, labels == category)
+
+
+def test_voc_and_coco_by_datumaro(made, tmp_path: Path):
+    """What CVAT imports with."""
+    datumaro = pytest.importorskip("datumaro", reason="it wants another OpenCV and Pillow")
+    voc, coco = (written(made, tmp_path, word) for word in ("voc", "coco"))
+    (coco / "annotations").mkdir()
+    (coco / "annotations.json").rename(coco / "annotations" / "instances_train.json")
+    (coco / "images").rename(coco / "train")
+    (coco / "images").mkdir()
+    (coco / "train").rename(coco / "images" / "train")
+    for folder, kind in ((voc, "voc_segmentation"), (coco, "coco_instances")):
+        data = datumaro.Dataset.import_from(str(folder), kind)
+        names = [entry.name for entry in data.categories()[datumaro.AnnotationType.label]]
+        assert len(data) == len(made[1])
+        for item in data:
+            [labels] = [labels for stem, labels in made[1].items() if flat_name(stem) == item.id]
+            seen = np.zeros_like(labels)
+            for mask in item.annotations:
+                if names[mask.label] in NAMES:
+                    seen[np.asarray(mask.image) > 0] = NAMES.index(names[mask.label]) + 1
+            assert np.array_equal(seen, labels)
+
+
+def read_brush(data: list[int]) -> np.ndarray:
+    """The bit stream, bit by bit, as its description says."""
+    bits = "".join(f"{byte:08b}" for byte in data)
+    place = 0
+
+    def take(width: int) -> int:
+        nonlocal place
+        place += width
+        return int(bits[place - width : place], 2)
+
+    count, width = take(32), take(5) + 1
+    widths = [take(4) + 1 for _ in range(4)]
+    values: list[int] = []
+    while len(values) < count:
+        repeated, length = take(1), take(widths[take(2)]) + 1
+        values += [take(width)] * length if repeated else [take(width) for _ in range(length)]
+    return np.array(values, np.uint8)
+
+
+masks = arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(masks)
+def test_polygons_hold_exactly_the_pixels_of_any_mask(mask: np.ndarray):
+    drawn = np.zeros(mask.shape, int)
+    for polygon in polygons(mask):
+        one = np.zeros(mask.shape, np.uint8)
+        cv2.fillPoly(one, [polygon.astype(np.int32)], 1)
+        drawn += one
+    assert np.array_equal(drawn, mask.astype(int))
+
+
+@settings(max_examples=100, deadline=None)
+@given(masks)
+def test_a_brush_mask_reads_back(mask: np.ndarray):
+    values = read_brush(brush_rle(mask)).reshape(*mask.shape, 4)
+    assert np.array_equal(values == 255, np.repeat(mask[..., None], 4, axis=-1))
+
+
+def test_a_long_run_of_a_brush_mask():
+    mask = np.zeros((300, 300), bool)
+    mask[200:] = True
+    assert np.array_equal(read_brush(brush_rle(mask)).reshape(300, 300, 4)[..., 0] == 255, mask)
+
+
+def test_what_was_corrected_by_hand_is_exported_as_it_is_and_has_no_score(made, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(made[0], run)
+    corrected = made[1]["1"].copy()
+    corrected[:10] = 2
+    Image.fromarray(corrected).save(run / "1.labels.png")
+    list(export(read_run(run), parse_formats("coco")[0], tmp_path / "coco", photos=False))
+    told = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    [image] = [image for image in told["images"] if image["file_name"] == "1.png"]
+    changed = [entry for entry in told["annotations"] if entry["image_id"] == image["id"]]
+    assert [entry["area"] for entry in changed] == [(corrected == i).sum() for i in (1, 2, 3)]
+    assert all("score" not in entry for entry in changed)
+    assert sum("score" in entry for entry in told["annotations"]) > 0
+    Image.fromarray(np.full((40, 60), 9, np.uint8)).save(run / "1.labels.png")
+    with pytest.raises(InvalidInputError, match=r"1\.labels\.png is no label map .* with labels up to 3; .* up to 9"):
+        list(export(read_run(run), parse_formats("coco")[0], tmp_path / "coco", photos=False))
+
+
+def test_decisions_are_obeyed(made, tmp_path: Path):
+    run = tmp_path / "run"
+    shutil.copytree(made[0], run)
+    (run / DECISIONS).write_text(json.dumps({"a/1": "drop", "1": "keep"}))
+    assert list(export(read_run(run), parse_formats("masks")[0], tmp_path / "masks")) == ["1", "a__1", "empty", "a/2"]
+    (run / DECISIONS).write_text(json.dumps({"a/1": "maybe"}))
+    with pytest.raises(InvalidInputError, match="'maybe' is neither keep nor drop"):
+        read_run(run)
+
+
+def test_an_export_is_whole_or_absent(made, tmp_path: Path):
+    spec = parse_formats("yolo")[0]
+    writing = export(read_run(made[0]), spec, tmp_path / "yolo")
+    next(writing)
+    assert not (tmp_path / "yolo").exists()
+    writing.close()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "yolo").mkdir()
+    (tmp_path / "yolo" / "mine.txt").write_text("precious")
+    with pytest.raises(OutputError, match="is not of this program"):
+        list(export(read_run(made[0]), spec, tmp_path / "yolo"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["yolo", "mine.txt"]
+    list(export(read_run(made[0]), spec, tmp_path / "yolo", overwrite=True))
+    list(export(read_run(made[0]), spec, tmp_path / "yolo"))
+    assert not (tmp_path / "yolo" / "mine.txt").exists()
+
+
+def test_a_photo_that_is_gone_or_changed_is_refused(made, tmp_path: Path):
+    shutil.copytree(made[0], tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "1.json").read_text())
+    for photo, says in (
+        (str(tmp_path / "gone.png"), "No such file"),
+        (str(tmp_path / "other.png"), "was changed since"),
+    ):
+        (tmp_path / "other.png").write_bytes(b"other")
+        (tmp_path / "run" / "1.json").write_text(json.dumps({**record, "photo": photo}))
+        with pytest.raises(InvalidInputError, match=says):
+            list(export(read_run(tmp_path / "run"), parse_formats("yolo")[0], tmp_path / "yolo"))
+
+
+def test_formats_are_a_table_that_packages_can_add_to():
+    assert {"masks", "coco", "yolo", "voc", "labelstudio", "huggingface"} <= set(known_formats())
+    assert [spec.key for spec in parse_formats("coco, yolo,coco")] == ["coco", "yolo"]
+    with pytest.raises(ConfigError, match=r"unknown format 'dota'; known: masks \(PNG pictures"):
+        parse_formats("coco,dota")
+    with pytest.raises(InvalidInputError, match="holds no finished photos"):
+        read_run(Path(__file__).parent)

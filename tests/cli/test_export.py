@@ -1,0 +1,37 @@
+"""`pnpovss export`, and `segment --format`."""
+
+import json
+from pathlib import Path
+
+from tests.support.program_calls import Call, save_flag
+
+FAKE = ("--model", "fake", "--without", "dropout,blur,crf")
+
+
+def test_a_run_is_exported_at_its_end_or_later(call: Call, tmp_path: Path):
+    for name in ("in/1.png", "in/a/1.png"):
+        save_flag(tmp_path / name)
+    done = call("segment", "in", "-r", "--names", "red, blue", "--out", "out", "--format", "coco", *FAKE)
+    assert done.exit_code == 0, done.output
+    assert "out/export/coco: 2 photos, 2 names" in done.stdout
+    told = json.loads((tmp_path / "out/export/coco/annotations.json").read_text())
+    assert len(told["images"]) == 2
+    again = call("export", "out", "--format", "yolo,coco", "--out", "elsewhere")
+    assert again.exit_code == 0, again.output
+    assert json.loads((tmp_path / "elsewhere/coco/annotations.json").read_text()) == told
+    assert (tmp_path / "elsewhere/yolo/data.yaml").exists()
+
+
+def test_what_an_export_holds_is_no_photo_of_the_next_run(call: Call, tmp_path: Path):
+    save_flag(tmp_path / "in" / "1.png")
+    for _ in range(2):
+        done = call("segment", "in", "-r", "--names", "red", "--out", "in/out", "--format", "yolo", *FAKE)
+        assert done.exit_code == 0, done.output
+        assert "in/out/export/yolo: 1 photos" in done.stdout
+
+
+def test_wrong_requests(call: Call, photo: Path):
+    done = call("segment", photo, "--names", "red", "--format", "dota", "--model", "no-such-model")
+    assert done.exit_code == 2
+    assert "unknown format 'dota'; known: masks" in done.stderr
+    assert call("export", ".", "--format", "coco").exit_code == 2
