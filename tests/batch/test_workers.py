@@ -107,20 +107,19 @@ def slow(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PNPOVSS_TEST_PAUSE", "0.1")
 
 
-@pytest.mark.usefixtures("slow")
-def test_a_worker_that_is_killed_costs_nothing(photos: Path, expected: dict[str, bytes], tmp_path: Path):
-    process, chance, killed = start(photos, tmp_path / "out", *FAST, "--workers", 2), random.Random(0), 0
-    parent = psutil.Process(process.pid)
-    while killed < 3 and process.poll() is None:
-        time.sleep(0.05 + 0.2 * chance.random())
-        workers = parent.children()
-        if len(workers) == 2 and list((tmp_path / "out").rglob("*.json")):
-            chance.choice(workers).kill()
-            killed += 1
+def test_a_worker_that_is_killed_costs_nothing(
+    photos: Path, expected: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PNPOVSS_TEST_PAUSE", "0.3")
+    process, chance = start(photos, tmp_path / "out", *FAST, "--workers", 2), random.Random(0)
+    for done in (3, 15, 30):
+        while len(list((tmp_path / "out").rglob("*.json"))) < done and process.poll() is None:
+            time.sleep(0.02)
+        chance.choice(psutil.Process(process.pid).children()).kill()
     _, said = process.communicate(timeout=280)
     assert process.returncode == 1, said
-    assert killed == 3
-    assert said.count("a process ended (killed by SIGKILL, as when memory runs out); its photos are tried again") >= 1
+    assert "a process ended (killed by SIGKILL, as when memory runs out); its photos are tried again" in said
+    assert "60 photos done" in said or "finished before" in said
     assert tree(tmp_path / "out") == expected
 
 

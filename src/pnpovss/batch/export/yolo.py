@@ -20,7 +20,7 @@ __all__ = ["YOLO", "polygons"]
 
 INSIDE = 0.25  # of a pixel: whole again in readers that round (supervision) and in those that cut (ultralytics)
 
-Polygon = Integer[np.ndarray, "corner 2"]  # x, y [px]
+Polygon = Integer[np.ndarray, "_corner 2"]  # x, y [px]
 
 
 def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
