@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers import BlipForImageTextRetrieval
 
 from pnpovss.backbones.base import LoadOptions, Match, Reading, TextTokens, TokenMaps
-from pnpovss.backbones.blip import BlipBackbone
+from pnpovss.backbones.blip.backbone import BlipBackbone
 from pnpovss.backbones.blip.tokenizer import BlipTokenizer
 from pnpovss.backbones.parts.checkpoint import locate, read_model, read_normalisation
 from pnpovss.backbones.parts.text_side import PatchTokens

@@ -79,7 +79,7 @@ def work(variant: str, folder: str, threads: int, out: str) -> None:
     """Measure one variant once: numbers to stdout as JSON, maps and labels to a file."""
     torch.set_num_threads(threads)
     from pnpovss.backbones.base import LoadOptions
-    from pnpovss.backbones.blip import load_blip
+    from pnpovss.backbones.blip.backbone import load_blip
     from pnpovss.config import Config
     from pnpovss.inputs import prepare
     from pnpovss.segmenter import Segmenter

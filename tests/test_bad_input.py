@@ -31,7 +31,7 @@ PROGRAM = (sys.executable, "-m", "tests.support.program")
 
 @pytest.fixture(autouse=True)
 def fake_model(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(registry._registry, "fake", fake_spec(colour_backbone()))
+    monkeypatch.setitem(registry._backbones._specs, "fake", fake_spec(colour_backbone()))
 
 
 def call(*arguments: object, names: str = "red, blue"):

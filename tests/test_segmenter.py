@@ -130,7 +130,7 @@ def test_images_of_a_pixel_or_a_line_work(size: tuple[int, int]) -> None:
 
 def test_from_pretrained_passes_settings_on(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone = FakeBackbone(CAT_AND_DOG, settings={"threshold": 0.4, "dropout.passes": 2})
-    monkeypatch.setattr(registry, "_registry", {})
+    monkeypatch.setattr(registry._backbones, "_specs", {})
     registry.register(fake_spec(backbone))
     default = Segmenter.from_pretrained("fake", settings={"dropout.passes": 3}, without=["crf"]).config
     assert (default.threshold, default.dropout and default.dropout.passes, default.crf) == (0.4, 3, None)

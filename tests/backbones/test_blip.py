@@ -10,7 +10,8 @@ from torch import Tensor
 from transformers import BlipConfig, BlipForImageTextRetrieval
 
 from pnpovss.backbones.base import Backbone, Contrastive, LoadOptions, Reading
-from pnpovss.backbones.blip import SPEC, BlipBackbone, load_blip
+from pnpovss.backbones.blip import SPEC
+from pnpovss.backbones.blip.backbone import BlipBackbone, load_blip
 from pnpovss.backbones.parts.tuned import tuned
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import ConfigError, InvalidInputError

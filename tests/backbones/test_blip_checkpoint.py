@@ -14,7 +14,7 @@ from transformers import BlipForImageTextRetrieval
 from transformers.utils import logging as transformers_logging
 
 from pnpovss.backbones.base import LoadOptions
-from pnpovss.backbones.blip import load_blip
+from pnpovss.backbones.blip.backbone import load_blip
 from pnpovss.backbones.parts.checkpoint import content_hash, read_model
 from pnpovss.errors import CheckpointError
 from tests.support.blip_models import VOCABULARY, random_model, save_checkpoint

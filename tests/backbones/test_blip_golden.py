@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pnpovss.backbones.base import LoadOptions, Reading
-from pnpovss.backbones.blip import BlipBackbone, load_blip
+from pnpovss.backbones.blip.backbone import BlipBackbone, load_blip
 from pnpovss.config import Config
 from pnpovss.inputs import prepare
 from pnpovss.saliency.gradcam import gradcam

@@ -7,7 +7,7 @@ import torch
 from transformers import BlipConfig, BlipForImageTextRetrieval
 
 from pnpovss.backbones.base import LoadOptions, Reading
-from pnpovss.backbones.blip import BlipBackbone, load_blip
+from pnpovss.backbones.blip.backbone import BlipBackbone, load_blip
 from tests.support.blip_models import save_checkpoint
 
 LARGE_VISION = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}

@@ -1,18 +1,20 @@
 """The registry: a third party's backbone needs no edit in this package."""
 
 import logging
-from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pnpovss.backbones import registry as base
+from pnpovss import plugins
+from pnpovss.backbones import registry
 from pnpovss.backbones.base import LoadOptions
-from pnpovss.backbones.blip import SPEC, BlipBackbone
+from pnpovss.backbones.blip import SPEC
+from pnpovss.backbones.blip.backbone import BlipBackbone
 from pnpovss.backbones.registry import BackboneSpec, known_backbones, load_backbone, register
 from pnpovss.errors import CheckpointError, ModelError, UnknownModelError
+from pnpovss.plugins import Registry
 from tests.support.blip_models import save_checkpoint
 from tests.support.fakes import FakeBackbone
 
@@ -27,13 +29,11 @@ THEIRS = BackboneSpec(
 
 
 @pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test starts from BLIP alone."""
-    monkeypatch.setattr(base, "OWN", {"blip": "pnpovss.backbones.blip"})
-    monkeypatch.setattr(base, "entry_points", lambda **_: ())
-    monkeypatch.setattr(base, "_registry", {})
-    monkeypatch.setattr(base, "_broken", {})
-    return
+    own = {"blip": "pnpovss.backbones.blip:SPEC"}
+    monkeypatch.setattr(registry, "_backbones", Registry("backbone", BackboneSpec, "pnpovss.backbones", own))
+    monkeypatch.setattr(plugins, "entry_points", lambda **_: ())
 
 
 @pytest.mark.parametrize("name", THEIRS.models)
@@ -47,15 +47,15 @@ def test_registered_by_a_call(name: str) -> None:
 def test_registered_by_an_entry_point(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def points(**chosen: str) -> tuple[Any, ...]:
         assert chosen == {"group": "pnpovss.backbones"}
-        return (EntryPoint("theirs", f"{__name__}:THEIRS", base.ENTRY_POINT_GROUP),)
+        return (EntryPoint("theirs", f"{__name__}:THEIRS", "pnpovss.backbones"),)
 
-    monkeypatch.setattr(base, "entry_points", points)
+    monkeypatch.setattr(plugins, "entry_points", points)
     assert list(known_backbones()) == ["blip", "theirs"]
     assert load_backbone(name).card.name == name
 
 
 def test_the_entry_point_of_blip_is_its_spec() -> None:
-    assert EntryPoint("blip", "pnpovss.backbones.blip:SPEC", base.ENTRY_POINT_GROUP).load() is SPEC
+    assert EntryPoint("blip", "pnpovss.backbones.blip:SPEC", "pnpovss.backbones").load() is SPEC
 
 
 def install(folder: Path, package: str, backbone: str, code: str) -> None:
@@ -75,7 +75,7 @@ def install(folder: Path, package: str, backbone: str, code: str) -> None:
         ("", "AttributeError: module '{package}' has no attribute 'SPEC'"),
         ("SPEC = 3", "TypeError: expected a BackboneSpec, got int"),
         ("from pnpovss.backbones.registry import BackboneSpec\nSPEC = BackboneSpec('blip', '', (), {{}}, print, bool)",
-         "ValueError: a backbone with key 'blip' is registered already"),
+         "ValueError: its key is 'blip'; expected the entry point's name"),
     ],
     ids=["import", "crash", "absent", "no spec", "key taken"],
 )  # fmt: skip
@@ -85,9 +85,9 @@ def test_a_broken_package_breaks_nobody_else(
 ) -> None:  # fmt: skip
     broken = f"aaa_broken_{request.node.callspec.id.replace(' ', '_')}"  # a module is imported once
     install(tmp_path, broken, "broken", code.format())
-    install(tmp_path, f"{broken}_sound", "sound", f"from {__name__} import THEIRS as SPEC")
+    install(tmp_path, f"{broken}_sound", "theirs", f"from {__name__} import THEIRS as SPEC")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(base, "entry_points", lambda group: entry_points(group=group))
+    monkeypatch.setattr(plugins, "entry_points", lambda group: entry_points(group=group))
     with caplog.at_level(logging.WARNING, logger="pnpovss"):
         assert list(known_backbones()) == ["blip", "theirs"]
         assert list(known_backbones()) == ["blip", "theirs"]
@@ -106,7 +106,7 @@ def test_a_key_is_taken_once() -> None:
     register(THEIRS)
     register(THEIRS)
     other = BackboneSpec("theirs", "another", (), {}, THEIRS.load)
-    with pytest.raises(ValueError, match="key 'theirs' is registered already"):
+    with pytest.raises(ValueError, match="there is a backbone with key 'theirs' already"):
         register(other)
     with pytest.raises(ValueError, match="model type 'theirs' is registered already, by the backbone 'theirs'"):
         register(BackboneSpec("others", "another", ("theirs",), {}, THEIRS.load))
@@ -148,7 +148,7 @@ def test_folders_go_to_who_can_read_them(tmp_path: Path) -> None:
 
 def test_unknown_names_list_the_known(tmp_path: Path) -> None:
     register(THEIRS)
-    with pytest.raises(UnknownModelError, match=r"'nonesuch'.*their-bundled.*Salesforce/blip-itm-large-flickr"):
+    with pytest.raises(UnknownModelError, match=r"'nonesuch'.*Salesforce/blip-itm-large-flickr.*their-bundled"):
         load_backbone("nonesuch")
 
 

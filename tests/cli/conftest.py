@@ -14,7 +14,7 @@ from tests.support.program_calls import Call, save_flag
 @pytest.fixture
 def call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Call:
     """Run the program in an empty folder; "fake" is a model that knows red, green and blue."""
-    monkeypatch.setitem(registry._registry, "fake", fake_spec(colour_backbone()))
+    monkeypatch.setitem(registry._backbones._specs, "fake", fake_spec(colour_backbone()))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])

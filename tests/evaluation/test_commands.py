@@ -17,7 +17,7 @@ from tests.support.fakes import colour_backbone, fake_spec
 def program(monkeypatch, tmp_path):
     """The program with a backbone by hand, and a data set of colours in whatever folder."""
     spec = fake_spec(colour_backbone())
-    monkeypatch.setitem(registry._registry, spec.key, spec)
+    monkeypatch.setitem(registry._backbones._specs, spec.key, spec)
     monkeypatch.setattr("pnpovss.datasets.open_dataset", lambda key, root, protocol, exif: colour_dataset(root))
     monkeypatch.chdir(tmp_path)
 

@@ -1,50 +1,50 @@
 """Which backbones there are, and which of them loads a model: the one that reads the `model_type` of its config."""
 
-import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
 from pnpovss.backbones.base import Backbone, LoadOptions
 from pnpovss.backbones.parts.checkpoint import hub_config, is_cached, model_type
 from pnpovss.errors import ModelError, UnknownModelError
+from pnpovss.plugins import Registry, Spec
 
-__all__ = ["BackboneSpec", "known_backbones", "load_backbone", "register"]
+__all__ = ["BackboneSpec", "known_backbones", "lazily", "load_backbone", "register"]
 
-# This package's own backbones; others are installed entry points of the group below.
-OWN = {"mini": "pnpovss.backbones.mini", "blip": "pnpovss.backbones.blip"}
-ENTRY_POINT_GROUP = "pnpovss.backbones"
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class BackboneSpec:
-    """An entry of the registry.
+class BackboneSpec(Spec):
+    """An entry of the registry; its key is a short name of the architecture ("blip").
 
     Attributes:
-        key: short name of the architecture, unique ("blip").
-        summary: one line for `pnpovss models`.
         model_types: values of `model_type` in a config.json that it can load, whatever the name of the checkpoint.
         models: names to show, each with one line on what it is: hub ids, or names of its own ("mini").
         load: loads a name or folder, or raises a `ModelError`.
         available: for a name of `models`: whether its weights are on this machine; by default, in the hub's cache.
     """
 
-    key: str
-    summary: str
     model_types: tuple[str, ...]
     models: dict[str, str]
     load: Callable[[str, LoadOptions], Backbone]
     available: Callable[[str], bool] = is_cached
 
 
-_registry: dict[str, BackboneSpec] = {}
-_broken: dict[str, ModelError] = {}  # by entry point: why it is no backbone; each is said once
+_backbones = Registry(
+    "backbone",
+    BackboneSpec,
+    "pnpovss.backbones",
+    {"mini": "pnpovss.backbones.mini:SPEC", "blip": "pnpovss.backbones.blip:SPEC"},
+)
+
+
+def lazily(target: str) -> Callable[[str, LoadOptions], Backbone]:
+    """A loader, "module:function", imported when it is called: nobody waits for a model that is not asked for."""
+    module, _, function = target.partition(":")
+    return lambda name, options: getattr(import_module(module), function)(name, options)
 
 
 def register(spec: BackboneSpec) -> BackboneSpec:
@@ -53,15 +53,11 @@ def register(spec: BackboneSpec) -> BackboneSpec:
     Raises:
         ValueError: the key, or a model type, is taken by another spec.
     """
-    for other in _registry.values():
-        if other is spec:
-            continue
-        if other.key == spec.key:
-            raise ValueError(f"a backbone with key {spec.key!r} is registered already: {other.summary}")
-        if taken := set(other.model_types) & set(spec.model_types):
+    for other in _backbones.known().values():
+        taken = set(other.model_types) & set(spec.model_types)
+        if other is not spec and other.key != spec.key and taken:
             raise ValueError(f"the model type {min(taken)!r} is registered already, by the backbone {other.key!r}")
-    _registry[spec.key] = spec
-    return spec
+    return _backbones.register(spec)
 
 
 def known_backbones() -> dict[str, BackboneSpec]:
@@ -69,13 +65,7 @@ def known_backbones() -> dict[str, BackboneSpec]:
 
     An entry point that cannot be loaded is left out, and a warning names its package; the others work all the same.
     """
-    for key, module in OWN.items():
-        if key not in _registry:
-            register(import_module(module).SPEC)
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        if point.name not in _registry and point.name not in _broken:
-            _register_entry_point(point)
-    return dict(_registry)
+    return _backbones.known()
 
 
 def load_backbone(name: str | Path, options: LoadOptions | None = None) -> Backbone:
@@ -88,8 +78,8 @@ def load_backbone(name: str | Path, options: LoadOptions | None = None) -> Backb
     """
     name, options = str(name), options or LoadOptions()
     specs = known_backbones()
-    if name in _broken:
-        raise _broken[name]
+    if name in _backbones.broken:
+        raise ModelError(_backbones.broken[name])
     for spec in specs.values():
         if name in spec.models:
             return spec.load(name, options)
@@ -116,28 +106,8 @@ def _nobody_loads(name: str, config: Path | None, kind: str | None, specs: dict[
             why = ", a folder without config.json"
     known = ", ".join(model for spec in specs.values() for model in spec.models)
     kinds = ", ".join(kind for spec in specs.values() for kind in spec.model_types)
-    unusable = "".join(f" Perhaps it belongs to one that is broken: {error}." for error in _broken.values())
+    unusable = "".join(f" Perhaps it belongs to one that is broken: {error}." for error in _backbones.broken.values())
     return (
         f"no backbone knows the model {name!r}{why}. Known: {known}; or give any hub id or folder of model_type "
         f"{kinds}. `pnpovss models` tells what each needs.{unusable}"
     )
-
-
-def _register_entry_point(point: EntryPoint) -> None:
-    """Add what an installed package offers, or note why that cannot be done: its code may fail in any way."""
-    try:
-        spec = point.load()
-        if not isinstance(spec, BackboneSpec):
-            raise TypeError(f"expected a BackboneSpec, got {type(spec).__name__}")
-        register(spec)
-    except Exception as error:
-        dist = getattr(point, "dist", None)
-        package = f"{dist.name} {dist.version}" if dist else "an unknown package"
-        what_to_do = f"update or uninstall {dist.name}" if dist else "update or uninstall the package that brings it"
-        broken = ModelError(
-            f"the backbone {point.name!r} of the package {package} cannot be used: {point.value} fails with "
-            f"{type(error).__name__}: {error}; {what_to_do}, or tell its authors"
-        )
-        broken.__cause__ = error
-        _broken[point.name] = broken
-        logger.warning("%s (all other backbones work)", broken)

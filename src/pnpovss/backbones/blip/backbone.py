@@ -23,18 +23,10 @@ from pnpovss.backbones.parts.checkpoint import (
 )
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, encode_text, match_prompts
 from pnpovss.backbones.parts.tuned import tuned
-from pnpovss.backbones.registry import BackboneSpec
 
-__all__ = ["SPEC", "BlipBackbone"]
+__all__ = ["BlipBackbone", "load_blip"]
 
 _logger = logging.getLogger(__name__)
-
-MODELS = {
-    "Salesforce/blip-itm-large-flickr": "BLIP large, fine-tuned on Flickr30k: the paper's model (1.9 GB)",
-    "Salesforce/blip-itm-large-coco": "BLIP large, fine-tuned on COCO (1.9 GB)",
-    "Salesforce/blip-itm-base-flickr": "BLIP base, fine-tuned on Flickr30k (0.9 GB)",
-    "Salesforce/blip-itm-base-coco": "BLIP base, fine-tuned on COCO (0.9 GB)",
-}
 
 # What a checkpoint that nobody tuned starts from: the paper's layer and head of BLIP large, at its size.
 _LAYER, _HEAD, _IMAGE_SIZE = 7, 9, 336
@@ -164,12 +156,3 @@ def _warn_of_heads(name: str, text: Any) -> None:
 def _text_config(model: BlipForImageTextRetrieval) -> Any:
     """Transformers types it as possibly None or dict."""
     return model.config.text_config
-
-
-SPEC = BackboneSpec(
-    key="blip",
-    summary="BLIP image-text matching (transformers), base and large; any hub id or folder",
-    model_types=("blip",),
-    models=MODELS,
-    load=load_blip,
-)

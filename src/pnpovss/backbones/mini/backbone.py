@@ -17,10 +17,9 @@ from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_promp
 from pnpovss.backbones.parts.tokenizer import text_tokens
 from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError, NamesError
 
-__all__ = ["BUNDLED", "MODELS", "MiniBackbone", "available", "load_mini"]
+__all__ = ["BUNDLED", "MiniBackbone", "load_mini"]
 
 BUNDLED = Path(__file__).parent
-MODELS = {"mini": "EfficientNet-Lite2 and MiniLM, trained by this project; inside the package, needs no network"}
 
 _MEAN, _STD = 127 / 255, 128 / 255  # Lite2's own: (pixel - 127) / 128
 _ENC, _UNKNOWN = "[ENC]", "[UNK]"
@@ -118,12 +117,7 @@ def load_mini(name: str, options: LoadOptions) -> MiniBackbone:
     """
     if options.revision is not None:
         raise ConfigError(f"revision {options.revision!r} was asked of {name!r}, which has none; leave it out")
-    folder = BUNDLED if name in MODELS else Path(name)
+    folder = BUNDLED if name == "mini" else Path(name)
     if not folder.is_dir():
         raise CheckpointError(f"the bundled model is not in {folder}; this installation is incomplete, install again")
     return MiniBackbone(read_checkpoint(folder), name=name, options=options)
-
-
-def available(name: str) -> bool:
-    """Whether the weights are on this machine: they come with the package."""
-    return (BUNDLED / "model.safetensors").is_file()
