@@ -49,10 +49,12 @@ def table_of(outcomes: dict[str, list[Outcome]], seed: int) -> str:
         [
             "# Hostile inputs",
             "",
-            f"`{command}`, {date.today()}, Python {platform.python_version()}. Each input is tried in a process of its",
-            f"target's that is watched: foreign is any exception but this package's own; too long is over "
-            f"{LIMIT_SECONDS:g} s, twice;",
-            f"too large is over {LIMIT_BYTES >> 30} GiB. What is thrown at the package: `tests/fuzz/targets`.",
+            f"`{command}`,",
+            f"{date.today()}, Python {platform.python_version()}. The inputs of each target are tried in a process that is "
+            "watched:",
+            f"foreign is any exception but this package's own, too long is over {LIMIT_SECONDS:g} s twice, too large over "
+            f"{LIMIT_BYTES >> 30} GiB",
+            "of memory that the process holds, the model included. What is thrown at the package: `tests/fuzz/targets`.",
             "",
             f"| {' | '.join(_COLUMNS)} |",
             "|---|" + "---:|" * 9,
