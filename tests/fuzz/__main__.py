@@ -22,6 +22,10 @@ SHARES = {
 }
 FINDS = ("foreign", "crash", "hang", "large")
 _COLUMNS = "target;inputs;taken;refused;foreign;crashes;too long;too large;slowest [s];peak [MiB]".split(";")
+_TOLD = f"""The inputs of each target are tried in a process that is watched:
+foreign is any exception but this package's own, too long is over {LIMIT_SECONDS:g} s twice, too large over \
+{LIMIT_BYTES >> 30} GiB
+of memory that the process holds, the model included. What is thrown at the package: `tests/fuzz/targets`."""
 assert SHARES.keys() == TARGETS.keys()
 assert sum(SHARES.values()) == 100
 
@@ -50,11 +54,7 @@ def table_of(outcomes: dict[str, list[Outcome]], seed: int) -> str:
             "# Hostile inputs",
             "",
             f"`{command}`,",
-            f"{date.today()}, Python {platform.python_version()}. The inputs of each target are tried in a process that is "
-            "watched:",
-            f"foreign is any exception but this package's own, too long is over {LIMIT_SECONDS:g} s twice, too large over "
-            f"{LIMIT_BYTES >> 30} GiB",
-            "of memory that the process holds, the model included. What is thrown at the package: `tests/fuzz/targets`.",
+            f"{date.today()}, Python {platform.python_version()}. {_TOLD}",
             "",
             f"| {' | '.join(_COLUMNS)} |",
             "|---|" + "---:|" * 9,
