@@ -1,6 +1,6 @@
 import pytest
 
-from pnpovss.config import PRESETS, STEPS, Config, setting_names
+from pnpovss.config import PRESETS, STEPS, Config, ViewSettings, setting_names
 from pnpovss.errors import ConfigError
 
 
@@ -43,9 +43,10 @@ def test_only_our_own_preset_refines_large_photos_at_a_smaller_size() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_is_off_with_a_word_and_on_again_with_a_setting(step: str) -> None:
-    off = Config().without(step)
-    assert off != Config()
-    assert getattr(off, step) == getattr(Config().replace({step: STEPS[step]}), step)
+    on = Config(views=ViewSettings())  # the one step that is off by default
+    off = on.without(step)
+    assert off != on
+    assert getattr(off, step) == getattr(on.replace({step: STEPS[step]}), step)
     assert off.without(step) == off
 
 
@@ -84,7 +85,7 @@ def test_a_wrong_setting_is_named(overrides: dict[str, object], said: str) -> No
 def test_unknown_presets_and_steps_list_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="'best'; known: default, paper, authors"):
         Config.preset("best")
-    with pytest.raises(ConfigError, match="'crff'; steps that can be turned off: presence, gradcam"):
+    with pytest.raises(ConfigError, match="'crff'; steps that can be turned off: presence, views, gradcam"):
         Config().without("crff")
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "PresenceSettings",
     "PresetName",
     "Settings",
+    "ViewSettings",
     "setting_names",
 ]
 
@@ -41,6 +42,16 @@ class PresenceSettings(_Frozen):
     above: float = Field(
         default=0.5, ge=0, le=1, description='a name is asked for from this match probability of "A picture of <name>"'
     )
+
+
+class ViewSettings(_Frozen):
+    """More than one look at the photo; what is found is averaged."""
+
+    mirror: bool = Field(default=True, description="look at the mirror image, too")
+    tiles: float | None = Field(
+        default=None, ge=0.5, lt=1, description="look at four tiles, too, one in each corner, of this part of each side"
+    )
+    tiles_weight: float = Field(default=0.5, ge=0, le=1, description="weight of the tiles beside the whole photo")
 
 
 class DropoutSettings(_Frozen):
@@ -120,6 +131,9 @@ class Config(_Frozen):
     presence: PresenceSettings | None = Field(
         default=PresenceSettings(), description="leave out names that the model itself holds to be absent"
     )
+    views: ViewSettings | None = Field(
+        default=None, description="look at the mirror image and at parts of the photo, too"
+    )
     gradcam: bool = Field(default=True, description="weigh attention by the positive gradient of the match logit")
     dropout: DropoutSettings | None = Field(default=DropoutSettings(), description="Salience Dropout")
     threshold: float | None = Field(
@@ -162,7 +176,7 @@ class Config(_Frozen):
         """A copy with the named steps turned off.
 
         Args:
-            steps: any of `STEPS`: presence, gradcam, dropout, threshold, background, blur, crf.
+            steps: any of `STEPS`: presence, views, gradcam, dropout, threshold, background, blur, crf.
 
         Raises:
             ConfigError: a word that is no step.
@@ -213,6 +227,7 @@ class Settings(Config):
 # What turns each step off.
 STEPS: dict[str, Any] = {
     "presence": None,
+    "views": None,
     "gradcam": False,
     "dropout": None,
     "threshold": None,

@@ -15,6 +15,7 @@ from pnpovss.errors import NamesError
 from pnpovss.images import ImageSource, load_image
 from pnpovss.names import Name, NameLike, parse_names
 from pnpovss.prompts import Prompts, build_prompts
+from pnpovss.saliency.views import take_view, views_of
 
 __all__ = ["Inputs", "ask", "input_size", "prepare", "to_pixels"]
 
@@ -26,13 +27,13 @@ class Inputs:
     Attributes:
         image: the photo, RGB, at its own size.
         names: what to look for.
-        pixels: Float "1 3 H W", normalised, on the backbone's device.
+        pixels: Float "view 3 H W", normalised, on the backbone's device; the whole photo as it is comes first.
         present: indices of the names that somebody holds to be there; None where nobody said.
     """
 
     image: Image.Image
     names: tuple[Name, ...]
-    pixels: Float[Tensor, "1 3 H W"]
+    pixels: Float[Tensor, "view 3 H W"]
     present: tuple[int, ...] | None = None
 
 
@@ -43,7 +44,7 @@ def prepare(
     settings: Settings,
     present: Sequence[int] | None = None,
 ) -> Inputs:
-    """Check the names, load the photo and bring it to the backbone's size.
+    """Check the names, load the photo and bring each view of it to the backbone's size.
 
     Raises:
         NamesError: no names, empty ones, duplicates, or an index of a name that was not asked for.
@@ -54,7 +55,9 @@ def prepare(
         raise NamesError(f"present names the indices {sorted(present)}, but {len(parsed)} names were given")
     image = load_image(source)
     size = input_size(image, settings.image_size, card.patch, settings.keep_aspect)
-    return Inputs(image, parsed, to_pixels(image, size, card), None if present is None else tuple(sorted(set(present))))
+    shown = [take_view(image, view, settings.views) for view in views_of(settings.views)]
+    pixels = torch.cat([to_pixels(each, size, card) for each in shown])
+    return Inputs(image, parsed, pixels, None if present is None else tuple(sorted(set(present))))
 
 
 def ask(names: Sequence[Name], backbone: Backbone, settings: Settings) -> Prompts:

@@ -26,6 +26,7 @@ from pnpovss.results.segmentation import Segmentation
 from pnpovss.saliency.dropout import blank_patches, drop_most_salient
 from pnpovss.saliency.gradcam import gradcam
 from pnpovss.saliency.tokens import merge_tokens
+from pnpovss.saliency.views import merge_views, views_of
 
 __all__ = ["Explained", "Segmenter"]
 
@@ -38,7 +39,7 @@ class Explained:
 
     Attributes:
         kept: indices of the names that were looked for; the others are held to be absent.
-        names: Float32 "kept gh gw", non-negative, the sum over the passes of Salience Dropout.
+        names: Float32 "kept gh gw", non-negative, the sum over the passes of Salience Dropout, the mean over views.
         words: Float32 "word gh gw", the same for each word of the prompts.
         prompts: what the model was asked.
         match: probability in [0, 1] that the prompt matches the whole image (mean over prompts); None without one.
@@ -88,7 +89,7 @@ class Segmenter:
             dtype: "float32" (exact), or "bfloat16" (faster; labels differ a little).
             preset: "default" (ours), "paper", or "authors" (as the released code computes it).
             settings: values that replace the preset's, by dotted name: {"dropout.passes": 2, "crf": None}.
-            without: steps to turn off: presence, gradcam, dropout, threshold, background, blur, crf.
+            without: steps to turn off: presence, views, gradcam, dropout, threshold, background, blur, crf.
             local_files_only: never ask a hub.
             revision: of a hub id.
 
@@ -142,10 +143,11 @@ class Segmenter:
         Args:
             pairs: images, each with its own names; see `__call__`.
             name_match: see `__call__`.
-            batch_size: images the model reads at once. Results do not depend on it.
+            batch_size: images, or views of them, that the model reads at once. Results do not depend on it.
         """
         prepared = (prepare(image, names, self.backbone.card, self.config) for image, names in pairs)
-        for batch in _batches(prepared, batch_size):
+        views = len(views_of(self.config.views))
+        for batch in _batches(prepared, max(1, batch_size // views)):
             for inputs, explained in zip(batch, self.explain(batch, name_match=name_match), strict=True):
                 yield self._finish(inputs, explained)
 
@@ -153,25 +155,28 @@ class Segmenter:
         """GradCAM under Salience Dropout (paper, 3.2 and 3.3), for images of one input size.
 
         Look at the whole photos; then, for each further pass, drop the most salient patches that are left, blank them
-        and look again. The maps of all passes are summed; a patch adds nothing once it is dropped.
+        and look again. The maps of all passes are summed; a patch adds nothing once it is dropped. Each view of a photo
+        goes through this alone; then the views' maps are averaged.
         """
-        pixels = torch.cat([image.pixels for image in images])  # b 3 H W
-        whole = self.backbone.encode_images(pixels)
-        found = self._ask(whole, images, name_match)
+        views = views_of(self.config.views)
+        pixels = torch.cat([image.pixels for image in images])  # b 3 H W, b = images x views
+        seen = self.backbone.encode_images(pixels)
+        found = self._ask(seen[:: len(views)], images, name_match)
         if not any(each.kept for each in found):
             return found
-        prompts = [each.prompts.tokens for each in found]
-        names = [each.prompts.name_tokens for each in found]
+        prompts = [each.prompts.tokens for each in found for _ in views]
+        names = [each.prompts.name_tokens for each in found for _ in views]
         dropout = self.config.dropout or ONE_LOOK
 
-        look, match = self._look(whole, prompts)
-        kept = torch.ones(len(images), *whole.grid, dtype=torch.bool, device=pixels.device)
+        look, match = self._look(seen, prompts)
+        kept = torch.ones(len(pixels), *seen.grid, dtype=torch.bool, device=pixels.device)
         totals = [dropout.pass_weights[0] * maps for maps in look]  # b of "token gh gw"
         for weight in dropout.pass_weights[1:]:
             kept = drop_most_salient(look, names, kept, dropout)
             look, _ = self._look(self.backbone.encode_images(blank_patches(pixels, kept)), prompts)
             totals = [total + weight * maps * left for total, maps, left in zip(totals, look, kept, strict=True)]
-        return [_read(*each) for each in zip(found, totals, match, strict=True)]
+        of_photo = [totals[start : start + len(views)] for start in range(0, len(totals), len(views))]
+        return [self._read(*each) for each in zip(found, of_photo, match[:: len(views)], strict=True)]
 
     def _ask(self, whole: ImageFeatures, images: Sequence[Inputs], name_match: bool) -> list[Explained]:
         """Which names to look for in each encoded image, with no maps yet: the step `presence`."""
@@ -201,6 +206,20 @@ class Segmenter:
         ]
         return maps, match.probability
 
+    def _read(
+        self, found: Explained, maps: Sequence[Float[Tensor, "_token gh gw"]], match: Float[Tensor, " _prompt"]
+    ) -> Explained:
+        """What was found in one photo, with the maps of names and words, the views' put together."""
+        if not found.kept:
+            return found
+        total, prompts = merge_views(maps, views_of(self.config.views), self.config.views), found.prompts
+        return replace(
+            found,
+            names=merge_tokens(total, prompts.name_tokens),
+            words=merge_tokens(total, prompts.word_tokens),
+            match=float(match.mean()),
+        )
+
     def _finish(self, inputs: Inputs, explained: Explained) -> Segmentation:
         pixels, count = np.asarray(inputs.image), len(inputs.names)
         refined = refine(explained.names, pixels, self.config) if explained.kept else nothing_found(pixels.shape[:2])
@@ -217,19 +236,6 @@ class Segmenter:
                 self.backbone.card, preset=self.preset, config=self.config, prompts=explained.prompts.texts
             ),
         )
-
-
-def _read(found: Explained, total: Float[Tensor, "token gh gw"], match: Float[Tensor, " prompt"]) -> Explained:
-    """What was found, with the maps of names and words."""
-    if not found.kept:
-        return found
-    prompts = found.prompts
-    return replace(
-        found,
-        names=merge_tokens(total, prompts.name_tokens),
-        words=merge_tokens(total, prompts.word_tokens),
-        match=float(match.mean()),
-    )
 
 
 def _preset_for(backbone: Backbone, preset: str) -> Config:

@@ -48,6 +48,12 @@ def test_a_step_that_is_off_is_put_in():
     assert variants["with blur"] == Config.preset("paper")
 
 
+def test_views_are_ablated_where_they_are_on() -> None:
+    settings = Config.preset("paper", {"views.mirror": True})
+    assert ablation_variants(settings)["without views"] == Config.preset("paper")
+    assert "without views" not in ablation_variants(Config.preset("paper"))
+
+
 def test_unknown_and_repeated_steps_are_refused():
     with pytest.raises(ConfigError, match="no step is called 'glare'"):
         ablation_variants(Config.preset("paper"), ["glare"])

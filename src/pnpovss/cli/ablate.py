@@ -20,7 +20,10 @@ def ablate(
     out: options.RunFolder,
     steps: Annotated[
         list[str] | None,
-        typer.Option(metavar="STEP,...", help=f"Which steps: {', '.join(STEPS)}. Default: gradcam,dropout,blur,crf."),
+        typer.Option(
+            metavar="STEP,...",
+            help=f"Which steps: {', '.join(STEPS)}. Default: gradcam,dropout,blur,crf, and views where they are on.",
+        ),
     ] = None,
     combinations: Annotated[bool, typer.Option("--combinations", help="All combinations of the steps.")] = False,
     model: options.Model = "mini",
@@ -44,11 +47,11 @@ def ablate(
     with readable_errors(notes, debug=debug), logged_to(notes):
         choice = ModelChoice(model, device, dtype, preset, parse_settings(set_ or []))
         data, segmenter, names = load_all(notes, choice, dataset, root, protocol, exif, presence, llm)
-        from pnpovss.evaluation.runs.ablation import ABLATED, ablation_markdown, ablation_variants
+        from pnpovss.evaluation.runs.ablation import ablated_steps, ablation_markdown, ablation_variants
         from pnpovss.evaluation.runs.variants import run_variants
         from pnpovss.files.writing import write_all
 
-        chosen = parse_steps(steps or []) or list(ABLATED)
+        chosen = parse_steps(steps or []) or ablated_steps(segmenter.config)
         variants = ablation_variants(segmenter.config, chosen, combinations=combinations)
         with progress_bar(notes) as shown:
             summary = run_variants(

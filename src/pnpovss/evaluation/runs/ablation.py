@@ -7,14 +7,20 @@ from typing import Any
 from pnpovss.config import STEPS, Config
 from pnpovss.errors import ConfigError
 
-__all__ = ["ABLATED", "FULL", "ablation_markdown", "ablation_variants"]
+__all__ = ["ABLATED", "FULL", "ablated_steps", "ablation_markdown", "ablation_variants"]
 
 ABLATED = ("gradcam", "dropout", "blur", "crf")  # the paper's ablation
+OURS = ("views",)  # steps of this project, left out in turn where the settings have them
 FULL = "all steps"
 
 
+def ablated_steps(config: Config) -> tuple[str, ...]:
+    """The steps that an ablation leaves out in turn: the paper's, and those of ours that are on."""
+    return (*(step for step in OURS if not _is_off(config, step)), *ABLATED)
+
+
 def ablation_variants(
-    config: Config, steps: Sequence[str] = ABLATED, *, combinations: bool = False
+    config: Config, steps: Sequence[str] | None = None, *, combinations: bool = False
 ) -> dict[str, Config]:
     """The settings as they are, then with each step left out.
 
@@ -22,12 +28,13 @@ def ablation_variants(
 
     Args:
         config: where to start from.
-        steps: which steps; of `pnpovss.config.STEPS`, but for presence.
+        steps: which steps; of `pnpovss.config.STEPS`, but for presence. None takes `ablated_steps`.
         combinations: every combination of the steps instead of one at a time.
 
     Raises:
         ConfigError: an unknown step, or one named twice.
     """
+    steps = ablated_steps(config) if steps is None else steps
     possible = [step for step in STEPS if step != "presence"]  # names come from the run's filter
     if unknown := [step for step in steps if step not in possible]:
         raise ConfigError(f"no step is called {unknown[0]!r}; steps that can be left out: {', '.join(possible)}")

@@ -93,7 +93,7 @@ def run_heads(
     seed: int = 0,
     on_image: OnImage | None = None,
 ) -> dict[str, Any]:
-    """The score of every layer and head, from one pass per photo: no Salience Dropout and no Dense CRF.
+    """The score of every layer and head, from one look per photo: no views, no Salience Dropout and no Dense CRF.
 
     Resumable; see `evaluate` for the arguments.
 
@@ -101,7 +101,7 @@ def run_heads(
         What `summary.json` holds: heads (as `heads_table`), and the rank correlation of each statistic with the mIoU.
     """
     whole = fit_to_space(segmenter, dataset.space)
-    one_look = Segmenter(whole.backbone, whole.config.without("dropout", "crf"), whole.preset)
+    one_look = Segmenter(whole.backbone, whole.config.without("views", "dropout", "crf"), whole.preset)
     own = f"{one_look.config.layer}.{one_look.config.head}"
 
     def predict(cases: Sequence[Case]) -> list[tuple[list[HeadLook], Labels]]:

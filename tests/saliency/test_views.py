@@ -1,0 +1,114 @@
+"""Views of a photo, by arithmetic: what is shown to the model, and where its maps are put."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pnpovss.config import Config, ViewSettings
+from pnpovss.saliency.views import View, merge_views, take_view, views_of
+from pnpovss.segmenter import Segmenter
+from tests.support.fakes import FakeBackbone, colour_backbone
+
+HALVES = ViewSettings(mirror=False, tiles=0.5, tiles_weight=0.5)
+
+
+def photo(height: int, width: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+def test_off_means_one_look_at_the_whole_photo() -> None:
+    assert views_of(None) == (View(),)
+    image = photo(4, 6)
+    assert take_view(image, View(), None) is image
+
+
+def test_the_whole_photo_comes_first_then_its_mirror_image_then_the_corners() -> None:
+    first, second, *tiles = views_of(ViewSettings(mirror=True, tiles=0.6))
+    assert (first, second) == (View(), View(mirrored=True))
+    assert [tile.corner for tile in tiles] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
+def test_a_mirrored_view_swaps_left_and_right() -> None:
+    image = photo(3, 5)
+    seen = np.asarray(take_view(image, View(mirrored=True), ViewSettings()))
+    assert np.array_equal(seen, np.asarray(image)[:, ::-1])
+
+
+def test_tiles_reach_into_their_corners_and_overlap() -> None:
+    image, settings = photo(20, 10), ViewSettings(tiles=0.6)
+    pixels = np.asarray(image)
+    assert np.array_equal(np.asarray(take_view(image, View((0, 0)), settings)), pixels[:12, :6])
+    assert np.array_equal(np.asarray(take_view(image, View((1, 1)), settings)), pixels[8:, 4:])
+
+
+def test_a_mirrored_map_is_turned_back_before_the_mean() -> None:
+    plain, mirrored = torch.tensor([[[4.0, 0], [0, 0]]]), torch.tensor([[[0.0, 2], [6, 0]]])
+    mean = merge_views([plain, mirrored], views_of(ViewSettings()), ViewSettings())
+    assert mean.tolist() == [[[3.0, 0], [0, 3]]]
+
+
+def test_tiles_lie_where_they_were_taken_and_count_by_their_share_of_the_photo() -> None:
+    whole = torch.zeros(1, 2, 2)
+    tiles = [torch.full((1, 2, 2), value) for value in (1.0, 2.0, 3.0, 4.0)]
+    merged = merge_views([whole, *tiles], views_of(HALVES), HALVES)
+    # A tile is a quarter of the photo: its values are four times as dense; half of that is its weight.
+    assert merged.tolist() == [[[2, 2, 4, 4], [2, 2, 4, 4], [6, 6, 8, 8], [6, 6, 8, 8]]]
+
+
+def test_overlapping_tiles_are_averaged() -> None:
+    settings = ViewSettings(mirror=False, tiles=0.67, tiles_weight=1.0)  # 2 of 3 cells: the middle is in all four
+    tiles = [torch.full((1, 2, 2), value) for value in (0.0, 0.0, 0.0, 8.0)]
+    merged = merge_views([torch.zeros(1, 2, 2), *tiles], views_of(settings), settings) * 0.67**2
+    assert merged[0].numpy() == pytest.approx(np.array([[0, 0, 0], [0, 2, 4], [0, 4, 8]]))
+
+
+def test_an_even_map_stays_even_whatever_the_views() -> None:
+    # The model spreads 1 over the whole photo, and so a quarter of it over each tile.
+    settings = ViewSettings(mirror=True, tiles=0.5)
+    even = torch.full((1, 4, 4), 1 / 16)
+    merged = merge_views([even, even, *[even / 4] * 4], views_of(settings), settings)
+    torch.testing.assert_close(merged, torch.full((1, 8, 8), 1 / 16))
+
+
+def test_the_segmenter_averages_what_both_sides_show() -> None:
+    backbone = FakeBackbone({"cat": [[8, 0], [0, 0]]})  # looks at the upper left, whatever is shown
+    config = Config.preset("default", {"views.mirror": True, "threshold": None}).without("dropout", "blur", "crf")
+    found = Segmenter(backbone, config)(photo(2, 2), ["cat"])
+    assert found.heatmaps.names[0].tolist() == [[4, 4], [0, 0]]
+    assert [len(pixels) for pixels in backbone.encoded] == [2]  # both at once
+    assert torch.equal(backbone.encoded[0][1], backbone.encoded[0][0].flip(-1))
+
+
+def test_off_gives_the_numbers_of_a_single_look() -> None:
+    backbone, image = colour_backbone(), photo(30, 40)
+    with_views = Config.preset("default", {"views.mirror": True, "views.tiles": 0.6})
+    off = Segmenter(backbone, with_views.without("views"))(image, ["red", "blue"])
+    never = Segmenter(backbone, Config.preset("default"))(image, ["red", "blue"])
+    assert np.array_equal(off.heatmaps.names, never.heatmaps.names)
+    assert np.array_equal(off.scores, never.scores)
+    assert off.heatmaps.names.shape == (2, 4, 4)
+
+
+def test_the_match_is_that_of_the_whole_photo() -> None:
+    backbone, image = colour_backbone(), photo(30, 40)
+    plain = Segmenter(backbone, Config.preset("default"))(image, ["red"], name_match=True)
+    views = Config.preset("default", {"views.mirror": True, "views.tiles": 0.6})
+    many = Segmenter(backbone, views)(image, ["red"], name_match=True)
+    assert (many.match, many.name_match) == (plain.match, plain.name_match)
+
+
+def test_a_batch_with_views_gives_what_single_photos_give() -> None:
+    photos = [photo(30 + 7 * i, 40) for i in range(3)]
+    names = [["red"], ["green", "blue"], ["blue", "red", "green"]]
+    config = Config.preset("default", {"views.mirror": True, "views.tiles": 0.5}).without("crf")
+    segmenter = Segmenter(colour_backbone(), config)
+    together = list(segmenter.stream(zip(photos, names, strict=True), batch_size=14))
+    for image, its, batched in zip(photos, names, together, strict=True):
+        np.testing.assert_allclose(segmenter(image, its).heatmaps.names, batched.heatmaps.names, atol=1e-6)
+
+
+def test_presets_of_the_paper_look_once() -> None:
+    assert Config.preset("paper").views is None
+    assert Config.preset("authors").views is None
+    assert Config.preset("default", {"views.tiles": 0.6}).without("views").views is None
