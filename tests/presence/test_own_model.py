@@ -121,6 +121,27 @@ def test_itc_embeds_the_texts_of_a_vocabulary_once():
     assert backbone.asked == (4, 1)
 
 
+def test_both_heads_by_hand():
+    backbone = ContrastiveBackbone(MATCHES)
+    filter = make_presence("itm+itc", backbone=backbone)
+    decided = filter.decide(Photo(PHOTO), NAMES)
+    # Log odds 2, -1 and 3 (couch), cosines 0.3, 0.27 and 0.2; the same in the mirror image, since attention is set.
+    expected = [sigmoid((2 * odds - 3) / 4 + 4 * (cosine - 0.3)) for odds, cosine in ((2, 0.3), (-1, 0.27), (3, 0.2))]
+    assert decided.scores == pytest.approx(expected, abs=1e-6)
+    assert decided.kept == (0, 2)
+    assert filter.key == "itm+itc:0.5"
+    assert [len(pixels) for pixels in backbone.encoded] == [2]  # the photo and its mirror image at once
+
+
+def test_both_heads_are_the_mean_of_the_photo_and_its_mirror_image():
+    left = FakeBackbone({"cat": lambda patches: patches[..., 0] * torch.tensor([[1.0, 0], [1, 0]])}, grid=2)
+    left.__class__ = ContrastiveBackbone
+    halves = Image.new("RGB", (16, 16), "black")
+    halves.paste("white", (0, 0, 8, 16))  # log odds 2 as it is, -2 in the mirror image: 0 on average
+    score = make_presence("itm+itc", backbone=left).decide(Photo(halves), NAMES[:1]).scores[0]
+    assert score == pytest.approx(0.5, abs=1e-6)
+
+
 def test_itc_needs_contrastive_heads():
     with pytest.raises(PresenceError, match="'fake' has no contrastive heads"):
         make_presence("itc", backbone=FakeBackbone()).decide(Photo(PHOTO), NAMES)

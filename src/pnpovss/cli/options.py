@@ -51,7 +51,7 @@ NamesFrom = Annotated[
     typer.Option(
         "--presence",
         metavar="FILTER",
-        help="Which names are asked for: all, oracle, itm, itc, file:PATH, clip:MODEL, llm:MODEL.",
+        help="Which names are asked for: all, oracle, itm, itc, itm+itc, file:PATH, clip:MODEL, llm:MODEL.",
     ),
 ]
 

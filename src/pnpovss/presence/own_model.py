@@ -1,4 +1,4 @@
-"""The segmenting model decides for itself: by its matching head (ITM), or by its contrastive heads (ITC).
+"""The segmenting model decides for itself: by its matching head (ITM), its contrastive heads (ITC), or both.
 
 Every word of the vocabulary becomes "A picture of <word>"; a name scores as its best synonym. The photo is encoded
 once, whatever the size of the vocabulary.
@@ -22,14 +22,17 @@ from pnpovss.presence.base import Photo, Presence, Report
 from pnpovss.presence.rules import Rule, parse_rule
 from pnpovss.presence.spec import PresenceContext, PresenceSpec
 from pnpovss.prompts import build_prompts
+from pnpovss.saliency.views import View, take_view
 
-__all__ = ["ITC", "ITC_RULE", "ITM", "ITM_RULE", "Itc", "Itm"]
+__all__ = ["BOTH", "BOTH_RULE", "ITC", "ITC_RULE", "ITM", "ITM_RULE", "Both", "Itc", "Itm"]
 
 # Matching heads are trained on pairs of which about half match; of a vocabulary, a tenth or less is in a photo. By
 # Bayes' rule a name is then more likely there than not from 0.9 up, not from 0.5. Photos with captions agree.
 ITM_RULE = Rule(above=0.9)
 # Cosines have no natural threshold, and their level differs from photo to photo: what is nearly as near as the best.
 ITC_RULE = Rule(within=0.05)
+# The scores of both together are near to probabilities: a logistic regression on photos with image-level labels.
+BOTH_RULE = Rule(above=0.5)
 
 BATCH = 64  # prompts matched at once; bounds the memory of large vocabularies
 
@@ -62,9 +65,11 @@ class _VisionLanguage:
     Attributes:
         backbone: looks and reads.
         rule: turns scores into a decision.
+        views: the looks taken at a photo.
     """
 
     prefix: str
+    views: tuple[View, ...] = (View(),)
 
     def __init__(self, backbone: Backbone, rule: Rule, config: Config | None = None) -> None:
         self.backbone = backbone
@@ -83,7 +88,8 @@ class _VisionLanguage:
         """See `PresenceFilter.decide`."""
         image = load_image(photo.image)
         size = input_size(image, self._size, self.backbone.card.patch, self._keep_aspect)
-        features = self.backbone.encode_images(to_pixels(image, size, self.backbone.card))
+        shown = [to_pixels(take_view(image, view, None), size, self.backbone.card) for view in self.views]
+        features = self.backbone.encode_images(torch.cat(shown))
         vocabulary = self._read(tuple(names))
         scores = vocabulary.best(self._score(features, vocabulary))
         self._photos += 1
@@ -94,7 +100,7 @@ class _VisionLanguage:
         return {"photos": self._photos}
 
     def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
-        """One score a text, of the one image in `features`."""
+        """One score a text, of the views of one image in `features`."""
         raise NotImplementedError
 
     def _read(self, names: tuple[Name, ...]) -> _Vocabulary:
@@ -133,16 +139,44 @@ class Itc(_VisionLanguage):
         self._embedded: tuple[_Vocabulary, Float[Tensor, "t d"]] | None = None
 
     def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
+        return self._cosines(features, vocabulary)[0].tolist()
+
+    def _cosines(self, features: ImageFeatures, vocabulary: _Vocabulary) -> Float[Tensor, "view t"]:
         backbone = self.backbone
         if not isinstance(backbone, Contrastive):
             raise PresenceError(
-                f"the model {backbone.card.name!r} has no contrastive heads for itc to read; use itm, or clip:MODEL"
+                f"the model {backbone.card.name!r} has no contrastive heads for {self.prefix} to read; use itm, or "
+                f"clip:MODEL"
             )
         if self._embedded is None or self._embedded[0] is not vocabulary:
             texts = vocabulary.texts
             parts = [backbone.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
             self._embedded = (vocabulary, torch.cat(parts))
-        return (backbone.embed_images(features) @ self._embedded[1].T)[0].float().tolist()
+        return (backbone.embed_images(features) @ self._embedded[1].T).float()
+
+
+class Both(Itc):
+    """Scores in (0, 1) of matching and contrastive heads together, over the photo and its mirror image.
+
+    sigmoid((l + l - max l) / 4 + 4 (c - max c)), where l is the log odds of a match and c the cosine, both the mean
+    over the views, and the greatest is that of all words. What a head thinks of a name counts beside what it thinks
+    of the best one, since the level of both differs from photo to photo.
+    """
+
+    prefix = "itm+itc"
+    views = (View(), View(mirrored=True))
+
+    def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
+        cosines = self._cosines(features, vocabulary).mean(0).double()
+        odds = self._log_odds(features, vocabulary).mean(0)
+        return ((2 * odds - odds.max()) / 4 + 4 * (cosines - cosines.max())).sigmoid().tolist()
+
+    def _log_odds(self, features: ImageFeatures, vocabulary: _Vocabulary) -> Float[Tensor, "view t"]:
+        parts = []
+        for start in range(0, len(vocabulary.texts), BATCH):
+            texts = vocabulary.texts[start : start + BATCH]
+            parts.append(torch.stack(self.backbone.match(features, [texts] * len(self.views)).probability))
+        return torch.cat(parts, 1).double().clamp(1e-9, 1 - 1e-9).logit()
 
 
 def _check_rule(argument: str) -> None:
@@ -167,6 +201,13 @@ ITC = PresenceSpec(
     key="itc",
     summary="the model's contrastive heads; itc:within0.05 keeps what comes that near to the best",
     make=partial(_make, Itc, ITC_RULE),
+    check=_check_rule,
+    asks_model=True,
+)
+BOTH = PresenceSpec(
+    key="itm+itc",
+    summary="the model's matching and contrastive heads together; itm+itc:0.4 keeps what exceeds 0.4",
+    make=partial(_make, Both, BOTH_RULE),
     check=_check_rule,
     asks_model=True,
 )

@@ -19,6 +19,7 @@ _filters = Registry(
         "oracle": "pnpovss.presence.given:ORACLE",
         "itm": "pnpovss.presence.own_model:ITM",
         "itc": "pnpovss.presence.own_model:ITC",
+        "itm+itc": "pnpovss.presence.own_model:BOTH",
         "file": "pnpovss.presence.file:FILE",
         "clip": "pnpovss.presence.clip:CLIP",
         "llm": "pnpovss.presence.llm.filter:LLM",
@@ -75,8 +76,8 @@ def parse_presence(text: str) -> PresenceRequest:
     """A filter as it is written on the command line, checked as far as that needs no model.
 
     Args:
-        text: "all", "oracle", "itm", "itm:0.4", "itc:top3", "file:PATH", "clip:MODEL", "llm:MODEL", or the key of an
-            installed filter, with or without an argument.
+        text: "all", "oracle", "itm", "itm:0.4", "itc:top3", "itm+itc", "file:PATH", "clip:MODEL", "llm:MODEL", or the
+            key of an installed filter, with or without an argument.
 
     Raises:
         PresenceError: an unknown filter, a broken one, or an argument that it refuses.
