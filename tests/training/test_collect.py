@@ -1,0 +1,124 @@
+"""Which sharp photos are packed: labels, names that are kept out, and near copies of evaluation photos."""
+
+import csv
+import io
+import json
+import subprocess
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.collect import ARCHIVE, SIDE, evaluation_hashes, is_near_copy, listed, pack, pixel_hash, shrink
+
+REPOSITORIES = {
+    "mateusrafael4/Atividade_programacao_pose_estimation": {"images/2008_000001.jpg": 1, "images/2008_000002.jpg": 2},
+    "BernieChen96/ImageClassification": {
+        "JPEGImages/000001.jpg": 3,
+        "JPEGImages/000002.jpg": 4,
+        "HandledText/initTxt/000001.txt": "train 41 77 430 255\ncar 1 2 3 4\n9",
+        "HandledText/initTxt/000002.txt": "car 1 2 3 4\n",
+    },
+    "KhoiTienNguyen/furniture-classification": {"data/Sofa/blue.jpg": 5},
+    "IvonaTau/ikea": {"images/couch/001.jpg": 6, "images/objects/002.jpg": 7},
+}
+
+
+def picture(seed: int, size: tuple[int, int] = (90, 60)) -> Image.Image:
+    """Coarse random blobs: what a hash of brightness tells apart."""
+    cells = np.random.default_rng(seed).integers(0, 255, (6, 9, 3), dtype=np.uint8)
+    return Image.fromarray(cells).resize(size, Image.Resampling.BICUBIC)
+
+
+def jpeg(image: Image.Image, quality: int = 95) -> bytes:
+    stored = io.BytesIO()
+    image.save(stored, "JPEG", quality=quality)
+    return stored.getvalue()
+
+
+def write_tar(path: Path, files: dict[str, bytes]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    copy = picture(2, (45, 30)).transpose(Image.Transpose.FLIP_LEFT_RIGHT)  # smaller, and mirrored
+    write_tar(folder / "voc2012-val-subset.tar", {"a.jpg": jpeg(copy, 60)})
+    write_tar(folder / "coco-semantic-val-subset.tar", {"b.jpg": jpeg(picture(11))})
+    write_tar(folder / "voc2012-train-448.tar", {"c.jpg": jpeg(picture(12))})
+    write_tar(folder / "photos-448.tar", {"coco128/d.jpg": jpeg(picture(8))})
+    (folder / "exclude-from-training.json").write_text(
+        json.dumps({"BernieChen96/ImageClassification": {"eval": ["JPEGImages/000002.jpg"], "dev": []}})
+    )
+    (folder / "animalpose-voc-labels.csv").write_text(
+        "path,labels\nimages/2008_000001.jpg,dog;person\nimages/2008_000002.jpg,cat\n"
+    )
+    (folder / "photos-448-labels.csv").write_text("file,labels\ncoco128/d.jpg,bottle\n")
+    return folder
+
+
+@pytest.fixture
+def clones(tmp_path: Path) -> Path:
+    for name, files in REPOSITORIES.items():
+        folder = tmp_path / "clones" / name.replace("/", "+")
+        for path, content in files.items():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            stored = content.encode() if isinstance(content, str) else jpeg(picture(content))
+            (folder / path).write_bytes(stored)
+        git = ("git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b")
+        subprocess.run([*git, "init", "-q"], check=True)
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-qm", "photos"], check=True)
+    return tmp_path / "clones"
+
+
+def test_photos_that_a_list_keeps_out_are_not_listed(data: Path, clones: Path):
+    photos = {photo.file: photo for photo in listed(data, clones)}
+    assert photos["street/000001.jpg"].labels == ("car", "train")
+    assert "street/000002.jpg" not in photos
+    assert (photos["voc/2008_000001.jpg"].labels, photos["voc/2008_000001.jpg"].closed) == (
+        ("dog", "person"),
+        "voc2012",
+    )
+    assert photos["coco128/d.jpg"].closed == "coco-object"
+    assert [photo.labels for file, photo in photos.items() if file.startswith(("furniture", "ikea"))] == [
+        ("sofa",),
+        ("sofa",),
+    ]
+
+
+def test_near_copies_of_evaluation_photos_are_found_mirrored_and_smaller(data: Path):
+    known = evaluation_hashes(data)
+    assert len(known) == 3
+    assert is_near_copy(picture(2), known)
+    assert not is_near_copy(picture(1), known)
+
+
+def test_the_hash_is_of_brightness_not_of_size():
+    assert pixel_hash(picture(1)) == pixel_hash(picture(1, (180, 120)))
+    assert pixel_hash(Image.new("RGB", (9, 8))) == 0
+
+
+def test_the_archive_holds_what_its_table_says(data: Path, clones: Path, tmp_path: Path):
+    pack(listed(data, clones), data, clones, tmp_path)
+    with tarfile.open(tmp_path / ARCHIVE) as archive:
+        names = archive.getnames()
+        table = archive.extractfile("labels.csv")
+        assert table is not None
+        rows = list(csv.DictReader(io.TextIOWrapper(table, "utf-8")))
+    assert names == [*(row["file"] for row in rows), "labels.csv"]
+    assert "voc/2008_000002.jpg" not in names  # a near copy
+    assert "voc/2008_000001.jpg" in names
+
+
+def test_photos_are_shrunk_never_enlarged():
+    assert shrink(Image.new("RGB", (900, 600))).size == (SIDE, 299)
+    assert shrink(Image.new("RGB", (90, 60))).size == (90, 60)
