@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pnpovss._version import __version__
-from pnpovss.cli import ablate, eval, export, models, report, segment, sweep
+from pnpovss.cli import ablate, eval, export, gallery, models, report, segment, sweep
 from pnpovss.cli.standard_output import Enduring
 from pnpovss.cli.terminal import FAILED
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command("segment")(segment.segment)
 app.command("export")(export.export)
+app.command("gallery")(gallery.gallery)
 app.command("models")(models.models)
 app.command("eval")(eval.evaluate)
 app.command("report")(report.report)

@@ -113,21 +113,27 @@ class Run:
         folder: of the run.
         categories: every name that was asked for in any photo, in order, from 1.
         dropped: stems of photos that are not to be exported.
+        dropped_too: whether `photos` gives those as well.
     """
 
     folder: Path
     categories: dict[str, int]
     dropped: frozenset[str] = field(default_factory=frozenset)
+    dropped_too: bool = False
 
     def photos(self) -> Iterator[RunPhoto]:
         """Each finished photo that is kept, in the order of their paths; none stays in memory."""
         for stem, record in _records(self.folder):
-            if stem not in self.dropped:
+            if self.dropped_too or stem not in self.dropped:
                 yield RunPhoto(stem, record, (self.folder / stem).parent, self.categories)
 
 
-def read_run(folder: Path) -> Run:
+def read_run(folder: Path, *, dropped_too: bool = False) -> Run:
     """A run, and which of its photos were decided against.
+
+    Args:
+        folder: of the run.
+        dropped_too: whether `photos` gives those as well.
 
     Raises:
         InvalidInputError: no finished photo is there, or the file of decisions cannot be read.
@@ -138,7 +144,7 @@ def read_run(folder: Path) -> Run:
             categories.setdefault(name["name"], len(categories) + 1)
     if not categories:
         raise InvalidInputError(f"{folder} holds no finished photos; give the --out folder of `pnpovss segment`")
-    return Run(folder, categories, _dropped(folder / DECISIONS))
+    return Run(folder, categories, _dropped(folder / DECISIONS), dropped_too)
 
 
 def _records(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -1,0 +1,72 @@
+"""A page to look through a run: `gallery/index.html` in its folder, which works from the disk, without a server."""
+
+import csv
+import io
+import json
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pnpovss.batch.export.run import DECISIONS, RunPhoto, read_run
+from pnpovss.files.writing import write_all
+
+__all__ = ["write_gallery"]
+
+FOLDER = "gallery"
+
+
+def write_gallery(run: Path) -> tuple[Path, int]:
+    """Write the page with what it shows, and records.csv, a line per photo and name.
+
+    Args:
+        run: the output folder of `pnpovss segment`.
+
+    Returns:
+        The page, and how many photos it shows.
+
+    Raises:
+        InvalidInputError: no finished photo is there.
+        OutputError: it cannot be written.
+    """
+    found = read_run(run, dropped_too=True)
+    told = {"names": list(found.categories), "decisions": dict.fromkeys(found.dropped, "drop"), "file": DECISIONS}
+    shown, table = io.StringIO(), io.StringIO()
+    shown.write(f"const RUN = {_script(told)};\nconst PHOTOS = [")
+    rows = csv.writer(table)
+    rows.writerow(["photo", "stem", "decision", "name", "kept", "share", "match", "score"])
+    count = 0
+    for photo in found.photos():
+        decision = "drop" if photo.stem in found.dropped else "keep"
+        for name in photo.record["names"]:
+            values = [name[key] for key in ("name", "kept", "share", "match", "score")]
+            rows.writerow([photo.record["photo"], photo.stem, decision, *values])
+        shown.write(f"{',' if count else ''}\n{_script(_row(photo, found.categories))}")
+        count += 1
+    shown.write("\n];\n")
+    page = run / FOLDER / "index.html"
+    page.parent.mkdir(exist_ok=True)
+    write_all(
+        {
+            page.with_name("photos.js"): shown.getvalue().encode("utf-8", "backslashreplace"),
+            page.with_name("records.csv"): table.getvalue().encode("utf-8", "backslashreplace"),
+            page: files("pnpovss.batch").joinpath("gallery.html").read_bytes(),
+        }
+    )
+    return page, count
+
+
+def _row(photo: RunPhoto, categories: dict[str, int]) -> dict[str, Any]:
+    """What the page shows of one photo; names by their place in the run's list."""
+    picture = next((file["file"] for file in photo.record["files"] if file["kind"] == "overlay"), None)
+    folder = "/".join(["..", *photo.stem.split("/")[:-1]])
+    names = [
+        [categories[name["name"]] - 1, round(name["share"], 4), name["match"] and round(name["match"], 3), name["kept"]]
+        for name in photo.record["names"]
+    ]
+    return {"stem": photo.stem, "picture": picture and f"{folder}/{picture}", "names": names}
+
+
+def _script(value: Any) -> str:
+    """JSON that may stand in a script: nothing in it ends the script."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
