@@ -20,7 +20,7 @@ from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "export")
 CHOOSE = "choose"
-RECOMMENDED = '{"dropout.passes": 4, "dropout.drop": 0.05}'
+RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": 0.6, "presence.above": 0.3}'
 
 
 def main() -> None:
