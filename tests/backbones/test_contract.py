@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from pnpovss.backbones.base import Backbone, Contrastive, Match, Reading, TextTokens
-from pnpovss.backbones.registry import OWN, load_backbone
+from pnpovss.backbones.registry import known_backbones, load_backbone
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
 from pnpovss.segmenter import Segmenter
 from tests.support.checkpoints import SMALL, Small
@@ -77,7 +77,7 @@ def parts(owner: Any, depth: int = 5) -> Iterator[nn.Module]:
 
 
 def test_every_backbone_of_this_package_is_here():
-    assert {small.key for small in SMALL.values()} == set(OWN)
+    assert {small.key for small in SMALL.values()} == set(known_backbones())
 
 
 def test_it_is_a_backbone_and_its_card_is_sane(loaded: Loaded):

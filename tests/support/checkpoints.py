@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers import BridgeTowerForImageAndTextRetrieval
 
 from pnpovss.backbones.base import TextTokens
 from pnpovss.backbones.mini.backbone import BUNDLED
-from tests.support import blip_models
+from tests.support import blip_models, fuser_models
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,19 @@ def blip_slope(backbone: Any, pixels: Tensor, prompt: TextTokens, layer: int, to
     return float((gradients[0, 0, :, token, 1:] * direction.flatten(1)).sum())
 
 
+def bridgetower_slope(
+    backbone: Any, pixels: Tensor, prompt: TextTokens, layer: int, token: int, direction: Tensor
+) -> float:
+    """By transformers' own forward, the whole graph."""
+    folder = backbone.card.name
+    model = BridgeTowerForImageAndTextRetrieval.from_pretrained(folder, attn_implementation="eager").eval()
+    logits, probs = fuser_models.eager(model, pixels, torch.tensor([prompt.ids]))
+    [gradient] = torch.autograd.grad(logits[0, 1], [probs[layer]])
+    return float((gradient[0, :, token, 1:] * direction.flatten(1)).sum())
+
+
 SMALL = {
     "mini": Small("mini", save_mini, blip_slope, size=(64, 96)),
     "blip": Small("blip", blip_models.save_checkpoint, blip_slope),
+    "bridgetower": Small("bridgetower", fuser_models.save_bridgetower, bridgetower_slope),
 }

@@ -37,7 +37,11 @@ _backbones = Registry(
     "backbone",
     BackboneSpec,
     "pnpovss.backbones",
-    {"mini": "pnpovss.backbones.mini:SPEC", "blip": "pnpovss.backbones.blip:SPEC"},
+    {
+        "mini": "pnpovss.backbones.mini:SPEC",
+        "blip": "pnpovss.backbones.blip:SPEC",
+        "bridgetower": "pnpovss.backbones.bridgetower:SPEC",
+    },
 )
 
 

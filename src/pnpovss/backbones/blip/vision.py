@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers.models.blip.modeling_blip import BlipVisionModel
 
-from pnpovss.errors import InvalidInputError
+from pnpovss.backbones.parts.pixels import check_pixels
 
 __all__ = ["VisionSide"]
 
@@ -45,7 +45,7 @@ class VisionSide:
         Raises:
             InvalidInputError: a side is no multiple of the patch.
         """
-        self._check(pixels)
+        check_pixels(pixels, self.patch)
         # no_grad, not inference_mode: the text side uses the tokens in a graph.
         hidden = self._model.embeddings(pixels, interpolate_pos_encoding=True)
         for block in self._model.encoder.layers:
@@ -63,14 +63,3 @@ class VisionSide:
 
     def _mlp(self, module: Any, hidden: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
         return module.fc2(module.activation_fn(module.fc1(hidden.to(self.dtype))))
-
-    def _check(self, pixels: Tensor) -> None:
-        if pixels.ndim != 4 or pixels.shape[1] != 3:
-            raise InvalidInputError(f"pixels have shape {tuple(pixels.shape)}; expected (images, 3, height, width)")
-        height, width = pixels.shape[2:]
-        if height % self.patch or width % self.patch or not height or not width:
-            near = [max(1, round(side / self.patch)) * self.patch for side in (height, width)]
-            raise InvalidInputError(
-                f"an input of {height} x {width} px is no multiple of the patch, {self.patch} px; try "
-                f"{near[0]} x {near[1]}"
-            )

@@ -14,7 +14,7 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from transformers.utils import logging as transformers_logging
 
 from pnpovss.backbones.base import LoadOptions
-from pnpovss.backbones.parts.weights import refuse_larger_model
+from pnpovss.backbones.parts.weights import check_safetensors, refuse_larger_model
 from pnpovss.errors import CheckpointError
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "read_normalisation",
     "refuse_infinities",
     "weight_files",
+    "weight_names",
 ]
 
 Rgb = tuple[float, float, float]
@@ -131,13 +132,21 @@ def model_type(config: Path) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-def read_model(folder: Path, architecture: Any, dtype: torch.dtype = torch.float32, **options: Any) -> Any:
+def read_model(
+    folder: Path,
+    architecture: Any,
+    dtype: torch.dtype = torch.float32,
+    *,
+    other_heads: tuple[str, ...] = (),
+    **options: Any,
+) -> Any:
     """A model of transformers on the CPU, frozen and in evaluation mode.
 
     Args:
         folder: of the checkpoint.
         architecture: the class to load; all its weights must be there, and no others.
         dtype: of its weights.
+        other_heads: prefixes of weights that may be left over: heads of other tasks, which published files hold too.
         options: more arguments of its `from_pretrained`, such as attn_implementation.
 
     Raises:
@@ -158,6 +167,7 @@ def read_model(folder: Path, architecture: Any, dtype: torch.dtype = torch.float
             )
     except Exception as error:  # transformers and the hub's client raise whatever they like on damaged files
         raise CheckpointError(f"the checkpoint in {folder} cannot be read: {_first_line(error)}") from error
+    info["unexpected_keys"] = [key for key in info["unexpected_keys"] if not key.startswith(other_heads)]
     _refuse_misfits(folder, architecture, config, info)
     refuse_infinities(folder, model)
     return model.eval().requires_grad_(False)
@@ -219,6 +229,24 @@ def weight_files(folder: Path) -> list[Path]:
         if index.is_file():
             return _parts(index)
     raise CheckpointError(f"no weights in {folder}: expected model.safetensors (or its parts and their index)")
+
+
+def weight_names(folder: Path) -> set[str]:
+    """Names of the weights that a folder's files hold.
+
+    Raises:
+        CheckpointError: there are no weights, a part is missing, or one cannot be read.
+    """
+    names: set[str] = set()
+    for path in weight_files(folder):
+        if path.suffix == ".safetensors":
+            names.update(check_safetensors(path))
+            continue
+        try:
+            names.update(torch.load(path, map_location="meta", weights_only=True))
+        except Exception as error:  # torch raises whatever it likes on damaged files
+            raise CheckpointError(f"{path} cannot be read: {_first_line(error)}; fetch it again") from error
+    return names
 
 
 def _parts(index: Path) -> list[Path]:

@@ -1,15 +1,15 @@
 """Prompts nested by image, as callers give them, and rows of pairs, as models compute them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from pnpovss.backbones.base import TextTokens, TokenMaps
-from pnpovss.errors import InvalidInputError
+from pnpovss.errors import ConfigError, InvalidInputError, NamesError
 
-__all__ = ["by_image", "flatten", "token_maps"]
+__all__ = ["by_image", "check_layers", "flatten", "pad_prompts", "token_maps"]
 
 Nested = Sequence[Sequence[TextTokens]]
 
@@ -26,6 +26,47 @@ def flatten(prompts: Nested, images: int) -> tuple[list[TextTokens], list[int]]:
     if not flat:
         raise InvalidInputError("no prompts were given: matching needs at least one")
     return flat, [image for image, of_image in enumerate(prompts) for _ in of_image]
+
+
+def pad_prompts(
+    prompts: Sequence[TextTokens], pad_id: int, max_tokens: int, device: torch.device | None = None
+) -> tuple[Int[Tensor, "p t"], Bool[Tensor, "p t"]]:
+    """Ids filled up to the longest prompt, and which of them are real.
+
+    Raises:
+        NamesError: a prompt is longer than the encoder reads.
+        InvalidInputError: no prompts.
+    """
+    if not prompts:
+        raise InvalidInputError("no texts were given: give at least one")
+    lengths = [len(prompt) for prompt in prompts]
+    longest = max(lengths)
+    if longest > max_tokens:
+        raise NamesError(
+            f"a prompt of {longest} tokens is longer than the {max_tokens} that this text encoder reads: "
+            "give fewer or shorter names"
+        )
+    ids = torch.tensor([[*prompt.ids, *[pad_id] * (longest - len(prompt))] for prompt in prompts], device=device)
+    return ids, torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
+
+
+def check_layers(heads: Mapping[int, int], layers: Sequence[int]) -> None:
+    """Refuse what cannot be read together.
+
+    Args:
+        heads: of each layer that looks at the image, by 0-based index.
+        layers: what is to be read.
+
+    Raises:
+        ConfigError: a layer that does not look at the image, one named twice, or different numbers of heads.
+    """
+    if unknown := [layer for layer in layers if layer not in heads]:
+        raise ConfigError(f"layer {unknown[0]} has no cross-attention; 0-based layers that have it: {sorted(heads)}")
+    if len(set(layers)) < len(layers):
+        raise ConfigError(f"layers {list(layers)} name one twice")
+    if len({heads[layer] for layer in layers}) > 1:
+        found = {layer: heads[layer] for layer in layers}
+        raise ConfigError(f"these layers have different numbers of heads, read them one by one: {found}")
 
 
 def by_image(rows: Float[Tensor, " p *rest"], prompts: Nested) -> tuple[Tensor, ...]:

@@ -25,10 +25,19 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pnpovss.backbones.base import Match, Reading, TextTokens, TokenMaps
-from pnpovss.backbones.parts.pairing import by_image, flatten, token_maps
-from pnpovss.errors import ConfigError, InvalidInputError, NamesError
+from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, pad_prompts, token_maps
 
-__all__ = ["PatchTokens", "TextSide", "encode_text", "feed_forward", "match_prompts", "self_attention"]
+__all__ = [
+    "PatchTokens",
+    "SeenTokens",
+    "TextSide",
+    "attend",
+    "cross_attention",
+    "encode_text",
+    "feed_forward",
+    "match_prompts",
+    "self_attention",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,8 +95,13 @@ class TextSide:
 
 
 @dataclass(frozen=True)
-class _Image:
-    """Image tokens, each followed by the same number of consecutive prompts."""
+class SeenTokens:
+    """Image tokens, each image looked at by the same number of consecutive prompts.
+
+    Attributes:
+        tokens: Float "g n d", prefix tokens included.
+        prompts: how many prompts look at each.
+    """
 
     tokens: Float[Tensor, "g n d"]
     prompts: int
@@ -110,7 +124,7 @@ def match_prompts(
         InvalidInputError: no prompts, or lists of prompts for another number of images.
     """
     reading = reading or Reading((), gradient=False)
-    _check_layers(text, reading.layers)
+    check_layers(text.heads, reading.layers)
     flat, owner = flatten(prompts, len(features))
     # Features made under inference_mode cannot enter a graph; a caller's no_grad must not switch ours off.
     with torch.inference_mode(False):
@@ -143,7 +157,7 @@ def _forward(
     text: TextSide,
     ids: Int[Tensor, "p t"],
     mask: Bool[Tensor, "p 1 1 t"] | None,
-    image: _Image,
+    image: SeenTokens,
     reading: Reading,
 ) -> tuple[Tensor, list[Tensor], list[Tensor]]:
     """Logits "p 2", and for each layer asked for the probabilities and gradients, "p head t n"."""
@@ -173,7 +187,7 @@ def _layer(
     layer: Any,
     hidden: Float[Tensor, "p t d"],
     mask: Bool[Tensor, "p 1 1 t"] | None,
-    image: _Image,
+    image: SeenTokens,
     read: dict[int, Tensor],
     index: int,
     leaf: bool = False,
@@ -181,7 +195,7 @@ def _layer(
     hidden = self_attention(layer.attention, hidden, mask)
     cross = getattr(layer, "crossattention", None)
     if cross is not None:
-        hidden, read[index] = _cross_attention(cross, hidden, image, leaf)
+        hidden, read[index] = cross_attention(cross, hidden, image, leaf)
     return feed_forward(layer, hidden)
 
 
@@ -189,11 +203,18 @@ def self_attention(
     module: Any, hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "p 1 1 t"] | None
 ) -> Float[Tensor, "p t d"]:
     """The self-attention of a layer, residual and norm included; `mask` tells which tokens count."""
+    return attend(module, hidden, hidden, mask)
+
+
+def attend(
+    module: Any, hidden: Float[Tensor, "p t d"], source: Float[Tensor, "p s e"], mask: Bool[Tensor, "p 1 1 s"] | None
+) -> Float[Tensor, "p t d"]:
+    """Attention to `source` that is not read, residual and norm included; `mask` tells which of its tokens count."""
     attention = module.self
     heads = (attention.num_attention_heads, -1)
     query, key, value = (
-        linear(hidden).unflatten(-1, heads).transpose(1, 2)
-        for linear in (attention.query, attention.key, attention.value)
+        linear(tokens).unflatten(-1, heads).transpose(1, 2)
+        for linear, tokens in ((attention.query, hidden), (attention.key, source), (attention.value, source))
     )
     context = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return module.output(context.transpose(1, 2).flatten(2), hidden)
@@ -204,10 +225,13 @@ def feed_forward(layer: Any, hidden: Float[Tensor, "p t d"]) -> Float[Tensor, "p
     return layer.output(layer.intermediate(hidden), hidden)
 
 
-def _cross_attention(
-    module: Any, hidden: Float[Tensor, "p t d"], image: _Image, leaf: bool
+def cross_attention(
+    module: Any, hidden: Float[Tensor, "p t d"], image: SeenTokens, leaf: bool
 ) -> tuple[Float[Tensor, "p t d"], Float[Tensor, "g head kt n"]]:
-    """Attend to the image; `leaf` cuts the graph at the probabilities, which then require a gradient."""
+    """Attend to the image, residual and norm included, and tell with which probabilities.
+
+    `leaf` cuts the graph at the probabilities, which then require a gradient.
+    """
     attention = module.self
     heads, groups = attention.num_attention_heads, len(image.tokens)
     query = attention.query(hidden)
@@ -275,38 +299,15 @@ def _pad(
     text: TextSide, prompts: Sequence[TextTokens], device: torch.device | None
 ) -> tuple[Int[Tensor, "p t"], Bool[Tensor, "p 1 1 t"] | None]:
     """Ids filled up to the longest prompt, and which of them are real (None where all are)."""
-    if not prompts:
-        raise InvalidInputError("no texts were given: give at least one")
-    lengths = [len(prompt) for prompt in prompts]
-    longest = max(lengths)
-    if longest > text.max_tokens:
-        raise NamesError(
-            f"a prompt of {longest} tokens is longer than the {text.max_tokens} that this text encoder reads: "
-            "give fewer or shorter names"
-        )
-    ids = torch.tensor([[*prompt.ids, *[text.pad_id] * (longest - len(prompt))] for prompt in prompts], device=device)
-    if min(lengths) == longest:
-        return ids, None
-    mask = torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
-    return ids, mask[:, None, None, :]
+    ids, real = pad_prompts(prompts, text.pad_id, text.max_tokens, device)
+    return ids, None if bool(real.all()) else real[:, None, None, :]
 
 
-def _pair(tokens: Float[Tensor, "b n d"], index: Int[Tensor, " p"]) -> _Image:
+def _pair(tokens: Float[Tensor, "b n d"], index: Int[Tensor, " p"]) -> SeenTokens:
     """Lay images out along the prompts, without copying where each image in turn has equally many of them."""
     images, counts = torch.unique_consecutive(index, return_counts=True)
     prompts = int(counts[0]) if bool((counts == counts[0]).all()) else 1
     order = images if prompts > 1 else index
     if torch.equal(order, torch.arange(len(tokens))):
-        return _Image(tokens, prompts)
-    return _Image(tokens.index_select(0, order.to(tokens.device)), prompts)
-
-
-def _check_layers(text: TextSide, layers: tuple[int, ...]) -> None:
-    shape = text.heads
-    if unknown := [layer for layer in layers if layer not in shape]:
-        raise ConfigError(f"layer {unknown[0]} has no cross-attention; 0-based layers that have it: {sorted(shape)}")
-    if len(set(layers)) < len(layers):
-        raise ConfigError(f"layers {list(layers)} name one twice")
-    if len({shape[layer] for layer in layers}) > 1:
-        heads = {layer: shape[layer] for layer in layers}
-        raise ConfigError(f"these layers have different numbers of heads, read them one by one: {heads}")
+        return SeenTokens(tokens, prompts)
+    return SeenTokens(tokens.index_select(0, order.to(tokens.device)), prompts)

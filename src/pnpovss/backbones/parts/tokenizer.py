@@ -65,7 +65,7 @@ def text_tokens(tokenizer: Tokenizer, text: str, unknown: str | None) -> TextTok
     return TextTokens(
         ids=tuple(encoding.ids),
         pieces=tuple(encoding.tokens),
-        offsets=tuple((start, end) for start, end in encoding.offsets),
+        offsets=tuple(_without_spaces(text, start, end) for start, end in encoding.offsets),
         unknown=tuple(i for i, piece in enumerate(encoding.tokens) if piece == unknown),
     )
 
@@ -79,6 +79,17 @@ def _refused(what: str) -> Iterator[None]:
         raise
     except BaseException as error:
         raise CheckpointError(f"{what}: {error}") from error
+
+
+def _without_spaces(text: str, start: int, end: int) -> tuple[int, int]:
+    """The same characters of a text, without spaces around them.
+
+    In byte-pair vocabularies the space before a word is part of its first token; whether a tokenizer counts it among
+    the token's characters is a setting of the checkpoint.
+    """
+    covered = text[start:end]
+    start += len(covered) - len(covered.lstrip())
+    return start, start + len(covered.strip())
 
 
 def _lowercase(folder: Path) -> bool:
