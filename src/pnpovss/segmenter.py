@@ -1,5 +1,6 @@
 """Segment images by words: the whole method of PnP-OVSS (arXiv 2311.17095), from `Segmenter.explain` down."""
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, ImageFeatures, LoadOptions, Reading, TextTokens
+from pnpovss.backbones.base import Backbone, Card, ImageFeatures, LoadOptions, Reading, TextTokens
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.images import ImageSource
@@ -29,6 +30,8 @@ from pnpovss.saliency.tokens import merge_tokens
 from pnpovss.saliency.views import merge_views, views_of
 
 __all__ = ["Explained", "Segmenter"]
+
+_logger = logging.getLogger(__name__)
 
 ONE_LOOK = DropoutSettings(passes=1)  # Salience Dropout off
 
@@ -101,7 +104,9 @@ class Segmenter:
         Config.preset(preset, settings).without(*without)  # a typing error must not wait for a model to load
         options = LoadOptions.parse(device, dtype, local_files_only=local_files_only, revision=revision)
         backbone = load_backbone(model, options)
-        return cls(backbone, _preset_for(backbone, preset).replace(settings or {}).without(*without), preset)
+        config = _preset_for(backbone, preset).replace(settings or {}).without(*without)
+        _warn_of_guess(backbone.card, config)
+        return cls(backbone, config, preset)
 
     def __call__(
         self,
@@ -241,6 +246,20 @@ class Segmenter:
 def _preset_for(backbone: Backbone, preset: str) -> Config:
     """A preset; `default` also takes what the checkpoint was tuned to, `paper` and `authors` are the same for all."""
     return Config.preset(preset, backbone.card.recommended.settings if preset == "default" else {})
+
+
+def _warn_of_guess(card: Card, config: Config) -> None:
+    """Which head looks at what it says is found by trying; one that nobody tried is said to be a guess."""
+    own = card.recommended
+    if own.source.startswith("untuned") and (config.layer is None or config.head is None):
+        _logger.warning(
+            "nobody tuned %s: it is read at layer %d, head %d (%s), and may look elsewhere than it says; choose with "
+            "the settings layer and head",
+            card.name,
+            own.layer if config.layer is None else config.layer,
+            own.head if config.head is None else config.head,
+            own.source,
+        )
 
 
 def _batches(images: Iterable[Inputs], batch_size: int) -> Iterator[list[Inputs]]:

@@ -27,7 +27,7 @@ from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
 from pnpovss.errors import ModelError
 from tests.support.nudged import NUDGED, nudged, slope
 
-SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
+SMALL: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3, "num_attention_heads": 4}
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def clip() -> Case:
 def bridgetower() -> Case:
     """Its cross-modal layers attend to themselves and to the other stream, of text with padding."""
     config = BridgeTowerConfig(
-        hidden_size=32, num_attention_heads=4, num_hidden_layers=2, intermediate_size=48,
+        hidden_size=32, num_attention_heads=4, num_hidden_layers=2,
         text_config={**SMALL, "vocab_size": 50, "max_position_embeddings": 20},
         vision_config={"hidden_size": 64, "num_hidden_layers": 3, "patch_size": 16, "image_size": 32},
     )  # fmt: skip
@@ -191,6 +191,18 @@ def test_nothing_is_left_behind(case: Case):
         assert not module._backward_hooks
         assert "forward" not in vars(module)
     assert all(weights.grad is None and not weights.requires_grad for weights in case.model.parameters())
+
+
+def test_some_rows_are_read_as_all_of_them_are(case: Case):
+    logits, seen = read(case, case.modules)
+    wanted = zip(seen.attention, seen.gradients(logits.sum()), strict=True)
+    for module, (attention, gradient) in zip(case.modules, wanted, strict=True):
+        rows = [attention.shape[2] - 1, 0]
+        with read_attention([module], rows=rows) as seen:
+            found = case.run()
+            torch.testing.assert_close(found.detach(), logits.detach())
+            torch.testing.assert_close(seen.gradients(found.sum())[0], gradient[:, :, rows])
+            torch.testing.assert_close(seen.attention[0], attention[:, :, rows])
 
 
 def test_softcapped_scores_are_the_models_own():

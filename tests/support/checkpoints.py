@@ -15,7 +15,7 @@ from transformers import BridgeTowerForImageAndTextRetrieval
 
 from pnpovss.backbones.base import TextTokens
 from pnpovss.backbones.mini.backbone import BUNDLED
-from tests.support import blip_models, fuser_models
+from tests.support import blip_models, dual_checkpoints, fuser_models
 
 
 @dataclass(frozen=True)
@@ -70,4 +70,7 @@ SMALL = {
     "mini": Small("mini", save_mini, blip_slope, size=(64, 96)),
     "blip": Small("blip", blip_models.save_checkpoint, blip_slope),
     "bridgetower": Small("bridgetower", fuser_models.save_bridgetower, bridgetower_slope),
+    "clip": Small("dual", dual_checkpoints.save_clip, dual_checkpoints.dual_slope),
+    "metaclip": Small("dual", dual_checkpoints.save_metaclip, dual_checkpoints.dual_slope),
+    "siglip": Small("dual", dual_checkpoints.save_siglip, dual_checkpoints.dual_slope),
 }

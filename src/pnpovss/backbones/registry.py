@@ -41,6 +41,7 @@ _backbones = Registry(
         "mini": "pnpovss.backbones.mini:SPEC",
         "blip": "pnpovss.backbones.blip:SPEC",
         "bridgetower": "pnpovss.backbones.bridgetower:SPEC",
+        "dual": "pnpovss.backbones.dual:SPEC",
     },
 )
 

@@ -36,8 +36,8 @@ __all__ = ["CAPTURE", "Seen", "leaf", "read_attention"]
 CAPTURE = "pnpovss_capture"
 """The name of our attention function: what `attn_implementation` says of a model that is to be read."""
 
-# What transformers hands to attention functions and this one can do without: it says nothing that the mask does not.
-_PUZZLING = ("s_aux", "position_bias", "head_mask")
+# What changes attention and is not understood here: refused, never ignored.
+_UNREADABLE = ("s_aux", "position_bias", "head_mask")
 
 
 @dataclass(eq=False)
@@ -46,9 +46,11 @@ class Seen:
 
     Attributes:
         modules: whose attention is read, in the order asked for.
+        rows: the queries whose probabilities are read; None for all.
     """
 
     modules: Sequence[nn.Module]
+    rows: Sequence[int] | None = None
     _found: dict[nn.Module, Tensor] = field(default_factory=dict)
 
     @property
@@ -77,7 +79,11 @@ class Seen:
             )
         return [self._found[module] for module in self.modules]
 
-    def _take(self, module: nn.Module, probs: Tensor) -> Tensor:
+    def take(self, module: nn.Module, probs: Float[Tensor, "b head q k"]) -> Float[Tensor, "b head q k"]:
+        """Note what a module's softmax gave, and answer with what the module is to go on with.
+
+        For a module that calls no attention function, and whose few lines are written again by its backbone.
+        """
         if module in self._found:
             raise ModelError(f"a {type(module).__name__} that is read ran twice; read each run in a context of its own")
         self._found[module] = leaf(probs) if torch.is_grad_enabled() else probs
@@ -88,15 +94,19 @@ _reading: ContextVar[Seen | None] = ContextVar("what is read in this thread", de
 
 
 @contextmanager
-def read_attention(modules: Sequence[nn.Module], *, gradient: bool = True) -> Iterator[Seen]:
+def read_attention(
+    modules: Sequence[nn.Module], *, rows: Sequence[int] | None = None, gradient: bool = True
+) -> Iterator[Seen]:
     """Read the attention of some modules of a model that runs inside the `with` block.
 
     Args:
         modules: those that call the attention function (`layer.self_attn`), of models loaded with `CAPTURE`; each runs
             once in the block.
+        rows: the queries to read, the same in each module and each row of the batch; none by default, which is all. The
+            others stay fused, so a few rows cost no more than a run that reads nothing.
         gradient: keep what `Seen.gradients` needs, whatever the caller's own mode is; without it no graph is made.
     """
-    seen = Seen(tuple(modules))
+    seen = Seen(tuple(modules), rows)
     token = _reading.set(seen)
     try:
         # Tensors of inference mode cannot enter a graph, and a caller's no_grad must not switch ours off.
@@ -135,27 +145,44 @@ def _attend(
         softcap: scores are squeezed into (-softcap, softcap).
         others: what other functions want to know.
     """
-    if dropout or (unknown := [name for name in _PUZZLING if others.get(name) is not None]):
-        what = "dropout" if dropout else unknown[0]
-        raise ModelError(f"a {type(module).__name__} asks for attention with {what}, which cannot be read")
+    if strange := [name for name in _UNREADABLE if others.get(name) is not None] + ["dropout"] * bool(dropout):
+        raise ModelError(f"a {type(module).__name__} asks for attention with {strange[0]}, which cannot be read")
     groups = query.shape[1] // key.shape[1]
     key, value = (each.repeat_interleave(groups, 1) if groups > 1 else each for each in (key, value))
     mask = None if attention_mask is None else attention_mask[..., : key.shape[-2]]
-    scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+    how = (query.shape[-1] ** -0.5 if scaling is None else scaling, softcap)
     seen = _reading.get()
-    read = seen is not None and module in seen.modules
-    if not read and softcap is None:
-        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling).transpose(1, 2), None
+    if seen is None or module not in seen.modules:
+        context = _unread(query, key, value, mask, *how)
+    elif seen.rows is None:
+        context = seen.take(module, _probabilities(query, key, mask, *how)).to(value.dtype) @ value
+    else:
+        rows = torch.tensor(seen.rows, device=query.device)
+        own = mask if mask is None or mask.shape[-2] == 1 else mask[..., rows, :]
+        probs = seen.take(module, _probabilities(query[:, :, rows], key, own, *how))
+        context = _unread(query, key, value, mask, *how).index_copy(2, rows, probs.to(value.dtype) @ value)
+    return context.transpose(1, 2).contiguous(), None
+
+
+def _probabilities(
+    query: Tensor, key: Tensor, mask: Tensor | None, scaling: float, softcap: float | None
+) -> Float[Tensor, "b head q k"]:
+    """At least float32, as transformers computes every softmax, also of bfloat16."""
     scores = query @ key.mT * scaling
     if softcap is not None:
         scores = (scores / softcap).tanh() * softcap
-    probs = (scores if mask is None else scores + mask).softmax(-1, dtype=torch.promote_types(query.dtype, _LEAST))
-    if seen is not None and read:
-        probs = seen._take(module, probs)
-    return (probs.to(value.dtype) @ value).transpose(1, 2).contiguous(), None
+    masked = scores if mask is None else scores + mask
+    return masked.softmax(-1, dtype=torch.promote_types(query.dtype, torch.float32))
 
 
-_LEAST = torch.float32  # as transformers computes every softmax, also of bfloat16
+def _unread(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float, softcap: float | None
+) -> Float[Tensor, "b head q f"]:
+    """Fused where torch has it: it knows no softcap."""
+    if softcap is None:
+        return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scaling)
+    return _probabilities(query, key, mask, scaling, softcap).to(value.dtype) @ value
+
 
 AttentionInterface.register(CAPTURE, _attend)
 AttentionMaskInterface.register(CAPTURE, eager_mask)  # the whole mask, always: some others leave out what they can

@@ -49,19 +49,20 @@ def read_tokenizer(folder: Path, vocabulary: int) -> Tokenizer:
     return tokenizer
 
 
-def text_tokens(tokenizer: Tokenizer, text: str, unknown: str | None) -> TextTokens:
+def text_tokens(tokenizer: Tokenizer, text: str, unknown: str | None, *, special: bool = True) -> TextTokens:
     """What a tokenizer makes of a text.
 
     Args:
         tokenizer: that was read.
         text: what is to be written in tokens.
         unknown: the piece that stands for what the vocabulary cannot write; None where it can write everything.
+        special: with the special tokens that the tokenizer puts around a text.
 
     Raises:
         CheckpointError: it fails on this text, as a damaged one may on some.
     """
     with _refused(f"the tokenizer fails on {text!r:.80}; fetch it again"):
-        encoding = tokenizer.encode(text)
+        encoding = tokenizer.encode(text, add_special_tokens=special)
     return TextTokens(
         ids=tuple(encoding.ids),
         pieces=tuple(encoding.tokens),

@@ -1,0 +1,207 @@
+"""CLIP, MetaCLIP 2, SigLIP and SigLIP 2 of fixed size, through transformers: any hub id or folder, any image size.
+
+Their towers never see each other, so no text token looks at a patch. What looks at the patches is the token that the
+photo's vector is made of: CLIP's class token, in its last layers, and SigLIP's probe, in its pooling head. A name's map
+is that attention weighed by the gradient of the name's scaled cosine (as LeGrad, arXiv 2404.03214, and GradCAM do);
+all tokens of a prompt share it, so each name is asked alone.
+
+The match logit is scale * cosine + bias. SigLIP was trained to give a pair's probability by its sigmoid. CLIP's cosine
+has none: what stands for it is the softmax against the bare "A picture of", as if one of the two texts had to be right.
+That ranks names; it is no calibrated probability, and nobody measured from which number on a name is there. So the step
+`presence` is off for all of these models unless it is asked for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens, TokenMaps
+from pnpovss.backbones.dual.checkpoint import DualCheckpoint, read_dual, unit
+from pnpovss.backbones.dual.pooling import ClassToken, Probe, Tower
+from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
+from pnpovss.backbones.parts.checkpoint import read_normalisation
+from pnpovss.backbones.parts.pairing import by_image, flatten, token_maps
+from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.errors import ConfigError, InvalidInputError
+from pnpovss.prompts import PREFIX
+
+__all__ = ["DualBackbone", "load_dual"]
+
+_SIGLIP_NORMALISATION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True, eq=False)
+class LayerInputs:
+    """Images on their way through the tower; satisfies `ImageFeatures`.
+
+    Attributes:
+        hidden: Float "b layer n d", what goes into each layer that can be read.
+        grid: (gh, gw), patches down and across.
+    """
+
+    hidden: Float[Tensor, "b layer n d"]
+    grid: tuple[int, int]
+
+    def __len__(self) -> int:
+        """How many images."""
+        return len(self.hidden)
+
+    def __getitem__(self, images: slice) -> "LayerInputs":
+        """Some of the images."""
+        return LayerInputs(self.hidden[images], self.grid)
+
+    @classmethod
+    def join(cls, parts: "Sequence[LayerInputs]") -> "LayerInputs":
+        """Images of one grid, one after the other."""
+        return cls(torch.cat([part.hidden for part in parts]), parts[0].grid)
+
+
+class DualBackbone:
+    """A checkpoint of two towers; satisfies `Backbone` and `Contrastive` of `pnpovss.backbones.base`.
+
+    All weights are of `card.dtype`; probabilities, cosines and logits are float32.
+
+    Attributes:
+        card: what is fixed about it.
+    """
+
+    def __init__(self, checkpoint: DualCheckpoint, *, name: str, options: LoadOptions | None = None) -> None:
+        """Take over a checkpoint whose model was loaded with `CAPTURE`."""
+        options = options or LoadOptions()
+        config = checkpoint.model.config
+        self._dual = checkpoint
+        self._tower: Tower = (ClassToken if checkpoint.kind == "clip" else Probe)(checkpoint.model)
+        self._neutral = checkpoint.tokenizer(PREFIX)
+        default = () if checkpoint.kind == "clip" else (_SIGLIP_NORMALISATION,)
+        mean, std = read_normalisation(checkpoint.folder, *default)
+        self.card = Card(
+            name=name,
+            revision=checkpoint.revision,
+            device=options.device,
+            dtype=options.dtype,
+            patch=int(config.vision_config.patch_size),
+            mean=mean,
+            std=std,
+            max_tokens=checkpoint.max_tokens,
+            heads=self._tower.heads,
+            recommended=tuned(name, config.to_dict()) or _guess(self._tower, config.vision_config),
+            joint_prompt=False,
+        )
+
+    def tokenize(self, text: str) -> TextTokens:
+        """Tokenise a text, special tokens included. Never truncates."""
+        return self._dual.tokenizer(text)
+
+    def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> LayerInputs:
+        """Encode normalised pixels; see `Backbone.encode_images`. Positions are interpolated for other sizes.
+
+        Raises:
+            InvalidInputError: a side is no multiple of the patch.
+        """
+        (height, width), patch = pixels.shape[2:], self.card.patch
+        if height % patch or width % patch or not height or not width:
+            raise InvalidInputError(f"pixels are {height} x {width}; both sides must be multiples of {patch}")
+        with torch.inference_mode(False), torch.no_grad():
+            pixels = pixels.clone() if pixels.is_inference() else pixels
+            hidden = self._tower.encode(pixels.to(self.card.device, self._dual.model.dtype))
+        return LayerInputs(hidden, (height // patch, width // patch))
+
+    def match(
+        self, features: LayerInputs, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
+    ) -> Match:
+        """Match prompts with images; see `Backbone.match`. All prompts of an image share one forward.
+
+        Raises:
+            NamesError: a prompt is longer than the encoder reads.
+            ConfigError: a layer that cannot be read.
+            InvalidInputError: no prompts, or lists of prompts for another number of images.
+        """
+        reading = reading or Reading((), gradient=False)
+        self._check_layers(reading.layers)
+        flat, owner = flatten(prompts, len(features))
+        texts = self._dual.embed_texts([*flat, self._neutral])
+        with read_attention(self._tower.modules(reading.layers), rows=[0], gradient=reading.gradient) as seen:
+            image = unit(self._tower.pool(features.hidden, reading.layers, seen))[owner]
+            logits, neutral = (self._logit(image, each) for each in (texts[:-1], texts[-1:]))
+            gradient = _gradients(seen, logits, prompts, owner) if reading.gradient and reading.layers else None
+        odds = logits if self._dual.kind == "siglip" else logits - neutral
+        return Match(
+            logits=by_image(logits.detach(), prompts),
+            probability=by_image(odds.detach().sigmoid(), prompts),
+            maps=self._maps(seen, gradient, features, prompts, owner) if reading.layers else (),
+        )
+
+    @torch.no_grad()
+    def embed_images(self, features: LayerInputs) -> Float[Tensor, "b d"]:
+        """Images in the contrastive space, as unit vectors."""
+        return unit(self._tower.pool(features.hidden, (), None))
+
+    def embed_texts(self, texts: Sequence[TextTokens]) -> Float[Tensor, "t d"]:
+        """Texts in the contrastive space, as unit vectors; see `DualCheckpoint.embed_texts` for what it raises."""
+        return self._dual.embed_texts(texts)
+
+    def _logit(self, image: Float[Tensor, "p d"], text: Float[Tensor, "#p d"]) -> Float[Tensor, " p"]:
+        return self._dual.scale * (image * text).sum(-1) + self._dual.bias
+
+    def _maps(
+        self,
+        seen: Seen,
+        gradient: Float[Tensor, "p layer head patch"] | None,
+        features: LayerInputs,
+        prompts: Sequence[Sequence[TextTokens]],
+        owner: list[int],
+    ) -> tuple[TokenMaps, ...]:
+        """Each prompt's map, given to all its tokens; tokens of the tower that are no patches are left out."""
+        attention = torch.stack(seen.attention, 1)[owner, :, :, 0]
+        longest = max(len(prompt) for of_image in prompts for prompt in of_image)
+
+        def tokens(rows: Float[Tensor, "p layer head patch"]) -> Float[Tensor, "p layer head token gh gw"]:
+            patches = rows[..., self._tower.prefix :].unflatten(-1, features.grid)
+            return patches[:, :, :, None].expand(-1, -1, -1, longest, -1, -1)
+
+        return token_maps(tokens(attention), None if gradient is None else tokens(gradient), prompts)
+
+    def _check_layers(self, layers: tuple[int, ...]) -> None:
+        if unknown := [layer for layer in layers if layer not in self.card.heads]:
+            raise ConfigError(f"layer {unknown[0]} cannot be read; 0-based layers that can: {sorted(self.card.heads)}")
+        if len(set(layers)) < len(layers):
+            raise ConfigError(f"layers {list(layers)} name one twice")
+
+
+def _gradients(
+    seen: Seen, logits: Float[Tensor, " p"], prompts: Sequence[Sequence[TextTokens]], owner: list[int]
+) -> Float[Tensor, "p layer head patch"]:
+    """Each prompt's gradient with respect to its own image's attention, all in one go.
+
+    Images do not see each other, so the first prompts of all images are asked about together, then the second ones.
+    """
+    place = [number for of_image in prompts for number in range(len(of_image))]
+    turn = torch.tensor(place, device=logits.device)
+    totals = logits.new_zeros(max(place) + 1).index_add(0, turn, logits)
+    each = torch.stack(seen.gradients_of_each(totals), 2)  # turn b layer head 1 patch
+    return each[place, owner, :, :, 0]
+
+
+def load_dual(name: str, options: LoadOptions) -> DualBackbone:
+    """Load a checkpoint by hub id or folder.
+
+    Raises:
+        CheckpointError: it cannot be had, or its files are missing, damaged or of another architecture.
+    """
+    return DualBackbone(read_dual(name, options, attn_implementation=CAPTURE), name=name, options=options)
+
+
+def _guess(tower: Tower, vision: Any) -> Recommended:
+    """The last layer, its first head. No name is held to be absent: nobody measured from which number on one is."""
+    layer = max(tower.heads)
+    return Recommended(
+        layer=layer,
+        head=0,
+        image_size=int(vision.image_size),
+        settings={"presence": None},
+        source="untuned: a guess, the last layer and its first head",
+    )

@@ -1,0 +1,164 @@
+"""CLIP, MetaCLIP 2 and SigLIP: what is theirs alone; the rest is in the contract that all backbones keep."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
+from transformers import CLIPModel, MetaClip2Model, SiglipModel
+
+from pnpovss.backbones.base import LoadOptions, Reading
+from pnpovss.backbones.dual.backbone import DualBackbone, load_dual
+from pnpovss.errors import CheckpointError
+from pnpovss.prompts import PREFIX
+from pnpovss.segmenter import Segmenter
+from tests.support.dual_checkpoints import END, own_logit, save_clip, save_metaclip, save_siglip
+
+KINDS: dict[str, tuple[Callable[[Path], Path], Any]] = {
+    "clip": (save_clip, CLIPModel),
+    "metaclip": (save_metaclip, MetaClip2Model),
+    "siglip": (save_siglip, SiglipModel),
+}
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def both(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[DualBackbone, Any]:
+    """Our backbone and transformers' own model."""
+    torch.manual_seed(0)
+    save, architecture = KINDS[request.param]
+    folder = save(tmp_path_factory.mktemp(request.param))
+    own = architecture.from_pretrained(folder, attn_implementation="eager").eval().requires_grad_(False)
+    return load_dual(str(folder), LoadOptions()), own
+
+
+def pixels(height: int = 32, width: int = 32, images: int = 1) -> Tensor:
+    return torch.randn(images, 3, height, width, generator=torch.Generator().manual_seed(height * width))
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (24, 56), (64, 64)])
+def test_logits_are_those_of_the_models_own_forward(both: tuple[DualBackbone, Any], height: int, width: int):
+    backbone, own = both
+    image = pixels(height, width)
+    texts = [backbone.tokenize(text) for text in ("A picture of cat", "dog", "A picture of potted plant")]
+    features = backbone.encode_images(image)
+    wanted = torch.stack([own_logit(own, image, text) for text in texts])
+    torch.testing.assert_close(backbone.match(features, [texts]).logits[0], wanted, rtol=1e-5, atol=1e-5)
+    read = backbone.match(features, [texts], Reading((max(backbone.card.heads),)))
+    torch.testing.assert_close(read.logits[0], wanted, rtol=1e-5, atol=1e-5)
+    cosines = backbone.embed_images(features) @ backbone.embed_texts(texts).T
+    found = cosines[0] * own.logit_scale.exp() + getattr(own, "logit_bias", torch.zeros(1))
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_attention_is_that_of_the_models_own_forward(both: tuple[DualBackbone, Any]):
+    backbone, own = both
+    image, prompt = pixels(24, 56), backbone.tokenize("A picture of cat")
+    layers = tuple(sorted(backbone.card.heads))
+    [seen] = backbone.match(backbone.encode_images(image), [[prompt]], Reading(layers)).maps
+    if isinstance(own, SiglipModel):
+        tokens = own.vision_model(image, interpolate_pos_encoding=True).last_hidden_state
+        head = own.vision_model.head
+        _, probs = head.attention(head.probe, tokens, tokens, average_attn_weights=False)
+        wanted = probs[None, 0, :, 0]
+    else:
+        outputs = own.vision_model(image, interpolate_pos_encoding=True, output_attentions=True)
+        wanted = torch.stack([outputs.attentions[layer][0, :, 0, 1:] for layer in layers])
+    for token in range(len(prompt)):  # all tokens of a prompt share its map
+        torch.testing.assert_close(seen.attention[:, :, token].flatten(2), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_all_names_share_one_forward_of_the_photo(both: tuple[DualBackbone, Any]):
+    backbone, _ = both
+    features = backbone.encode_images(pixels())
+    names = [backbone.tokenize(f"A picture of {name}") for name in ("cat", "dog", "sofa", "plant", "couch")]
+    runs = {}
+    for asked in (names[:1], names):
+        backbone.embed_texts([*asked, backbone.tokenize(PREFIX)])  # texts are remembered
+        calls = []
+        with register_module_forward_hook(lambda *_, calls=calls: calls.append(1)):
+            backbone.match(features, [asked], Reading((max(backbone.card.heads),)))
+        runs[len(asked)] = len(calls)
+    assert runs[1] == runs[5] > 0
+
+
+def test_a_probability_is_the_pairs_own_or_against_the_bare_prompt(both: tuple[DualBackbone, Any]):
+    backbone, own = both
+    features, cat, bare = backbone.encode_images(pixels()), backbone.tokenize("A picture of cat"), PREFIX
+    match = backbone.match(features, [[cat, backbone.tokenize(bare)]])
+    logits = match.logits[0]
+    wanted = logits.sigmoid() if isinstance(own, SiglipModel) else (logits - logits[1]).sigmoid()
+    torch.testing.assert_close(match.probability[0], wanted)
+
+
+def test_no_name_is_left_out_unless_that_is_asked_for_and_the_guess_is_told(
+    both: tuple[DualBackbone, Any], caplog: pytest.LogCaptureFixture
+):
+    folder = both[0].card.name
+    with caplog.at_level(logging.WARNING, logger="pnpovss"):
+        segmenter = Segmenter.from_pretrained(folder, device="cpu")
+    assert segmenter.config.presence is None
+    assert "nobody tuned" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING, logger="pnpovss"):
+        layer = max(both[0].card.heads)
+        chosen = Segmenter.from_pretrained(
+            folder, device="cpu", settings={"layer": layer, "head": 1, "presence.above": 0.1}
+        )
+    assert chosen.config.presence is not None
+    assert not caplog.text
+
+
+def test_siglip_reads_lower_case_without_punctuation_and_knows_its_places(tmp_path: Path):
+    backbone = load_dual(str(save_siglip(tmp_path)), LoadOptions())
+    text = "A Picture of İ-cat, DOG"
+    tokens = backbone.tokenize(text)
+    assert tokens.ids[-1] == END
+    assert tokens.offsets[-1] == (0, 0)
+    shown = {piece: text[start:end] for piece, (start, end) in zip(tokens.pieces, tokens.offsets, strict=True)}
+    assert shown["picture"] == "Picture"
+    assert shown["dog"] == "DOG"
+    assert shown["<unk>"].startswith("İ")  # two characters when lower-cased, one in the text
+
+
+@pytest.mark.parametrize(("save", "mean"), [(save_clip, 0.48145466), (save_siglip, 0.5)])
+def test_pixels_are_normalised_as_the_checkpoint_says(tmp_path: Path, save: Callable[[Path], Path], mean: float):
+    folder = save(tmp_path)
+    assert load_dual(str(folder), LoadOptions()).card.mean[0] == mean
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.1] * 3, "image_std": [0.2] * 3}))
+    assert load_dual(str(folder), LoadOptions()).card.mean == (0.1, 0.1, 0.1)
+
+
+def test_only_the_last_layers_of_clip_can_be_read(tmp_path: Path):
+    assert list(load_dual(str(save_clip(tmp_path)), LoadOptions()).card.heads) == [1, 2, 3, 4]
+
+
+def test_bfloat16_is_near(tmp_path: Path):
+    folder = str(save_clip(tmp_path))
+    exact, rounded = (load_dual(folder, LoadOptions(dtype=dtype)) for dtype in (torch.float32, torch.bfloat16))
+    found = []
+    for own in (exact, rounded):
+        match = own.match(own.encode_images(pixels()), [[own.tokenize("cat")]], Reading((4,)))
+        assert match.maps[0].attention.dtype == torch.float32
+        found.append(match.logits[0])
+    assert 0 < float((found[0] - found[1]).abs()) < 0.1 * exact._dual.scale
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path):
+    folder = save_clip(tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["eos_token_id"] = 5
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match="the model reads it at 5"):
+        load_dual(str(folder), LoadOptions())
+
+
+def test_siglip_without_a_padding_token_is_refused(tmp_path: Path):
+    folder = save_siglip(tmp_path)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "unk_token": "<unk>"}))
+    with pytest.raises(CheckpointError, match="has no pad_token"):
+        load_dual(str(folder), LoadOptions())
