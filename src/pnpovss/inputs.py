@@ -68,7 +68,12 @@ def ask(names: Sequence[Name], backbone: Backbone, settings: Settings) -> Prompt
     """
     card = backbone.card
     return build_prompts(
-        names, backbone.tokenize, card.max_tokens, squash=settings.squash_names, joint=card.joint_prompt
+        names,
+        backbone.tokenize,
+        card.max_tokens,
+        squash=settings.squash_names,
+        joint=card.joint_prompt,
+        wording=card.prompt,
     )
 
 

@@ -1,4 +1,4 @@
-"""From names to what the text encoder reads: "A picture of <names>" and the tokens that belong to each name.
+"""From names to what the text encoder reads ("A picture of <names>") and the tokens that belong to each name.
 
 Spans are found by token offsets in the text, never by the look of word pieces, so phrases, synonyms and words that the
 tokenizer cuts into many pieces are all alike.
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pnpovss.errors import NamesError
 from pnpovss.names import Name
 
-__all__ = ["PREFIX", "Prompt", "Prompts", "TextTokens", "build_prompts"]
+__all__ = ["PROMPT", "Prompt", "Prompts", "TextTokens", "build_prompts"]
 
-PREFIX = "A picture of"  # the paper's prompt
+PROMPT = "A picture of {}"  # the paper's prompt; {} is where the names stand
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Prompt:
         tokens: the same, tokenised.
         names: which of the caller's names it asks for, as indices.
         name_tokens: for each of those, the indices of its tokens, synonyms included.
-        words: the words of the text, prefix included.
+        words: the words of the text, those around the names included.
         word_tokens: for each word, the indices of its tokens.
     """
 
@@ -105,6 +105,7 @@ def build_prompts(
     *,
     squash: bool = False,
     joint: bool = True,
+    wording: str = PROMPT,
 ) -> Prompts:
     """Write the names into as few prompts as the text encoder's length allows; usually one.
 
@@ -114,32 +115,42 @@ def build_prompts(
         max_tokens: longest prompt, special tokens included.
         squash: write each name as one word ("pottedplant"), as the authors do.
         joint: whether a prompt may hold several names.
+        wording: of a prompt, {} where the names stand.
 
     Raises:
         NamesError: a name that does not fit into a prompt even alone, or that the vocabulary cannot write at all.
     """
+
+    def written(chosen: Sequence[int]) -> Prompt:
+        return _prompt([names[i] for i in chosen], chosen, tokenize, squash, wording)
+
     groups: list[list[int]] = [[]]
     for index, name in enumerate(names):
-        alone = _prompt([name], [index], tokenize, squash)
-        _refuse_unreadable(name, alone, max_tokens)
+        _refuse_unreadable(name, written([index]), max_tokens)
         together = [*groups[-1], index]
         fits = joint or not groups[-1]
-        if fits and len(_prompt([names[i] for i in together], together, tokenize, squash).tokens) <= max_tokens:
+        if fits and len(written(together).tokens) <= max_tokens:
             groups[-1].append(index)
         else:
             groups.append([index])
-    return Prompts(tuple(_prompt([names[i] for i in group], group, tokenize, squash) for group in groups if group))
+    return Prompts(tuple(written(group) for group in groups if group))
 
 
 def _prompt(
-    names: Sequence[Name], indices: Sequence[int], tokenize: Callable[[str], TextTokens], squash: bool
+    names: Sequence[Name],
+    indices: Sequence[int],
+    tokenize: Callable[[str], TextTokens],
+    squash: bool,
+    wording: str,
 ) -> Prompt:
-    text, spans = PREFIX, []
+    before, after = wording.split("{}")
+    text, spans = before, []
     for name in names:
-        start = len(text) + 1
+        start = len(text) + bool(spans)
         written = [word.replace(" ", "") if squash else word for word in name.all]
-        text += " " + " ".join(written)
+        text += " " * bool(spans) + " ".join(written)
         spans.append((start, len(text)))
+    text += after
     tokens = tokenize(text)
     words = _word_spans(text)
     return Prompt(

@@ -6,6 +6,7 @@ attention that owes nothing to the code under test.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from transformers import BridgeTowerForImageAndTextRetrieval
 from pnpovss.backbones.base import TextTokens
 from pnpovss.backbones.mini.backbone import BUNDLED
 from tests.support import blip_models, dual_checkpoints, fuser_models
+from tests.support.decoder_models import TINY, decoder_slope, save_decoder
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ def bridgetower_slope(
     return float((gradient[0, :, token, 1:] * direction.flatten(1)).sum())
 
 
+def decoder(kind: str) -> Small:
+    """Frames of one size where the architecture has one."""
+    size = (32, 48) if kind.startswith("qwen") else (32, 32)
+    return Small("decoder", partial(save_decoder, kind=kind), decoder_slope, size)
+
+
 SMALL = {
     "mini": Small("mini", save_mini, blip_slope, size=(64, 96)),
     "blip": Small("blip", blip_models.save_checkpoint, blip_slope),
@@ -73,4 +81,5 @@ SMALL = {
     "clip": Small("dual", dual_checkpoints.save_clip, dual_checkpoints.dual_slope),
     "metaclip": Small("dual", dual_checkpoints.save_metaclip, dual_checkpoints.dual_slope),
     "siglip": Small("dual", dual_checkpoints.save_siglip, dual_checkpoints.dual_slope),
+    **{kind: decoder(kind) for kind in TINY},
 }

@@ -45,17 +45,20 @@ def nudged(module: nn.Module, move: Callable[[Tensor], Tensor]) -> Iterator[None
         del _moves[module]
 
 
-def slope(value: Callable[[], Tensor], module: nn.Module, direction: Callable[[Tensor], Tensor]) -> float:
+def slope(
+    value: Callable[[], Tensor], module: nn.Module, direction: Callable[[Tensor], Tensor], step: float = STEP
+) -> float:
     """Derivative of a value as a module's probabilities go in a direction, by differences (five-point rule).
 
     Args:
         value: runs the model.
         module: whose probabilities move.
         direction: of the shape of the probabilities it is given.
+        step: how far they go; short ones want a model in float64.
     """
 
     def at(distance: float) -> float:
         with nudged(module, lambda probs: probs + distance * direction(probs)):
             return float(value())
 
-    return (8 * (at(STEP) - at(-STEP)) - (at(2 * STEP) - at(-2 * STEP))) / (12 * STEP)
+    return (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step)

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnpovss.errors import ConfigError
-from pnpovss.prompts import TextTokens
+from pnpovss.prompts import PROMPT, TextTokens
 
 __all__ = [
     "Backbone",
@@ -66,6 +66,7 @@ class Card:
         recommended: what this checkpoint was tuned to.
         joint_prompt: whether one prompt may hold several names; False where each name must be asked for alone.
         sizes: "any" height and width, only "square" inputs, or only the "fixed" recommended square.
+        prompt: what the text encoder is asked, {} where the names stand.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Card:
     recommended: Recommended
     joint_prompt: bool = True
     sizes: Literal["any", "square", "fixed"] = "any"
+    prompt: str = PROMPT
 
 
 @runtime_checkable

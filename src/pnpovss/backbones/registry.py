@@ -42,6 +42,7 @@ _backbones = Registry(
         "blip": "pnpovss.backbones.blip:SPEC",
         "bridgetower": "pnpovss.backbones.bridgetower:SPEC",
         "dual": "pnpovss.backbones.dual:SPEC",
+        "decoder": "pnpovss.backbones.decoder:SPEC",
     },
 )
 

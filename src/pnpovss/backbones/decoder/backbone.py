@@ -1,0 +1,239 @@
+"""Decoders as matching models: ask a language model that sees whether a name is in the picture (VQAScore).
+
+"Does this figure show 'cat'? Please answer yes or no." The match logit is what the model gives to Yes above No as its
+next word, and the attention that is read is that of the question's tokens to the image's, in layers below the last.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import transformers
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.decoder.chat import QUESTION, Chat
+from pnpovss.backbones.decoder.eyes import ARCHITECTURES, Architecture, ImageTokens
+from pnpovss.backbones.decoder.prefix import ImagePrefix, continue_from, keys_and_values
+from pnpovss.backbones.parts.capture import CAPTURE, read_attention
+from pnpovss.backbones.parts.checkpoint import Rgb, locate, read_config, read_model, read_normalisation
+from pnpovss.backbones.parts.pairing import by_image, flatten, token_maps
+from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError, NamesError
+
+__all__ = ["DecoderBackbone", "load_decoder"]
+
+QUESTIONS = 16  # asked at once: bounds memory, of which each question takes as much as the prefix of a layer or two
+
+
+class DecoderBackbone:
+    """A decoder with eyes; satisfies `Backbone` of `pnpovss.backbones.base`.
+
+    Each prompt asks for one name. Only questions are in a graph, and of them what lies above the lowest layer read.
+
+    Attributes:
+        card: what is fixed about it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        architecture: Architecture,
+        chat: Chat,
+        *,
+        name: str,
+        revision: str | None,
+        normalisation: tuple[Rgb, Rgb],
+        options: LoadOptions,
+    ) -> None:
+        """Take over a frozen model in evaluation mode, whose language model attends through `CAPTURE`."""
+        model.to(options.device)
+        text = model.config.get_text_config()
+        self._chat, self._eyes = chat, architecture.eyes(model)
+        self._embed, self._head = model.get_input_embeddings(), model.get_output_embeddings()
+        self._longest = int(text.max_position_embeddings)
+        # Only the last row of the last layer reaches the answer: its other rows have no gradient.
+        heads = dict.fromkeys(range(text.num_hidden_layers - 1), int(text.num_attention_heads))
+        cells = (self._eyes.side // self._eyes.cell) ** 2
+        mean, std = normalisation
+        self.card = Card(
+            name=name,
+            revision=revision,
+            device=options.device,
+            dtype=options.dtype,
+            patch=self._eyes.cell,
+            mean=mean,
+            std=std,
+            max_tokens=self._longest - len(chat.before) - cells,
+            heads=heads,
+            recommended=tuned(name, model.config.to_dict())
+            or Recommended(max(heads) // 2, 0, self._eyes.side, source="untuned: a guess, half way up, first head"),
+            joint_prompt=False,
+            sizes=self._eyes.sizes,
+            prompt=QUESTION,
+        )
+
+    def tokenize(self, text: str) -> TextTokens:
+        """Tokenise a question and the chat after it; a text, not a name: `card.prompt` makes names questions.
+
+        Raises:
+            NamesError: the text holds a control token of the chat.
+        """
+        return self._chat(text)
+
+    @torch.no_grad()
+    def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImagePrefix:
+        """Encode normalised pixels and all of the chat that stands before the question; see `Backbone.encode_images`.
+
+        Raises:
+            InvalidInputError: a size that the model does not read.
+        """
+        grid = self._grid(pixels)
+        image = self._eyes.see(pixels.to(self.card.device, self.card.dtype))
+        before = self._embed(torch.tensor(self._chat.before, device=self.card.device))
+        prefix = torch.cat([before.expand(len(pixels), -1, -1), image.tokens], 1)
+        cache, start = DynamicCache(), len(before)
+        positions = self._prefix_positions(start, grid)
+        # By place: transformers renamed the cache's argument from one release to another.
+        self._eyes.language(None, None, positions, cache, prefix, **_deeper(image, start))
+        return ImagePrefix(keys_and_values(cache), grid, start)
+
+    def match(
+        self, features: ImagePrefix, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
+    ) -> Match:
+        """Ask each image its questions; see `Backbone.match`.
+
+        With several layers each gradient is the total derivative: what a lower layer's probabilities do to a higher
+        layer's is part of it.
+
+        Raises:
+            NamesError: a prompt is longer than the model reads.
+            ConfigError: a layer that cannot be read.
+            InvalidInputError: no prompts, or lists of prompts for another number of images.
+        """
+        reading = reading or Reading((), gradient=False)
+        self._check_layers(reading.layers)
+        flat, owner = flatten(prompts, len(features))
+        with torch.inference_mode(False):  # its tensors cannot enter a graph
+            ids, last = self._pad(features, flat)
+            images = torch.tensor(owner, device=self.card.device)
+            parts = [
+                self._ask(features, ids[rows], last[rows], images[rows], reading)
+                for rows in (slice(start, start + QUESTIONS) for start in range(0, len(flat), QUESTIONS))
+            ]
+        logits, attention, gradient = (
+            None if each[0] is None else torch.cat(each) for each in zip(*parts, strict=True)
+        )
+        assert logits is not None
+        maps = () if attention is None else token_maps(attention, gradient, prompts)
+        return Match(by_image(logits, prompts), by_image(logits.sigmoid(), prompts), maps)
+
+    def _ask(
+        self,
+        features: ImagePrefix,
+        ids: Int[Tensor, "p t"],
+        last: Int[Tensor, " p"],
+        images: Int[Tensor, " p"],
+        reading: Reading,
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Match logits " p", and attention and gradient "p layer head t gh gw" where they are wanted."""
+        modules = [self._eyes.language.layers[layer].self_attn for layer in reading.layers]
+        differentiate = reading.gradient and bool(modules)
+        with read_attention(modules, gradient=differentiate) as seen:
+            states = features.states.clone() if features.states.is_inference() else features.states
+            cache, positions = continue_from(states, images), self._question_positions(features, ids)
+            hidden = self._eyes.language(None, None, positions, cache, self._embed(ids)).last_hidden_state
+            words = self._head(hidden[torch.arange(len(ids)), last]).float()
+            logits = words[:, self._chat.yes] - words[:, self._chat.no]
+            gradients = seen.gradients(logits.sum()) if differentiate else []
+        attention, gradient = (_of_image(each, features) for each in (seen.attention, gradients))
+        return logits.detach(), attention, gradient
+
+    def _pad(
+        self, features: ImagePrefix, prompts: Sequence[TextTokens]
+    ) -> tuple[Int[Tensor, "p t"], Int[Tensor, " p"]]:
+        """Ids filled up to the longest prompt, and where each ends. What comes after the end is seen by nothing."""
+        lengths = [len(prompt) for prompt in prompts]
+        room = min(self.card.max_tokens, self._longest - features.states.shape[-2])
+        if max(lengths) > room:
+            raise NamesError(
+                f"a prompt of {max(lengths)} tokens is longer than the {room} that are left beside the image: "
+                "give a shorter name, or a smaller image"
+            )
+        ids = [[*prompt.ids, *[prompt.ids[-1]] * (max(lengths) - len(prompt))] for prompt in prompts]
+        device = self.card.device
+        return torch.tensor(ids, device=device), torch.tensor(lengths, device=device) - 1
+
+    def _grid(self, pixels: Float[Tensor, "b 3 H W"]) -> tuple[int, int]:
+        (height, width), cell, side = pixels.shape[2:], self._eyes.cell, self._eyes.side
+        if height % cell or width % cell or not height * width:
+            raise InvalidInputError(f"{height} x {width} px is no multiple of the cell of {self.card.name}, {cell} px")
+        if self._eyes.sizes == "fixed" and (height, width) != (side, side):
+            raise InvalidInputError(f"{self.card.name} reads {side} x {side} px only, got {height} x {width}")
+        return height // cell, width // cell
+
+    def _prefix_positions(self, start: int, grid: tuple[int, int]) -> Int[Tensor, "3 1 n"] | None:
+        """(time, row, column) of the tokens before the question; None where they simply count."""
+        if not self._eyes.rotates_by_grid:
+            return None
+        rows, columns = torch.meshgrid(*(torch.arange(extent) for extent in grid), indexing="ij")
+        cells = torch.stack([torch.zeros_like(rows), rows, columns]).flatten(1) + start
+        return torch.cat([torch.arange(start).expand(3, -1), cells], 1)[:, None].to(self.card.device)
+
+    def _question_positions(self, features: ImagePrefix, ids: Int[Tensor, "p t"]) -> Int[Tensor, "3 p t"] | None:
+        """The same for the question, which goes on beyond the image's longer side."""
+        if not self._eyes.rotates_by_grid:
+            return None
+        first = features.start + max(features.grid)
+        return torch.arange(first, first + ids.shape[1], device=ids.device).expand(3, *ids.shape)
+
+    def _check_layers(self, layers: tuple[int, ...]) -> None:
+        if unknown := [layer for layer in layers if layer not in self.card.heads]:
+            raise ConfigError(f"layer {unknown[0]} cannot be read; these can, counted from 0: {list(self.card.heads)}")
+        if len(set(layers)) < len(layers):
+            raise ConfigError(f"layers {list(layers)} name one twice")
+
+
+def _of_image(
+    maps: Sequence[Float[Tensor, "p head t k"]], features: ImagePrefix
+) -> Float[Tensor, "p layer head t gh gw"] | None:
+    """The image's columns, on their grid, layers side by side."""
+    cells = slice(features.start, features.states.shape[-2])
+    return torch.stack([each[..., cells].unflatten(-1, features.grid) for each in maps], 1) if maps else None
+
+
+def _deeper(image: ImageTokens, start: int) -> dict[str, object]:
+    """What the language model is told beside the tokens (DeepStack)."""
+    if not image.deeper:
+        return {}
+    where = torch.arange(start + image.tokens.shape[1], device=image.tokens.device) >= start
+    return {
+        "visual_pos_masks": where.expand(len(image.tokens), -1),
+        "deepstack_visual_embeds": [each.flatten(0, 1) for each in image.deeper],
+    }
+
+
+def load_decoder(name: str, options: LoadOptions) -> DecoderBackbone:
+    """Load a checkpoint by hub id or folder.
+
+    Raises:
+        CheckpointError: it cannot be had, or its files are missing, damaged or of another architecture.
+    """
+    folder, revision = locate(name, options)
+    architecture = ARCHITECTURES[read_config(folder, *ARCHITECTURES)["model_type"]]
+    model = read_model(
+        folder,
+        getattr(transformers, architecture.model),
+        options.dtype,
+        attn_implementation={"text_config": CAPTURE, "vision_config": "sdpa"},
+    )
+    if model.config.get_text_config().num_hidden_layers < 2:
+        raise CheckpointError(f"the language model in {folder} has one layer; names are read below the last of several")
+    vocabulary = int(model.get_input_embeddings().num_embeddings)
+    chat = Chat(folder, model.config.image_token_id, architecture.frame, vocabulary)
+    normalisation = read_normalisation(folder, architecture.normalisation)
+    return DecoderBackbone(
+        model, architecture, chat, name=name, revision=revision, normalisation=normalisation, options=options
+    )

@@ -1,0 +1,143 @@
+"""How each architecture turns pixels into tokens of its language model: all that differs between decoders."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, Rgb
+
+__all__ = ["ARCHITECTURES", "Architecture", "Eyes", "ImageTokens"]
+
+_HALF: tuple[Rgb, Rgb] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_IMAGENET: tuple[Rgb, Rgb] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_CELLS = 24  # cells along a side that models of any size are shown by default
+
+
+@dataclass(frozen=True)
+class ImageTokens:
+    """What a language model is given of images.
+
+    Attributes:
+        tokens: Float "b n d", row by row.
+        deeper: what the first layers add to them (DeepStack, arXiv 2406.04334); none in most architectures.
+    """
+
+    tokens: Float[Tensor, "b n d"]
+    deeper: tuple[Float[Tensor, "b n d"], ...] = ()
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """The image side of a loaded model.
+
+    Attributes:
+        see: normalised pixels "b 3 H W" to the tokens of their cells.
+        language: the language model, without its head.
+        cell: pixels along one side of a cell, for which one token stands.
+        side: the square that is shown by default, in pixels.
+        sizes: see `Card`.
+        rotates_by_grid: whether a token's position is (time, row, column) instead of its place in the text (M-RoPE).
+    """
+
+    see: Callable[[Float[Tensor, "b 3 H W"]], ImageTokens]
+    language: Any
+    cell: int
+    side: int
+    sizes: Literal["any", "fixed"] = "fixed"
+    rotates_by_grid: bool = False
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What is known about a `model_type`.
+
+    Attributes:
+        model: class of transformers.
+        eyes: the image side of a model of that class.
+        frame: what its processor writes for one image, {} its tokens.
+        normalisation: RGB mean and standard deviation, where the checkpoint does not say.
+    """
+
+    model: str
+    eyes: Callable[[Any], Eyes]
+    frame: str
+    normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION
+
+
+def _idefics3(model: Any) -> Eyes:
+    """Idefics3 and SmolVLM: one square frame, patches shuffled into cells of `scale_factor` patches a side.
+
+    The model's own `get_image_features` drops a frame whose pixels are all 0 as padding; its parts do not.
+    """
+    vision, inner = model.config.vision_config, model.model
+
+    def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
+        return ImageTokens(inner.connector(inner.vision_model(pixels).last_hidden_state))
+
+    cell = vision.patch_size * model.config.scale_factor
+    return Eyes(see, inner.text_model, cell, vision.image_size)
+
+
+def _llava(model: Any) -> Eyes:
+    """LLaVA: a token a patch of a CLIP or SigLIP tower at its own size."""
+    vision, inner = model.config.vision_config, model.model
+
+    def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
+        return ImageTokens(torch.stack(list(inner.get_image_features(pixels, return_dict=True).pooler_output)))
+
+    return Eyes(see, inner.language_model, vision.patch_size, vision.image_size)
+
+
+def _internvl(model: Any) -> Eyes:
+    """InternVL: one square frame, patches shuffled into cells."""
+    vision, inner = model.config.vision_config, model.model
+
+    def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
+        return ImageTokens(inner.get_image_features(pixels, return_dict=True).pooler_output)
+
+    cell = round(vision.patch_size[0] / model.config.downsample_ratio)
+    return Eyes(see, inner.language_model, cell, vision.image_size[0])
+
+
+def _qwen(model: Any) -> Eyes:
+    """Qwen2.5-VL and Qwen3-VL: any size, `spatial_merge_size` patches a side to a cell."""
+    vision, inner = model.config.vision_config, model.model
+    merge, cell = vision.spatial_merge_size, vision.patch_size * vision.spatial_merge_size
+
+    def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
+        patches = _patches(pixels, vision.patch_size, merge, vision.temporal_patch_size)
+        sides = [extent // vision.patch_size for extent in pixels.shape[2:]]
+        grids = torch.tensor([[1, *sides]] * len(pixels), device=pixels.device)
+        seen = inner.get_image_features(patches, grids, return_dict=True)
+        deeper = getattr(seen, "deepstack_features", None) or ()
+        return ImageTokens(torch.stack(list(seen.pooler_output)), tuple(torch.stack(list(each)) for each in deeper))
+
+    return Eyes(see, inner.language_model, cell, _CELLS * cell, "any", rotates_by_grid=True)
+
+
+def _patches(pixels: Float[Tensor, "b 3 H W"], patch: int, merge: int, frames: int) -> Float[Tensor, "patches values"]:
+    """Patches as Qwen-VL reads them: cell by cell, each repeated for the frames that a film would have."""
+    images, colours, height, width = pixels.shape
+    rows, columns = height // (merge * patch), width // (merge * patch)
+    cut = pixels.reshape(images, colours, rows, merge, patch, columns, merge, patch)
+    # To: image, row, column, row and column in the cell, colour, frame, y, x.
+    cut = cut.permute(0, 2, 5, 3, 6, 1, 4, 7).unsqueeze(6)
+    cut = cut.expand(-1, -1, -1, -1, -1, -1, frames, -1, -1)
+    return cut.reshape(images * rows * columns * merge**2, -1)
+
+
+_FRAME = "<fake_token_around_image><global-img>{}<fake_token_around_image>"
+
+ARCHITECTURES = {
+    "smolvlm": Architecture("SmolVLMForConditionalGeneration", _idefics3, _FRAME, _HALF),
+    "idefics3": Architecture("Idefics3ForConditionalGeneration", _idefics3, _FRAME, _HALF),
+    "llava": Architecture("LlavaForConditionalGeneration", _llava, "{}"),
+    "internvl": Architecture("InternVLForConditionalGeneration", _internvl, "<img>{}</img>", _IMAGENET),
+    "qwen2_5_vl": Architecture("Qwen2_5_VLForConditionalGeneration", _qwen, "{}"),
+    "qwen3_vl": Architecture("Qwen3VLForConditionalGeneration", _qwen, "{}", _HALF),
+}
+"""By `model_type`."""
