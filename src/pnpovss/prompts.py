@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pnpovss.errors import NamesError
 from pnpovss.names import Name
 
-__all__ = ["PROMPT", "Prompt", "Prompts", "TextTokens", "build_prompts"]
+__all__ = ["PREFIX", "PROMPT", "Prompt", "Prompts", "TextTokens", "build_prompts"]
 
-PROMPT = "A picture of {}"  # the paper's prompt; {} is where the names stand
+PREFIX = "A picture of"  # the paper's prompt, without names
+PROMPT = f"{PREFIX} {{}}"  # {} is where the names stand
 
 
 @dataclass(frozen=True)
