@@ -14,8 +14,8 @@ import torch
 from pnpovss.backbones.base import LoadOptions, Recommended
 from pnpovss.backbones.mini.backbone import load_mini
 from training import stages
+from training.batches import READ_HEAD, READ_LAYER, FitConfig
 from training.choose import choose
-from training.fit import READ_HEAD, READ_LAYER, FitConfig
 from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "export")

@@ -16,9 +16,9 @@ import torch
 from pnpovss.backbones.base import Backbone
 from pnpovss.config import Config
 from pnpovss.segmenter import Segmenter
+from training.batches import FitConfig
 from training.cam import CamTeacher
 from training.features import load_trunk
-from training.fit import FitConfig
 from training.pseudo import CRF_SIDE, cut_out, walk
 from training.workspace import Workspace
 

@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.densecrf import Bilateral, DenseCRF, Gaussian
-from training.fit import FROZEN_LAYERS, READ_HEAD, Batch, Batches
+from training.batches import FROZEN_LAYERS, READ_HEAD, Batch, Batches
 from training.forward import look, mean_of_slots
 from training.minilm import pad
 from training.photos import PhotoReader

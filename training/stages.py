@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from pnpovss.backbones.base import Recommended
+from training.batches import FitConfig
 from training.cam import CamTeacher, train_cam
 from training.export import export
 from training.features import cache_features, load_trunk, open_features
-from training.fit import FitConfig, fit
+from training.fit import fit
 from training.labels import build_labels, rival_names
 from training.plot import plot_history
 from training.pseudo import PseudoTargets, StudentTeacher, Teacher, make_pseudo_maps, open_pseudo

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.model import Mini
+from training.batches import Batches, FitConfig
 from training.captions import photo_nouns, read_captions
 from training.features import load_trunk, open_features
-from training.fit import Batches, FitConfig
 from training.minilm import load_text, load_tokenizer
 from training.photos import Photo, PhotoReader, index_photos, load_index, save_index
 from training.prompts import PromptWriter

@@ -11,7 +11,8 @@ from pnpovss.backbones.base import Reading
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_prompts
 from pnpovss.prompts import TextTokens
-from training.fit import Batch, FitConfig, Heads, _schedule, parameter_groups, to_device
+from training.batches import Batch, FitConfig
+from training.fit import Heads, _schedule, parameter_groups, to_device
 from training.forward import by_prompt, from_middle, look, mean_of_slots
 from training.labels import class_labels
 from training.losses import contrastive, presence_by_attention, rising, spread, toward
