@@ -22,7 +22,7 @@ def test_all_and_oracle():
 
 
 def test_every_filter_is_told():
-    assert list(known_filters()) == ["all", "oracle", "itm", "itc", "file", "clip", "llm"]
+    assert list(known_filters()) == ["all", "oracle", "itm", "itc", "itm+itc", "file", "clip", "llm"]
     assert PresenceFilter is Protocol
     for key in ("all", "oracle"):
         assert isinstance(make_presence(key), PresenceFilter)
@@ -31,7 +31,7 @@ def test_every_filter_is_told():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gpt", "unknown presence filter 'gpt'; known: all, oracle, itm, itc, file, clip, llm"),
+        ("gpt", r"unknown presence filter 'gpt'; known: all, oracle, itm, itc, itm\+itc, file, clip, llm"),
         ("", "unknown presence filter ''"),
         ("all:0.5", "`all` and `oracle` take no rule"),
         ("itm", "itm asks the segmenting model"),
