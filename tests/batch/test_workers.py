@@ -80,8 +80,12 @@ def test_many_write_what_one_writes(photos: Path, expected: dict[str, bytes], tm
     assert "0 photos done, 60 finished before, 1 failed" in said
 
 
-def test_processes_that_load_their_own_model_write_the_same(tmp_path: Path):
-    """As on devices whose memory processes do not share; the real model, on real photos."""
+def test_processes_that_load_their_own_model_write_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As on devices whose memory processes do not share; the real model, on real photos.
+
+    Each process has one thread, as the one that is alone: with more, sums round differently.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     guarded = tmp_path / "program.py"
     guarded.write_text(
         "if __name__ == '__main__':\n"
