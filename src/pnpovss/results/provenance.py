@@ -1,6 +1,7 @@
 """How a result came about: model, revision, preset, every setting, versions."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any, Protocol, runtime_checkable
 
@@ -83,9 +84,15 @@ class Provenance:
             prompts=prompts,
             device=str(model.device),
             dtype=str(model.dtype).removeprefix("torch."),
-            versions={"pnpovss": __version__, **{package: version(package) for package in PACKAGES}},
+            versions=dict(_versions()),
         )
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
         return {**vars(self), "config": self.config.model_dump(mode="json"), "prompts": list(self.prompts)}
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Of what may change a result; read from the disk once."""
+    return (("pnpovss", __version__), *((package, version(package)) for package in PACKAGES))
