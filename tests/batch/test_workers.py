@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,15 +161,19 @@ def test_workers_end_with_their_parent(photos: Path, expected: dict[str, bytes],
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("slow")
 def test_killed_thirty_times_parent_or_worker(photos: Path, expected: dict[str, bytes], tmp_path: Path):
-    chance, out = random.Random(30), tmp_path / "out"
-    for turn in range(30):
+    chance, out, kills = random.Random(30), tmp_path / "out", 0
+    while kills < 30:
         process, before = start(photos, out, *FAST, "--workers", 2), len(list(out.rglob("*.json")))
         while len(list(out.rglob("*.json"))) <= before and process.poll() is None:
             time.sleep(0.01)
         time.sleep(chance.random() * 0.1)
-        parent = psutil.Process(process.pid)
+        if process.poll() is not None:  # all is done: there was nobody to kill, so begin again
+            process.communicate()
+            shutil.rmtree(out)
+            continue
+        parent, kills = psutil.Process(process.pid), kills + 1
         workers = parent.children()
-        victim = parent if turn % 2 or not workers else chance.choice(workers)
+        victim = parent if kills % 2 == 0 or not workers else chance.choice(workers)
         victim.kill()
         time.sleep(0.1)
         process.kill()
