@@ -74,12 +74,23 @@ def test_a_config_is_frozen_and_hashable_by_value() -> None:
         ({"dropout.weights": (1.0,)}, "1 weights were given for 4 passes; give one per pass"),
         ({"background.policy": "sometimes"}, "background.policy"),
         ({"crf": 7, "crf.iterations": 2}, "'crf' was given as 7, so 'crf.iterations' cannot be set in it"),
+        ({"heads": [[1, 2], [1, 2]]}, r"names \[1, 2\] twice"),
+        ({"heads": [[1, 2], [1, 3]], "layer": 3}, "heads stands in the place of layer and head"),
+        ({"heads": [[1, -2]]}, "setting heads: Input should be greater than or equal to 0"),
+        ({"heads": []}, "setting heads"),
         ({"threshold": "9" * 5000}, r"threshold.*got '9{1,200}$"),
     ],
 )
 def test_a_wrong_setting_is_named(overrides: dict[str, object], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Config.preset("default", overrides)
+
+
+def test_one_head_takes_the_place_of_several_and_several_that_of_one() -> None:
+    several = Config().replace({"layer": 3}).replace({"heads": [[7, 9], [8, 2]]})
+    assert (several.layer, several.heads) == (None, ((7, 9), (8, 2)))
+    assert several.replace({"threshold": 0.3}).heads == several.heads
+    assert several.replace({"head": 4}) == Config().replace({"head": 4})
 
 
 def test_unknown_presets_and_steps_list_the_known_ones() -> None:

@@ -44,9 +44,25 @@ def test_the_layer_and_head_that_were_asked_for_are_read() -> None:
     assert (first, other) == (9, 9 * 14)
 
 
+def test_the_maps_of_several_heads_are_averaged() -> None:
+    backbone = FakeBackbone(CAT_AND_DOG, heads={2: 3, 5: 4})  # of layers that cannot be read in one go
+    segmenter = Segmenter(backbone, by_hand(heads=[(2, 0), (5, 3), (2, 1)]))
+    found = segmenter(GREY, ["cat"])
+    assert found.heatmaps.names[0, 0, 0] == pytest.approx(9 * (1 + 14 + 2) / 3)
+    config = found.provenance.config
+    assert (config.layer, config.head, config.all_heads) == (2, 0, ((2, 0), (5, 3), (2, 1)))
+    assert config.heads_in_words == "mean of layer.head 2.0, 5.3, 2.1"
+    assert Segmenter(backbone, config).config == config
+    assert config.replace({"heads": [[5, 3]]}).all_heads == ((5, 3),)
+    assert config.replace({"head": 1}).all_heads == ((2, 1),)
+    assert Settings.model_validate(found.provenance.as_dict()["config"]) == config
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ({"heads": [[0, 0], [0, 1]]}, "has heads 0 to 0, no head 1"),
+        ({"heads": [[4, 0]]}, r"layer 4 of 'fake' cannot be read"),
         ({"layer": 1}, r"layer 1 of 'fake' cannot be read; these can: \[0\]"),
         ({"head": 1}, "has heads 0 to 0, no head 1"),
         ({"image_size": 21}, "no multiple of the patch of 'fake', 8 px; try 24"),

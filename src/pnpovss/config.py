@@ -5,9 +5,10 @@ The presets cite the paper (PnP-OVSS, arXiv 2311.17095v4) and its authors' relea
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
 
 from pnpovss.errors import ConfigError
 
@@ -22,6 +23,7 @@ __all__ = [
     "Config",
     "CrfSettings",
     "DropoutSettings",
+    "Heads",
     "PresenceSettings",
     "PresetName",
     "Settings",
@@ -30,6 +32,9 @@ __all__ = [
 ]
 
 PresetName = Literal["default", "paper", "authors"]
+
+
+Heads = tuple[tuple[NonNegativeInt, NonNegativeInt], ...]
 
 
 class _Frozen(BaseModel):
@@ -125,6 +130,11 @@ class Config(_Frozen):
 
     layer: int | None = Field(default=None, ge=0, description="0-based text layer whose cross-attention is read")
     head: int | None = Field(default=None, ge=0, description="0-based head of that layer")
+    heads: Heads | None = Field(
+        default=None,
+        min_length=1,
+        description="several heads in place of one, as [[layer, head], ...]: their maps are averaged",
+    )
     image_size: int | None = Field(default=None, ge=16, le=4096, description="side the image is resized to [px]")
     keep_aspect: bool = Field(default=False, description="keep the image's proportions instead of a square input")
     squash_names: bool = Field(default=False, description='write "potted plant" as one word, "pottedplant"')
@@ -142,6 +152,16 @@ class Config(_Frozen):
     background: Background = Field(default=Background(), description="when a pixel may be none of the names")
     blur: BlurSettings | None = Field(default=BlurSettings(), description="Gaussian blur of the score maps")
     crf: CrfSettings | None = Field(default=CrfSettings(), description="Dense CRF")
+
+    @model_validator(mode="after")
+    def _one_way_to_say_which_heads(self) -> "Config":
+        if self.heads is not None:
+            if twice := [head for head in self.heads if self.heads.count(head) > 1]:
+                raise ValueError(f"heads names {list(twice[0])} twice; name each head once")
+            said = (self.layer, self.head)
+            if any(given is not None and given != first for given, first in zip(said, self.heads[0], strict=True)):
+                raise ValueError("heads stands in the place of layer and head; give one or the other")
+        return self
 
     @classmethod
     def preset(cls, name: str, overrides: Mapping[str, Any] | None = None) -> "Config":
@@ -161,10 +181,16 @@ class Config(_Frozen):
     def replace(self, overrides: Mapping[str, Any]) -> "Config":
         """A copy with some settings replaced, by dotted field name; see `preset`.
 
+        `layer` or `head` takes the place of `heads`, and `heads` that of both.
+
         Raises:
             ConfigError: an unknown setting, or a value out of range.
         """
         values = self.model_dump()
+        if overrides.get("layer") is not None or overrides.get("head") is not None:
+            values["heads"] = None
+        if overrides.get("heads") is not None:
+            values["layer"] = values["head"] = None
         for dotted, value in overrides.items():
             _put(values, dotted, value)
         try:
@@ -192,14 +218,12 @@ class Config(_Frozen):
         Raises:
             ConfigError: a layer, head or size that the model does not have.
         """
-        own, heads = card.recommended, card.heads
+        own = card.recommended
         layer = own.layer if self.layer is None else self.layer
         head = own.head if self.head is None else self.head
         size = self.image_size or own.image_size
-        if layer not in heads:
-            raise ConfigError(f"layer {layer} of {card.name!r} cannot be read; these can: {sorted(heads)}")
-        if head >= heads[layer]:
-            raise ConfigError(f"layer {layer} of {card.name!r} has heads 0 to {heads[layer] - 1}, no head {head}")
+        for pair in self.heads or ((layer, head),):
+            _check_head(card, *pair)
         if size % card.patch:
             near = max(1, round(size / card.patch)) * card.patch
             raise ConfigError(
@@ -209,6 +233,7 @@ class Config(_Frozen):
             raise ConfigError(f"{card.name!r} reads images at {own.image_size} px only, got image_size {size}")
         if card.sizes != "any" and self.keep_aspect:
             raise ConfigError(f"{card.name!r} reads square images only; leave keep_aspect off")
+        layer, head = self.heads[0] if self.heads else (layer, head)
         filled = {**self.model_dump(), "layer": layer, "head": head, "image_size": size}
         try:
             return Settings.model_validate(filled)
@@ -217,11 +242,36 @@ class Config(_Frozen):
 
 
 class Settings(Config):
-    """The settings that run: `Config.resolve` has filled in what was left to the model."""
+    """The settings that run: `Config.resolve` has filled in what was left to the model.
+
+    Where there are several `heads`, layer and head are those of the first.
+    """
 
     layer: int = Field(ge=0, description=Config.model_fields["layer"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
     head: int = Field(ge=0, description=Config.model_fields["head"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
     image_size: int = Field(ge=16, le=4096, description=Config.model_fields["image_size"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_the_first_head(cls, values: Any) -> Any:
+        """Fill in layer and head where only `heads` is given; what is malformed is left to be refused."""
+        if isinstance(values, Mapping) and values.get("heads") and values.get("layer") is values.get("head") is None:
+            with suppress(TypeError, ValueError):
+                layer, head = values["heads"][0]
+                return {**values, "layer": layer, "head": head}
+        return values
+
+    @property
+    def all_heads(self) -> Heads:
+        """(layer, head) of every head that is read."""
+        return self.heads or ((self.layer, self.head),)
+
+    @property
+    def heads_in_words(self) -> str:
+        """As "layer 7, head 9", or "mean of layer.head 7.9, 8.2"."""
+        if self.heads is None:
+            return f"layer {self.layer}, head {self.head}"
+        return f"mean of layer.head {', '.join(f'{layer}.{head}' for layer, head in self.heads)}"
 
 
 # What turns each step off.
@@ -249,6 +299,14 @@ PRESETS: dict[str, Config] = {
         squash_names=True,
     ),
 }
+
+
+def _check_head(card: "Card", layer: int, head: int) -> None:
+    """Refuse a head that the model does not have."""
+    if layer not in card.heads:
+        raise ConfigError(f"layer {layer} of {card.name!r} cannot be read; these can: {sorted(card.heads)}")
+    if head >= card.heads[layer]:
+        raise ConfigError(f"layer {layer} of {card.name!r} has heads 0 to {card.heads[layer] - 1}, no head {head}")
 
 
 def _put(values: dict[str, Any], dotted: str, value: Any) -> None:

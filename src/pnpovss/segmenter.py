@@ -25,7 +25,7 @@ from pnpovss.results.labels import as_asked
 from pnpovss.results.provenance import Provenance
 from pnpovss.results.segmentation import Segmentation
 from pnpovss.saliency.dropout import blank_patches, drop_most_salient
-from pnpovss.saliency.gradcam import gradcam
+from pnpovss.saliency.gradcam import sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 from pnpovss.saliency.views import merge_views, views_of
 
@@ -202,14 +202,16 @@ class Segmenter:
     def _look(
         self, features: ImageFeatures, prompts: Sequence[Sequence[TextTokens]]
     ) -> tuple[list[Float[Tensor, "_token gh gw"]], tuple[Float[Tensor, " _prompt"], ...]]:
-        """The map of each token in each image (GradCAM, or attention alone), and each prompt's match probability."""
-        match = self.backbone.match(features, prompts, Reading((self.config.layer,), self.config.gradcam))
-        head = self.config.head
+        """The map of each token in each image, the mean over the heads that are read, and each prompt's probability."""
+        heads = self.config.all_heads
+        groups = self.backbone.card.read_together(layer for layer, _ in heads)
+        looks = [self.backbone.match(features, prompts, Reading(layers, self.config.gradcam)) for layers in groups]
+        rows = [[(layers.index(layer), head) for layer, head in heads if layer in layers] for layers in groups]
         maps = [
-            gradcam(seen.attention[0, head], None if seen.gradient is None else seen.gradient[0, head])
-            for seen in match.maps
+            torch.stack([sum_heads(*each) for each in zip(seen, rows, strict=True)]).sum(0) / len(heads)
+            for seen in zip(*(look.maps for look in looks), strict=True)
         ]
-        return maps, match.probability
+        return maps, looks[0].probability
 
     def _read(
         self, found: Explained, maps: Sequence[Float[Tensor, "_token gh gw"]], match: Float[Tensor, " _prompt"]
@@ -251,7 +253,7 @@ def _preset_for(backbone: Backbone, preset: str) -> Config:
 def _warn_of_guess(card: Card, config: Config) -> None:
     """Which head looks at what it says is found by trying; one that nobody tried is said to be a guess."""
     own = card.recommended
-    if own.source.startswith("untuned") and (config.layer is None or config.head is None):
+    if own.source.startswith("untuned") and config.heads is None and (config.layer is None or config.head is None):
         _logger.warning(
             "nobody tuned %s: it is read at layer %d, head %d (%s), and may look elsewhere than it says; choose with "
             "the settings layer and head",

@@ -5,7 +5,7 @@ those features and some prompts, how well they match, with the attention of the 
 match logit with respect to it. Nothing else in the method needs a gradient.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -83,6 +83,13 @@ class Card:
     sizes: Literal["any", "square", "fixed"] = "any"
     prompt: str = PROMPT
 
+    def read_together(self, layers: Iterable[int]) -> list[tuple[int, ...]]:
+        """The layers, each once, in groups that one `Reading` can ask for: those with the same number of heads."""
+        groups: dict[int, list[int]] = {}
+        for layer in dict.fromkeys(layers):
+            groups.setdefault(self.heads[layer], []).append(layer)
+        return [tuple(group) for group in groups.values()]
+
 
 @runtime_checkable
 class ImageFeatures(Protocol):
@@ -112,7 +119,7 @@ class Reading:
     """What is to be read while prompts are matched.
 
     Attributes:
-        layers: 0-based layers whose attention is wanted, each once.
+        layers: 0-based layers whose attention is wanted, each once, all of one number of heads.
         gradient: also differentiate the match logit with respect to it.
     """
 

@@ -64,4 +64,6 @@ def setting_value(config: Config, dotted: str) -> str:
             return "-"
     if hasattr(value, "model_dump"):
         return "on"
-    return ", ".join(f"{item:g}" for item in value) if isinstance(value, tuple) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(".".join(map(str, item)) if isinstance(item, tuple) else f"{item:g}" for item in value)
+    return str(value)

@@ -1,9 +1,13 @@
 """GradCAM on text-to-image attention (paper section 3.2)."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["gradcam"]
+from pnpovss.backbones.base import TokenMaps
+
+__all__ = ["gradcam", "sum_heads"]
 
 
 def gradcam(
@@ -21,3 +25,16 @@ def gradcam(
     if gradient is None:
         return attention.float()
     return gradient.float().clamp(min=0) * attention.float()
+
+
+def sum_heads(seen: TokenMaps, heads: Sequence[tuple[int, int]]) -> Float[Tensor, "token gh gw"]:
+    """The sum of the maps of some heads; raw, so that a head counts by how much the match rests on it.
+
+    Args:
+        seen: the tokens of one image.
+        heads: row of the layer and number of the head; at least one, each once.
+    """
+    rows, numbers = (list(each) for each in zip(*heads, strict=True))
+    return gradcam(seen.attention[rows, numbers], None if seen.gradient is None else seen.gradient[rows, numbers]).sum(
+        0
+    )

@@ -152,7 +152,7 @@ def settings_line(run: Run) -> str:
     parts = [
         f"{settings.dataset}, {settings.subset}{drawn}, {settings.protocol} protocol, names: {settings.presence}",
         f"model {settings.model} ({(settings.revision or 'no revision')[:12]}), preset {settings.preset}",
-        f"layer {config.layer}, head {config.head}, {config.image_size} px, {settings.dtype}",
+        f"{config.heads_in_words}, {config.image_size} px, {settings.dtype}",
     ]
     commits = sorted({(session.commit or "installed package")[:20] for session in run.sessions})
     days = sorted({session.started[:10] for session in run.sessions})

@@ -55,8 +55,8 @@ def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) 
     features = backbone.encode_images(inputs.pixels)
     prompts = ask(inputs.names, backbone, settings)
     looks = []
-    for layers in _alike(backbone.card.heads):
-        [seen] = backbone.match(features, [prompts.tokens], Reading(tuple(layers))).maps
+    for layers in backbone.card.read_together(backbone.card.heads):
+        [seen] = backbone.match(features, [prompts.tokens], Reading(layers)).maps
         for row, layer in enumerate(layers):
             for head in range(backbone.card.heads[layer]):
                 attention = seen.attention[row, head]
@@ -65,14 +65,6 @@ def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) 
                 plain = merge_tokens(gradcam(attention, None), prompts.name_tokens)
                 looks.append(HeadLook(layer, head, cam if settings.gradcam else plain, plain, float(cam.sum())))
     return sorted(looks, key=lambda look: (look.layer, look.head))
-
-
-def _alike(heads: dict[int, int]) -> list[list[int]]:
-    """Layers with the same number of heads, which can be read together."""
-    groups: dict[int, list[int]] = {}
-    for layer, count in heads.items():
-        groups.setdefault(count, []).append(layer)
-    return list(groups.values())
 
 
 def head_statistics(look: HeadLook) -> dict[str, float]:

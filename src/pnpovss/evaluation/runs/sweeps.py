@@ -101,7 +101,8 @@ def run_heads(
         What `summary.json` holds: heads (as `heads_table`), and the rank correlation of each statistic with the mIoU.
     """
     whole = fit_to_space(segmenter, dataset.space)
-    one_look = Segmenter(whole.backbone, whole.config.without("views", "dropout", "crf"), whole.preset)
+    one_head = whole.config.without("views", "dropout", "crf").replace({"heads": None})
+    one_look = Segmenter(whole.backbone, one_head, whole.preset)
     own = f"{one_look.config.layer}.{one_look.config.head}"
 
     def predict(cases: Sequence[Case]) -> list[tuple[list[HeadLook], Labels]]:
