@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from pnpovss.backbones.base import Backbone, Card, ImageFeatures, LoadOptions, Reading, TextTokens
@@ -19,6 +19,7 @@ from pnpovss.inputs import Inputs, ask, prepare
 from pnpovss.matching import match_names
 from pnpovss.names import NameLike
 from pnpovss.prompts import Prompts
+from pnpovss.refine.photo_crf import PhotoCrf
 from pnpovss.refine.pipeline import nothing_found, refine
 from pnpovss.results.heatmaps import HeatMaps
 from pnpovss.results.labels import as_asked
@@ -29,7 +30,7 @@ from pnpovss.saliency.gradcam import sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 from pnpovss.saliency.views import merge_views, views_of
 
-__all__ = ["Explained", "Segmenter"]
+__all__ = ["Explained", "Pass", "Segmenter"]
 
 _logger = logging.getLogger(__name__)
 
@@ -55,6 +56,21 @@ class Explained:
     prompts: Prompts
     match: float | None
     name_match: tuple[float, ...] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One look of Salience Dropout at b images.
+
+    Attributes:
+        kept: Bool "b gh gw", the patches that could be seen.
+        maps: of each image, Float32 "token gh gw", non-negative.
+        match: of each image, the probability in [0, 1] that each of its prompts matches what could be seen.
+    """
+
+    kept: Bool[Tensor, "b gh gw"]
+    maps: Sequence[Float[Tensor, "_token gh gw"]]
+    match: Sequence[Float[Tensor, " _prompt"]]
 
 
 class Segmenter:
@@ -134,7 +150,7 @@ class Segmenter:
         """
         inputs = prepare(image, names, self.backbone.card, self.config, present)
         [explained] = self.explain([inputs], name_match=name_match)
-        return self._finish(inputs, explained)
+        return self.finish(inputs, explained)
 
     def stream(
         self,
@@ -154,14 +170,13 @@ class Segmenter:
         views = len(views_of(self.config.views))
         for batch in _batches(prepared, max(1, batch_size // views)):
             for inputs, explained in zip(batch, self.explain(batch, name_match=name_match), strict=True):
-                yield self._finish(inputs, explained)
+                yield self.finish(inputs, explained)
 
     def explain(self, images: Sequence[Inputs], *, name_match: bool = False) -> list[Explained]:
         """GradCAM under Salience Dropout (paper, 3.2 and 3.3), for images of one input size.
 
-        Look at the whole photos; then, for each further pass, drop the most salient patches that are left, blank them
-        and look again. The maps of all passes are summed; a patch adds nothing once it is dropped. Each view of a photo
-        goes through this alone; then the views' maps are averaged.
+        The maps of all passes are summed; a patch adds nothing once it is dropped. Each view of a photo goes through
+        this alone; then the views' maps are averaged.
         """
         views = views_of(self.config.views)
         pixels = torch.cat([image.pixels for image in images])  # b 3 H W, b = images x views
@@ -171,17 +186,40 @@ class Segmenter:
             return found
         prompts = [each.prompts.tokens for each in found for _ in views]
         names = [each.prompts.name_tokens for each in found for _ in views]
-        dropout = self.config.dropout or ONE_LOOK
-
-        look, match = self._look(seen, prompts)
-        kept = torch.ones(len(pixels), *seen.grid, dtype=torch.bool, device=pixels.device)
-        totals = [dropout.pass_weights[0] * maps for maps in look]  # b of "token gh gw"
-        for weight in dropout.pass_weights[1:]:
-            kept = drop_most_salient(look, names, kept, dropout)
-            look, _ = self._look(self.backbone.encode_images(blank_patches(pixels, kept)), prompts)
-            totals = [total + weight * maps * left for total, maps, left in zip(totals, look, kept, strict=True)]
+        weights = (self.config.dropout or ONE_LOOK).pass_weights
+        passes = list(self.passes(pixels, seen, prompts, names))
+        totals = [
+            torch.stack(
+                [weight * each.maps[i] * each.kept[i] for weight, each in zip(weights, passes, strict=True)]
+            ).sum(0)
+            for i in range(len(pixels))
+        ]
         of_photo = [totals[start : start + len(views)] for start in range(0, len(totals), len(views))]
-        return [self._read(*each) for each in zip(found, of_photo, match[:: len(views)], strict=True)]
+        return [self._read(*each) for each in zip(found, of_photo, passes[0].match[:: len(views)], strict=True)]
+
+    def passes(
+        self,
+        pixels: Float[Tensor, "b 3 H W"],
+        seen: ImageFeatures,
+        prompts: Sequence[Sequence[TextTokens]],
+        names: Sequence[Sequence[Sequence[int]]],
+    ) -> Iterator[Pass]:
+        """Look at the whole images; then drop the most salient patches that are left, blank them and look again.
+
+        Args:
+            pixels: normalised, as the backbone reads them.
+            seen: the same, encoded.
+            prompts: of each image.
+            names: of each image, for each name, the indices of its tokens.
+        """
+        dropout = self.config.dropout or ONE_LOOK
+        kept = torch.ones(len(pixels), *seen.grid, dtype=torch.bool, device=pixels.device)
+        for left in reversed(range(dropout.passes)):
+            look, match = self._look(seen, prompts)
+            yield Pass(kept, look, match)
+            if left:
+                kept = drop_most_salient(look, names, kept, dropout)
+                seen = self.backbone.encode_images(blank_patches(pixels, kept))
 
     def _ask(self, whole: ImageFeatures, images: Sequence[Inputs], name_match: bool) -> list[Explained]:
         """Which names to look for in each encoded image, with no maps yet: the step `presence`."""
@@ -227,9 +265,17 @@ class Segmenter:
             match=float(match.mean()),
         )
 
-    def _finish(self, inputs: Inputs, explained: Explained) -> Segmentation:
+    def finish(self, inputs: Inputs, explained: Explained, crf: PhotoCrf | None = None) -> Segmentation:
+        """The result, from the maps: threshold, background, blur, Dense CRF.
+
+        Args:
+            inputs: what was prepared.
+            explained: what `explain` found in it.
+            crf: the Dense CRF of this photo with these settings, to use its filters again; None builds one.
+        """
         pixels, count = np.asarray(inputs.image), len(inputs.names)
-        refined = refine(explained.names, pixels, self.config) if explained.kept else nothing_found(pixels.shape[:2])
+        found = refine(explained.names, pixels, self.config, crf) if explained.kept else None
+        refined = found or nothing_found(pixels.shape[:2])
         return Segmentation(
             labels=as_asked(refined.labels, explained.kept, count),
             scores=refined.scores,

@@ -146,8 +146,23 @@ def test_arrays_of_another_kind_are_refused(array: np.ndarray, says: str):
 
 @pytest.mark.wrong_types
 def test_other_objects_are_refused():
-    with pytest.raises(ImageError, match=r"a file name, a PIL image or a NumPy array, got builtins\.bytes"):
-        load_image(b"photo")  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match=r"a PIL image or a NumPy array, got builtins\.bytearray"):
+        load_image(bytearray(b"photo"))  # type: ignore[arg-type]
+
+
+def test_the_content_of_a_file_is_read_as_the_file(tmp_path: Path):
+    path = tmp_path / "photo.png"
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(path)
+    content = path.read_bytes()
+    assert load_image(content).tobytes() == load_image(path).tobytes()
+    for damaged, says in {
+        b"": r"the photo is empty \(0 bytes\)",
+        b"%PDF-1.7": "the photo is no photo: it is a PDF document",
+        content[:45]: "the photo is damaged or incomplete",
+        b"MM\0*" + bytes(60): "the photo is a TIFF of a kind that is not read",
+    }.items():
+        with pytest.raises(ImageError, match=says):
+            load_image(damaged)
 
 
 def test_missing_empty_folder_and_device(tmp_path: Path):

@@ -12,9 +12,9 @@ from PIL import Image, UnidentifiedImageError
 
 from pnpovss.errors import ImageError, MissingExtraError
 from pnpovss.images.kinds import FORMATS, START, is_avif, is_heic, starts_like, what_it_is
-from pnpovss.printable import printable
+from pnpovss.images.stored import Stored, opened, shown
 
-__all__ = ["MAX_PIXELS", "DamagedPhoto", "open_photo", "refuse_beyond", "shown"]
+__all__ = ["MAX_PIXELS", "DamagedPhoto", "open_photo", "refuse_beyond"]
 
 MAX_PIXELS = 50_000_000  # 8,192 x 6,144: above what most cameras make; each pixel costs some 100 bytes to refine
 
@@ -30,28 +30,29 @@ class DamagedPhoto(ImageError):
 
 
 @contextmanager
-def open_photo(path: Path, content: Path | io.BytesIO | None = None) -> Iterator[Image.Image]:
-    """The photo in a file, its header read, its pixels not yet.
+def open_photo(stored: Stored, content: io.BytesIO | None = None) -> Iterator[Image.Image]:
+    """A stored photo, its header read, its pixels not yet.
 
     Args:
-        path: the file.
-        content: what to read instead of the file, such as a mended copy of it.
+        stored: the file, or its content.
+        content: what to read instead, such as a mended copy.
 
     Raises:
         ImageError: missing, unreadable, or no photo.
         MissingExtraError: a HEIC photo, without the extra that reads it.
     """
-    _refuse_unreadable(path)
-    what, start = shown(path), b""
+    what, start = shown(stored), b""
+    _refuse_unreadable(stored, what)
     try:
-        with path.open("rb") as file:
+        with opened(stored) as file:
             start = file.read(START)
-        image = _open_heic(content or path, what) if is_heic(start) else _open(content or path)
+        source = content or (io.BytesIO(stored) if isinstance(stored, bytes) else stored)
+        image = _open_heic(source, what) if is_heic(start) else _open(source)
     except UnidentifiedImageError as error:
         _refuse_old_pillow(start, what)
         if kind := "AVIF" if is_avif(start) else starts_like(start):
             raise DamagedPhoto(what, ValueError(f"the header of a {kind} photo that cannot be read")) from error
-        raise ImageError(f"{what} {what_it_is(path, start)}") from error
+        raise ImageError(f"{what} {what_it_is(stored, start)}") from error
     except PermissionError as error:
         raise ImageError(f"{what} may not be read by this user; change its permissions") from error
     except (ImageError, MissingExtraError):
@@ -79,15 +80,13 @@ def refuse_beyond(image: Image.Image, what: str, max_pixels: int | None) -> None
         )
 
 
-def shown(path: Path) -> str:
-    """A path as it may be printed."""
-    return printable(str(path))
-
-
-def _refuse_unreadable(path: Path) -> None:
-    what = shown(path)
+def _refuse_unreadable(stored: Stored, what: str) -> None:
+    if isinstance(stored, bytes):
+        if not stored:
+            raise ImageError(f"{what} is empty (0 bytes); get a complete copy")
+        return
     try:
-        status = path.stat()
+        status = stored.stat()
     except FileNotFoundError as error:
         raise ImageError(f"{what} does not exist; check the name and the folder") from error
     except UnicodeEncodeError as error:

@@ -1,8 +1,8 @@
 """Which files are photos: by name, and by their first bytes."""
 
-from pathlib import Path
-
 from PIL import TiffImagePlugin
+
+from pnpovss.images.stored import Stored, opened
 
 __all__ = ["FORMATS", "PHOTO_SUFFIXES", "START", "is_avif", "is_heic", "starts_like", "what_it_is"]
 
@@ -54,13 +54,13 @@ def starts_like(start: bytes) -> str | None:
     return next((kind for magic, kind in _READ.items() if start.startswith(magic)), None)
 
 
-def what_it_is(path: Path, start: bytes) -> str:
+def what_it_is(stored: Stored, start: bytes) -> str:
     """What a file that could not be opened as a photo is, and what to do; a clause that follows its name."""
     for magic, kind in _NOT_READ.items():
         if start.startswith(magic):
             return f"is no photo: {kind}" if ";" in kind else f"is no photo: {kind}; {_ADVICE}"
     if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-        return f"is a TIFF of a kind that is not read{_tiff_kind(path)}; save it with 8 bits per channel as RGB"
+        return f"is a TIFF of a kind that is not read{_tiff_kind(stored)}; save it with 8 bits per channel as RGB"
     try:
         return f"is no photo: it seems to be text, starting with {start.decode('utf-8')[:24]!r}; {_ADVICE}"
     except UnicodeDecodeError:
@@ -75,10 +75,10 @@ def _brands(start: bytes) -> set[bytes]:
     return {start[8:12], *(start[i : i + 4] for i in range(16, end - 3, 4))}
 
 
-def _tiff_kind(path: Path) -> str:
+def _tiff_kind(stored: Stored) -> str:
     """What its first directory says, such as " (bits 32, 32, photometric 8, compression 34712)"."""
     try:
-        with path.open("rb") as file:
+        with opened(stored) as file:
             directory = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
             file.seek(directory.next)
             directory.load(file)

@@ -13,11 +13,12 @@ from PIL import Image
 from pnpovss.errors import ImageError
 from pnpovss.images.arrays import from_array
 from pnpovss.images.depth import told_by_container
-from pnpovss.images.files import MAX_PIXELS, DamagedPhoto, open_photo, refuse_beyond, shown
+from pnpovss.images.files import MAX_PIXELS, DamagedPhoto, open_photo, refuse_beyond
 from pnpovss.images.jpeg import refuse_endless
 from pnpovss.images.metadata import without_metadata
 from pnpovss.images.orientation import Orientation, read_orientation
 from pnpovss.images.rgb import to_rgb
+from pnpovss.images.stored import Stored, shown
 
 __all__ = ["ImageSource", "load_image", "orientation_of"]
 
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-ImageSource = str | os.PathLike[str] | Image.Image | np.ndarray
+ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
 
 
 def load_image(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
@@ -39,8 +40,8 @@ def load_image(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) -> I
     Memory: about 8 bytes per pixel, beside what the source holds itself.
 
     Args:
-        source: a file, a PIL image of any mode, or an array: "h w" or "h w c" with 1 (gray), 3 (RGB) or 4 (RGBA)
-            channels, uint8 in [0, 255], bool, or floating point in [0, 1].
+        source: a file, a file's content (bytes), a PIL image of any mode, or an array: "h w" or "h w c" with 1 (gray),
+            3 (RGB) or 4 (RGBA) channels, uint8 in [0, 255], bool, or floating point in [0, 1].
         max_pixels: files with more pixels are refused before they are decoded; None accepts any size.
 
     Raises:
@@ -52,8 +53,8 @@ def load_image(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) -> I
         return _from_picture(source, max_pixels)
     if isinstance(source, np.ndarray):
         return to_rgb(from_array(source), "the array")
-    path = _path(source)
-    return _despite_metadata(path, lambda content: _from_file(path, content, max_pixels))
+    stored = _stored(source)
+    return _despite_metadata(stored, lambda content: _from_file(stored, content, max_pixels))
 
 
 def orientation_of(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) -> Orientation:
@@ -69,14 +70,16 @@ def orientation_of(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) 
         return read_orientation(source, "the image")
     if isinstance(source, np.ndarray):
         return Orientation(1, from_array(source).size)
-    path = _path(source)
-    return _despite_metadata(path, lambda content: _turned(path, content, max_pixels))
+    stored = _stored(source)
+    return _despite_metadata(stored, lambda content: _turned(stored, content, max_pixels))
 
 
-def _path(source: object) -> Path:
+def _stored(source: object) -> Stored:
+    if isinstance(source, bytes):
+        return source
     if not isinstance(source, str | os.PathLike):
         kind = "None" if source is None else f"{type(source).__module__}.{type(source).__name__}"
-        raise ImageError(f"a photo is a file name, a PIL image or a NumPy array, got {kind}")
+        raise ImageError(f"a photo is a file name, a file's content, a PIL image or a NumPy array, got {kind}")
     return Path(os.fsdecode(source))
 
 
@@ -93,35 +96,35 @@ def _from_picture(image: Image.Image, max_pixels: int | None) -> Image.Image:
         ) from error
 
 
-def _despite_metadata(path: Path, read: Callable[[Path | io.BytesIO], T]) -> T:
-    """Read a file as it is; where that fails, without its metadata."""
+def _despite_metadata(stored: Stored, read: Callable[[io.BytesIO | None], T]) -> T:
+    """Read a photo as it is; where that fails, without its metadata."""
     try:
-        return read(path)
+        return read(None)
     except DamagedPhoto as damage:
-        rest = without_metadata(path)
+        rest = without_metadata(stored)
         if rest is None:
             raise
         try:
             found = read(io.BytesIO(rest))
         except DamagedPhoto:
             raise damage from None
-        logger.warning("%s has metadata that is damaged or too large (%s); it is ignored", shown(path), damage.cause)
+        logger.warning("%s has metadata that is damaged or too large (%s); it is ignored", shown(stored), damage.cause)
         return found
 
 
-def _from_file(path: Path, content: Path | io.BytesIO, max_pixels: int | None) -> Image.Image:
-    what = shown(path)
-    with open_photo(path, content) as image:
+def _from_file(stored: Stored, content: io.BytesIO | None, max_pixels: int | None) -> Image.Image:
+    what = shown(stored)
+    with open_photo(stored, content) as image:
         refuse_beyond(image, what, max_pixels)
         photo = _decoded(image, what)
         _warn_of_frames(image, what)
         return photo
 
 
-def _turned(path: Path, content: Path | io.BytesIO, max_pixels: int | None) -> Orientation:
-    with open_photo(path, content) as image:
-        refuse_beyond(image, shown(path), max_pixels)  # a PNG may tell how it is turned behind its pixels
-        return read_orientation(image, shown(path))
+def _turned(stored: Stored, content: io.BytesIO | None, max_pixels: int | None) -> Orientation:
+    with open_photo(stored, content) as image:
+        refuse_beyond(image, shown(stored), max_pixels)  # a PNG may tell how it is turned behind its pixels
+        return read_orientation(image, shown(stored))
 
 
 def _decoded(image: Image.Image, what: str) -> Image.Image:

@@ -1,9 +1,9 @@
 """Photos whose metadata keeps them from being read, without it."""
 
 import re
-from pathlib import Path
 
 from pnpovss.images.png import SIGNATURE, bare_png
+from pnpovss.images.stored import Stored, content_of
 
 __all__ = ["without_metadata"]
 
@@ -11,9 +11,9 @@ __all__ = ["without_metadata"]
 _EXIF_ITEM = re.compile(rb"(infe.{8,10}?)Exif", re.DOTALL)
 
 
-def without_metadata(path: Path) -> bytes | None:
+def without_metadata(stored: Stored) -> bytes | None:
     """The content of a PNG, AVIF or HEIC without metadata that may be damaged; None where there is none of it."""
-    content = path.read_bytes()
+    content = content_of(stored)
     if content.startswith(SIGNATURE):
         rest = bare_png(content)
     elif content[4:8] == b"ftyp":
