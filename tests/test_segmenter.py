@@ -181,6 +181,25 @@ def test_a_model_that_wants_one_prompt_per_name_gets_them() -> None:
     assert np.array_equal(one.labels, two.labels)
 
 
+def test_names_are_read_where_the_match_is_if_that_is_asked_for() -> None:
+    """Each name then has a prompt of its own, and the map of that prompt's first token is the name's."""
+    looks = {"[ENC]": [[2, 1], [0, 0]], "cat": [[0, 0], [0, 9]], "[SEP]": [[5, 5], [5, 5]]}
+    backbone, settings = FakeBackbone(looks), by_hand().replace({"threshold": None})
+    own = Segmenter(backbone, settings)
+    assert own.config.read == "names"
+    assert own(GREY, ["cat"]).heatmaps.names.tolist() == [[[0, 0], [0, 9]]]
+    whole = Segmenter(backbone, settings.replace({"read": "answer"}))(GREY, ["cat", "dog"])
+    assert whole.provenance.prompts == ("A picture of cat", "A picture of dog")
+    assert whole.heatmaps.names.tolist() == [[[2, 1], [0, 0]]] * 2
+    assert whole.heatmaps.word_maps.tolist()[3] == [[0, 0], [0, 9]]  # words keep their own
+
+
+def test_what_a_model_cannot_be_read_by_is_refused() -> None:
+    backbone = FakeBackbone(CAT_AND_DOG, reads=("names",))
+    with pytest.raises(ConfigError, match="'fake' cannot be read by 'answer'; it can by: names"):
+        Segmenter(backbone, by_hand().replace({"read": "answer"}))
+
+
 def test_input_size_keeps_the_aspect_at_about_the_area() -> None:
     photo = Image.new("RGB", (500, 375))
     assert input_size(photo, 384, 16, keep_aspect=False) == (384, 384)

@@ -126,7 +126,7 @@ class Background(_Frozen):
 
 
 class Config(_Frozen):
-    """The whole method's settings. None turns a step off; layer, head and image_size None means the model's own."""
+    """The whole method's settings. None turns a step off; layer, head, image_size, read: the model's own."""
 
     layer: int | None = Field(default=None, ge=0, description="0-based text layer whose cross-attention is read")
     head: int | None = Field(default=None, ge=0, description="0-based head of that layer")
@@ -136,6 +136,11 @@ class Config(_Frozen):
         description="several heads in place of one, as [[layer, head], ...]: their maps are averaged",
     )
     image_size: int | None = Field(default=None, ge=16, le=4096, description="side the image is resized to [px]")
+    read: Literal["names", "answer"] | None = Field(
+        default=None,
+        description="where to look: names, where each name's tokens look; answer, where the token looks that the match "
+        "is read from, each name asked alone; none: the model's own",
+    )
     keep_aspect: bool = Field(default=False, description="keep the image's proportions instead of a square input")
     squash_names: bool = Field(default=False, description='write "potted plant" as one word, "pottedplant"')
     presence: PresenceSettings | None = Field(
@@ -222,6 +227,9 @@ class Config(_Frozen):
         layer = own.layer if self.layer is None else self.layer
         head = own.head if self.head is None else self.head
         size = self.image_size or own.image_size
+        read = self.read or card.reads[0]
+        if read not in card.reads:
+            raise ConfigError(f"{card.name!r} cannot be read by {read!r}; it can by: {', '.join(card.reads)}")
         for pair in self.heads or ((layer, head),):
             _check_head(card, *pair)
         if size % card.patch:
@@ -234,7 +242,7 @@ class Config(_Frozen):
         if card.sizes != "any" and self.keep_aspect:
             raise ConfigError(f"{card.name!r} reads square images only; leave keep_aspect off")
         layer, head = self.heads[0] if self.heads else (layer, head)
-        filled = {**self.model_dump(), "layer": layer, "head": head, "image_size": size}
+        filled = {**self.model_dump(), "layer": layer, "head": head, "image_size": size, "read": read}
         try:
             return Settings.model_validate(filled)
         except ValidationError as error:
@@ -250,6 +258,7 @@ class Settings(Config):
     layer: int = Field(ge=0, description=Config.model_fields["layer"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
     head: int = Field(ge=0, description=Config.model_fields["head"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
     image_size: int = Field(ge=16, le=4096, description=Config.model_fields["image_size"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
+    read: Literal["names", "answer"] = Field(description=Config.model_fields["read"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
 
     @model_validator(mode="before")
     @classmethod

@@ -66,15 +66,16 @@ def ask(names: Sequence[Name], backbone: Backbone, settings: Settings) -> Prompt
     Raises:
         NamesError: a name that is too long for the text encoder, or that its vocabulary cannot write.
     """
-    card = backbone.card
-    return build_prompts(
+    card, answer = backbone.card, settings.read == "answer"
+    prompts = build_prompts(
         names,
         backbone.tokenize,
         card.max_tokens,
         squash=settings.squash_names,
-        joint=card.joint_prompt,
+        joint=card.joint_prompt and not answer,
         wording=card.prompt,
     )
+    return Prompts(tuple(each.read_at(card.answer) for each in prompts.each)) if answer else prompts
 
 
 def input_size(image: Image.Image, side: int, patch: int, keep_aspect: bool) -> tuple[int, int]:

@@ -5,7 +5,7 @@ tokenizer cuts into many pieces are all alike.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pnpovss.errors import NamesError
 from pnpovss.names import Name
@@ -55,6 +55,10 @@ class Prompt:
     name_tokens: tuple[tuple[int, ...], ...]
     words: tuple[str, ...]
     word_tokens: tuple[tuple[int, ...], ...]
+
+    def read_at(self, token: int) -> "Prompt":
+        """The same prompt, each name read at one token of the whole, counted from the end where negative."""
+        return replace(self, name_tokens=((token % len(self.tokens),),) * len(self.names))
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from pnpovss.backbones.base import Backbone, LoadOptions, Reading, TextTokens
 from pnpovss.backbones.decoder.backbone import QUESTIONS, DecoderBackbone, load_decoder
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
+from pnpovss.inputs import to_pixels as normalised
 from pnpovss.segmenter import Segmenter
 from tests.support.decoder_models import TINY, Whole, save_decoder
 
@@ -39,6 +41,11 @@ def pixels(backbone: Backbone, images: int = 2) -> Tensor:
     side = backbone.card.recommended.image_size
     height, width = (24, 40) if backbone.card.sizes == "any" else (side, side)
     return torch.randn(images, 3, height, width, generator=torch.Generator().manual_seed(images))
+
+
+def to_pixels(photo: np.ndarray, backbone: Backbone) -> Tensor:
+    side = backbone.card.recommended.image_size
+    return normalised(Image.fromarray(photo), (side, side), backbone.card)
 
 
 def ask(backbone: Backbone, name: str) -> TextTokens:
@@ -73,6 +80,25 @@ def test_equals_transformers(kind: str, folders: Callable[[str], Path], loaded: 
             attention, gradient = (each[image, :, start + cells :, start : start + cells] for each in own)
             assert relative(seen.attention[row].flatten(2), attention) < 1e-5
             assert relative(seen.gradient[row].flatten(2), gradient) < 1e-4  # norms compute in float32
+
+
+def test_in_the_last_layer_the_answer_alone_moves_the_match(loaded: Callable[..., DecoderBackbone]) -> None:
+    backbone = loaded("smolvlm")
+    features, prompt = backbone.encode_images(pixels(backbone, 1)), ask(backbone, "cat")
+    [seen] = backbone.match(features, [[prompt]], Reading((3,))).maps
+    assert seen.gradient is not None
+    moved = seen.gradient[0].abs().amax((0, 2, 3)) > 0
+    assert moved.nonzero().flatten().tolist() == [len(prompt) - 1]
+    assert backbone.card.answer == -1
+    settings = {"read": "answer", "layer": 3, "head": 1, "crf": None, "presence": None, "dropout": None}
+    segmenter = Segmenter.from_pretrained(backbone.card.name, device="cpu", settings=settings)
+    photo = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    found = segmenter(photo, ["cat", "sofa"]).heatmaps.names
+    asked = [[ask(backbone, name) for name in ("cat", "sofa")]]
+    [seen] = backbone.match(backbone.encode_images(to_pixels(photo, backbone)), asked, Reading((3,))).maps
+    last = [len(asked[0][0]) - 1, -1]
+    wanted = (seen.attention * seen.gradient.clamp(min=0))[0, 1, last]  # pyright: ignore[reportOptionalMemberAccess]
+    assert relative(torch.from_numpy(found), wanted) < 1e-4
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -167,8 +193,8 @@ def test_what_cannot_be_asked_is_refused(loaded: Callable[..., DecoderBackbone])
     with pytest.raises(InvalidInputError, match=r"24 x 30 px is no multiple of the cell of .*, 8 px"):
         loaded("qwen3_vl").encode_images(torch.zeros(1, 3, 24, 30))
     features, prompt = backbone.encode_images(pixels(backbone, 1)), ask(backbone, "cat")
-    with pytest.raises(ConfigError, match=r"layer 3 cannot be read; these can, counted from 0: .0, 1, 2."):
-        backbone.match(features, [[prompt]], Reading((3,)))
+    with pytest.raises(ConfigError, match=r"layer 4 cannot be read; these can, counted from 0: .0, 1, 2, 3."):
+        backbone.match(features, [[prompt]], Reading((4,)))
     with pytest.raises(ConfigError, match="name one twice"):
         backbone.match(features, [[prompt]], Reading((1, 1)))
     long = ask(backbone, "cat " * 1100)

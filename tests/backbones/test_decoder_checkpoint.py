@@ -104,7 +104,7 @@ def test_found_by_its_model_type(kind: str, tmp_path: Path) -> None:
     backbone = load_backbone(save_decoder(tmp_path, kind))
     assert backbone.card.prompt == "Does this figure show '{}'? Please answer yes or no."
     assert not backbone.card.joint_prompt
-    assert backbone.card.heads == {0: 4, 1: 4, 2: 4}
+    assert backbone.card.heads == {0: 4, 1: 4, 2: 4, 3: 4}
     assert backbone.card.patch == TINY[kind].cell
     assert (backbone.card.mean, backbone.card.std) == ARCHITECTURES[kind].normalisation
     assert backbone.card.recommended.source.startswith("untuned: a guess")

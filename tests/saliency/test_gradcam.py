@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import torch
 
-from pnpovss.saliency.gradcam import gradcam
+from pnpovss.backbones.base import TokenMaps
+from pnpovss.saliency.gradcam import gradcam, sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 
 
@@ -17,6 +20,14 @@ def test_gradcam_off_is_the_attention_itself() -> None:
 def test_maps_are_float32_whatever_the_model_computes_in() -> None:
     attention = torch.tensor([[[0.5, 0.25]]], dtype=torch.bfloat16)
     assert gradcam(attention, attention).dtype == gradcam(attention, None).dtype == torch.float32
+
+
+def test_maps_that_a_model_composed_itself_are_taken_as_they_are() -> None:
+    attention = torch.ones(1, 2, 1, 1, 2)
+    seen = TokenMaps(attention, attention, composed=3 * attention.double())
+    assert sum_heads(seen, [(0, 1)]).tolist() == [[[3, 3]]]
+    assert sum_heads(seen, [(0, 1)]).dtype == torch.float32
+    assert sum_heads(replace(seen, composed=None), [(0, 1)]).tolist() == [[[1, 1]]]
 
 
 def test_a_name_is_the_mean_of_its_tokens() -> None:

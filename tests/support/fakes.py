@@ -49,6 +49,7 @@ class FakeBackbone:
     revision: str | None = "by-hand"
     max_tokens: int = 35
     joint_prompt: bool = True
+    reads: tuple[Any, ...] = ("names", "answer")
     bias: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     encoded: list[Tensor] = field(default_factory=list)
@@ -71,6 +72,7 @@ class FakeBackbone:
             heads=dict(self.heads),
             recommended=Recommended(layer, 0, side, settings=self.settings, source="by hand"),
             joint_prompt=self.joint_prompt,
+            reads=self.reads,
         )
 
     def tokenize(self, text: str) -> TextTokens:

@@ -67,6 +67,8 @@ class Card:
         joint_prompt: whether one prompt may hold several names; False where each name must be asked for alone.
         sizes: "any" height and width, only "square" inputs, or only the "fixed" recommended square.
         prompt: what the text encoder is asked, {} where the names stand.
+        reads: what can be read of it (see the setting `read`); the first is its own choice.
+        answer: the place in a prompt of the token that the match is read from; negative from the end.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Card:
     joint_prompt: bool = True
     sizes: Literal["any", "square", "fixed"] = "any"
     prompt: str = PROMPT
+    reads: tuple[Literal["names", "answer"], ...] = ("names", "answer")
+    answer: int = 0
 
     def read_together(self, layers: Iterable[int]) -> list[tuple[int, ...]]:
         """The layers, each once, in groups that one `Reading` can ask for: those with the same number of heads."""
@@ -134,10 +138,13 @@ class TokenMaps:
     Attributes:
         attention: Float "layer head token gh gw" in [0, 1]; layers in the order asked for.
         gradient: the same shape, d(match logit of the token's prompt) / d(attention); None where not asked for.
+        composed: the same shape, >= 0: the maps themselves, where they are more than the product of the two, as where
+            a token sees the image through others; None where they are max(0, gradient) * attention.
     """
 
     attention: Float[Tensor, "layer head token gh gw"]
     gradient: Float[Tensor, "layer head token gh gw"] | None
+    composed: Float[Tensor, "layer head token gh gw"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -35,6 +35,8 @@ def sum_heads(seen: TokenMaps, heads: Sequence[tuple[int, int]]) -> Float[Tensor
         heads: row of the layer and number of the head; at least one, each once.
     """
     rows, numbers = (list(each) for each in zip(*heads, strict=True))
+    if seen.composed is not None:
+        return seen.composed[rows, numbers].float().sum(0)
     return gradcam(seen.attention[rows, numbers], None if seen.gradient is None else seen.gradient[rows, numbers]).sum(
         0
     )

@@ -1,7 +1,8 @@
 """Decoders as matching models: ask a language model that sees whether a name is in the picture (VQAScore).
 
 "Does this figure show 'cat'? Please answer yes or no." The match logit is what the model gives to Yes above No as its
-next word, and the attention that is read is that of the question's tokens to the image's, in layers below the last.
+next word, and the attention that is read is that of the question's tokens to the image's. In the last layer only the
+token that the answer follows has a gradient: the setting `read` chooses it, `answer` instead of `names`.
 """
 
 from collections.abc import Sequence
@@ -54,8 +55,7 @@ class DecoderBackbone:
         self._chat, self._eyes = chat, architecture.eyes(model)
         self._embed, self._head = model.get_input_embeddings(), model.get_output_embeddings()
         self._longest = int(text.max_position_embeddings)
-        # Only the last row of the last layer reaches the answer: its other rows have no gradient.
-        heads = dict.fromkeys(range(text.num_hidden_layers - 1), int(text.num_attention_heads))
+        heads = dict.fromkeys(range(text.num_hidden_layers), int(text.num_attention_heads))
         cells = (self._eyes.side // self._eyes.cell) ** 2
         mean, std = normalisation
         self.card = Card(
@@ -69,10 +69,13 @@ class DecoderBackbone:
             max_tokens=self._longest - len(chat.before) - cells,
             heads=heads,
             recommended=tuned(name, model.config.to_dict())
-            or Recommended(max(heads) // 2, 0, self._eyes.side, source="untuned: a guess, half way up, first head"),
+            or Recommended(
+                (len(heads) - 2) // 2, 0, self._eyes.side, source="untuned: a guess, half way up, first head"
+            ),
             joint_prompt=False,
             sizes=self._eyes.sizes,
             prompt=QUESTION,
+            answer=-1,
         )
 
     def tokenize(self, text: str) -> TextTokens:

@@ -90,6 +90,7 @@ class DualBackbone:
             heads=self._tower.heads,
             recommended=tuned(name, config.to_dict()) or _guess(self._tower, config.vision_config),
             joint_prompt=False,
+            reads=("answer",),
         )
 
     def tokenize(self, text: str) -> TextTokens:

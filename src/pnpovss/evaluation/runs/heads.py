@@ -14,7 +14,7 @@ from torch import Tensor
 from pnpovss.backbones.base import Backbone, Reading
 from pnpovss.config import Settings
 from pnpovss.inputs import Inputs, ask
-from pnpovss.saliency.gradcam import gradcam
+from pnpovss.saliency.gradcam import sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 
 __all__ = ["HeadLook", "head_statistics", "look_with_all_heads"]
@@ -59,10 +59,8 @@ def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) 
         [seen] = backbone.match(features, [prompts.tokens], Reading(layers)).maps
         for row, layer in enumerate(layers):
             for head in range(backbone.card.heads[layer]):
-                attention = seen.attention[row, head]
-                gradient = None if seen.gradient is None else seen.gradient[row, head]
-                cam = merge_tokens(gradcam(attention, gradient), prompts.name_tokens)
-                plain = merge_tokens(gradcam(attention, None), prompts.name_tokens)
+                cam = merge_tokens(sum_heads(seen, [(row, head)]), prompts.name_tokens)
+                plain = merge_tokens(seen.attention[row, head].float(), prompts.name_tokens)
                 looks.append(HeadLook(layer, head, cam if settings.gradcam else plain, plain, float(cam.sum())))
     return sorted(looks, key=lambda look: (look.layer, look.head))
 
