@@ -16,7 +16,7 @@ from transformers import BridgeTowerForImageAndTextRetrieval
 
 from pnpovss.backbones.base import TextTokens
 from pnpovss.backbones.mini.backbone import BUNDLED
-from tests.support import blip_models, dual_checkpoints, fuser_models
+from tests.support import blip2_models, blip_models, dual_checkpoints, fuser_models
 from tests.support.decoder_models import TINY, decoder_slope, save_decoder
 
 
@@ -77,6 +77,7 @@ def decoder(kind: str) -> Small:
 SMALL = {
     "mini": Small("mini", save_mini, blip_slope, size=(64, 96)),
     "blip": Small("blip", blip_models.save_checkpoint, blip_slope),
+    "blip2": Small("blip2", blip2_models.save_blip2, blip2_models.blip2_slope),
     "bridgetower": Small("bridgetower", fuser_models.save_bridgetower, bridgetower_slope),
     "clip": Small("dual", dual_checkpoints.save_clip, dual_checkpoints.dual_slope),
     "metaclip": Small("dual", dual_checkpoints.save_metaclip, dual_checkpoints.dual_slope),

@@ -40,6 +40,7 @@ _backbones = Registry(
     {
         "mini": "pnpovss.backbones.mini:SPEC",
         "blip": "pnpovss.backbones.blip:SPEC",
+        "blip2": "pnpovss.backbones.blip2:SPEC",
         "bridgetower": "pnpovss.backbones.bridgetower:SPEC",
         "dual": "pnpovss.backbones.dual:SPEC",
         "decoder": "pnpovss.backbones.decoder:SPEC",
