@@ -42,14 +42,12 @@ from pathlib import Path
 from pnpovss import Segmenter
 from pnpovss.batch.crew import Alone
 from pnpovss.batch.job import Job
-from pnpovss.batch.naming import output_stems
 from pnpovss.batch.photos import find
-from pnpovss.batch.events import Task
 from pnpovss.names import parse_names
 folder, out, names = sys.argv[1], Path(sys.argv[2]), parse_names(sys.argv[3].split(", "))
 real = Segmenter.from_pretrained("mini")
 found = find([folder], recursive=True, out=out).photos
-result = real(found[0].path, names, name_match=True)
+result = real(next(iter(found)).path, names, name_match=True)
 
 class Costless:
     backbone, preset, config = real.backbone, real.preset, real.config
@@ -57,8 +55,7 @@ class Costless:
         return result
 
 job = Job(Costless(), names, out, ("labels",))
-tasks = [Task(Path(p.path), stem) for p, stem in zip(found, output_stems(found))]
-for outcome in Alone(job).run_all(tasks):
+for outcome in Alone(job).run_all(found.tasks()):
     if type(outcome).__name__ == "Failed":
         sys.exit(outcome.error)
 """

@@ -1,12 +1,18 @@
 """Which photos are meant, and where their results go."""
 
+import io
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from pnpovss.batch.naming import output_stems
-from pnpovss.batch.photos import Found, Photo, bare_words, find
+from pnpovss.batch.lists import parse_list
+from pnpovss.batch.naming import Photo
+from pnpovss.batch.photos import Found, find
+from pnpovss.batch.worklist import Worklist
+from pnpovss.names import Name
 
 
 @pytest.fixture(autouse=True)
@@ -103,10 +109,20 @@ def test_names_no_file_can_have_fail_alone():
 
 def test_words_that_are_no_photos():
     make("a.jpg")
-    assert bare_words(look("a.jpg", "rocket", "gone.jpg", "in/cat").photos) == ["rocket"]
+    assert look("a.jpg", "rocket", "gone.jpg", "in/cat").words == ["rocket"]
 
 
 # Where results go.
+
+
+def output_stems(photos: list[Photo]) -> list[str]:
+    worklist = Worklist()
+    assert all(map(worklist.add, photos))
+    tasks = list(worklist.tasks())
+    assert [task.photo for task in tasks] == [Path(photo.path) for photo in photos]
+    assert list(worklist) == photos
+    assert len(worklist) == len(photos)
+    return [task.stem for task in tasks]
 
 
 def stems(*photos: str) -> list[str]:
@@ -143,3 +159,47 @@ def test_no_stem_leads_out_of_the_output_folder(place: str):
     [stem] = output_stems([Photo("x.jpg", place)])
     assert Path("out", stem).resolve().is_relative_to(Path("out").resolve())
     assert Path("out", stem).resolve() != Path("out").resolve()
+
+
+def test_a_worklist_takes_each_photo_once_and_grows_after_it_was_read():
+    worklist = Worklist()
+    names = (Name("cat"), Name("sofa", ("couch",)))
+    assert worklist.add(Photo("a/1.jpg", "1.jpg", names=names))
+    assert not worklist.add(Photo("a/../a/1.jpg", "1.jpg"))
+    assert worklist.all_bring_names
+    assert [task.stem for task in worklist.tasks()] == ["1"]
+    assert worklist.add(Photo("b/\udcff1.png", "\udcff1.png"))  # bytes that are no text
+    assert worklist.add(Photo("b/1.png", "1.png"))
+    assert not worklist.all_bring_names
+    assert [(task.stem, task.names) for task in worklist.tasks()] == [
+        ("1.jpg", names),
+        ("\udcff1", None),
+        ("1.png", None),
+    ]
+
+
+MANY = """
+import tracemalloc
+from pnpovss.batch.naming import Photo
+from pnpovss.batch.worklist import Worklist
+worklist = Worklist()
+tracemalloc.start()
+for i in range(4_000):
+    worklist.add(Photo(f"in/{i}/cat.jpg", "cat.jpg"))
+assert sum(1 for _ in worklist.tasks()) == len({task.stem for task in worklist.tasks()}) == 4_000
+print(tracemalloc.get_traced_memory()[0])
+"""
+
+
+def test_memory_does_not_grow_with_the_photos():
+    """4,000 photos whose results want the same name, in as many folders; alone, for checks of types hold memory."""
+    done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 200 * 4_000
+
+
+def test_a_list_is_read_as_it_comes():
+    entries = b"".join(b"%0120d.jpg\r\n" % i for i in range(10_000))  # more than one block
+    found = list(parse_list(io.BytesIO(b"\xef\xbb\xbf" + entries + b'{"photo": ""}'), "list"))
+    assert [photo.path for photo in found[:-1]] == [f"{i:0120}.jpg" for i in range(10_000)]  # type: ignore[union-attr]
+    assert str(found[-1]).startswith('list, line 10001: b\'{"photo": ""}\' is no entry')
+    assert [photo.path for photo in parse_list(io.BytesIO(b"a\nb.jpg\0c.jpg\0"), "list")] == ["a\nb.jpg", "c.jpg"]

@@ -136,6 +136,14 @@ def test_a_photo_that_ends_its_process_each_time_fails_alone(photos: Path, tmp_p
     assert "9 photos done, 1 failed" in said
     assert "3.png: the process at work on it ended 2 times (killed by SIGKILL, as when memory runs out)" in said
     assert whole(tmp_path / "out") == 9
+    monkeypatch.delenv("PNPOVSS_TEST_DEADLY")
+    _, _, said = run(photos / "1", tmp_path / "out", *FAST, "--workers", 2)
+    assert "0 photos done, 9 finished before, 1 failed" in said
+    assert "3.png: the process at work on it ended 2 times" in said
+    assert "failed before" in said
+    code, _, said = run(photos / "1", tmp_path / "out", *FAST, "--workers", 2, "--retry-failed")
+    assert code == 0, said
+    assert len(tree(tmp_path / "out")) == 30
 
 
 @pytest.mark.usefixtures("slow")

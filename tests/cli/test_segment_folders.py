@@ -157,6 +157,78 @@ def test_many_photos_get_a_line_and_few_a_table(call: Call, tmp_path: Path):
     assert call("segment", "in/1.png", "--no-details", "--redo", *RED).stdout == ""
 
 
+# What failed is not tried again, unless that is asked for, or anything that it may depend on is otherwise.
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """A good photo and one that breaks off."""
+    good = save_flag(tmp_path / "in" / "good.png")
+    path = tmp_path / "in" / "bad.png"
+    path.write_bytes(good.read_bytes()[:60])
+    return path
+
+
+def failed(call: Call, *options: str) -> str:
+    done = call("segment", "in", *RED, *options)
+    assert done.exit_code == 1, done.output
+    [line] = [line for line in done.stderr.splitlines() if "bad.png" in line]
+    return line
+
+
+BEFORE = "(failed before; --retry-failed tries it again)"
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_failure_is_remembered_and_tried_again_on_request(call: Call, tmp_path: Path):
+    first = failed(call)
+    assert BEFORE not in first
+    note = json.loads((tmp_path / "out" / "bad.failed").read_text())
+    assert note["photo"] == str(tmp_path / "in" / "bad.png")
+    assert note["error"] == first
+    assert failed(call) == f"{first} {BEFORE}"
+    assert json.loads((tmp_path / "out" / "bad.failed").read_text()) == note
+    for options in (("--retry-failed",), ("--redo",), ("--max-pixels", "5000"), ("--set", "threshold=0.4")):
+        assert failed(call, *options) == first
+    assert BEFORE in failed(call, "--set", "threshold=0.4")
+
+
+def test_a_mended_photo_is_tried_again_and_its_note_goes(call: Call, broken: Path, tmp_path: Path):
+    failed(call)
+    save_flag(broken)
+    done = call("segment", "in", *RED)
+    assert done.exit_code == 0, done.output
+    assert not (tmp_path / "out" / "bad.failed").exists()
+    assert records(tmp_path / "out") == {"good", "bad"}
+
+
+def test_what_is_not_the_photos_fault_is_not_remembered(call: Call, broken: Path, tmp_path: Path):
+    broken.unlink()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "good.overlay.png").write_text("precious")
+    done = call("segment", "in", "in/bad.png", *RED)
+    assert "bad.png does not exist" in done.stderr
+    assert "good.overlay.png exists and was not made by this program" in done.stderr
+    assert files(tmp_path / "out") == {"good.overlay.png"}
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_file_of_others_is_no_note(call: Call, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "bad.failed").write_text("precious")
+    assert failed(call) == failed(call)
+    assert (tmp_path / "out" / "bad.failed").read_text() == "precious"
+
+
+def test_own_names_that_the_model_cannot_read_are_remembered(call: Call, tmp_path: Path):
+    save_flag(tmp_path / "1.png")
+    (tmp_path / "list.jsonl").write_text(json.dumps({"photo": "1.png", "names": ["red " * 100 + "x"]}))
+    for says in ("is too long: 106 tokens", BEFORE):
+        done = call("segment", "--from", "list.jsonl", "--out", "out", *FAKE)
+        assert done.exit_code == 1
+        assert says in done.stderr, done.stderr
+
+
 # One bad argument does not end the run for the others.
 
 

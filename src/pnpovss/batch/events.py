@@ -19,11 +19,13 @@ class Task:
         photo: its file.
         stem: where its results go, below the output folder and without a suffix, with "/" between folders.
         names: its own names; None means those of the job.
+        given_up: why it is not to be tried again, but written down as failed; None where it is to be tried.
     """
 
     photo: Path
     stem: str
     names: tuple[Name, ...] | None = None
+    given_up: str | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Failed:
     Attributes:
         task: the photo.
         error: why, in a line that names the photo.
-        details: the traceback.
+        details: the traceback; empty where the failure is an earlier one.
     """
 
     task: Task

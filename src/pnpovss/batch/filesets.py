@@ -4,6 +4,8 @@ The record (NAME.json) names the other files with their checksums. It is taken a
 back last, so a record that is there stands for a complete set. Who writes holds a claim: a hidden file, locked as long
 as the process lives, that lists what may be there before the first file appears. A claim that nobody holds was left by
 a killed process: where its record is missing, what it lists is removed.
+
+Beside the set there may be a note (NAME.failed) on why the photo could not be segmented; a new set takes it away.
 """
 
 import errno
@@ -18,9 +20,10 @@ from typing import Any
 from pnpovss.errors import OutputError
 from pnpovss.files.lock import lock
 
-__all__ = ["RECORD", "FileSet", "checksum", "claimed", "read_record"]
+__all__ = ["FAILURE", "RECORD", "FileSet", "checksum", "claimed", "read_failure", "read_record"]
 
 RECORD = ".json"  # what follows the stem in the name of the record
+FAILURE = ".failed"  # in that of the note of a failure; no file of a set ends so
 _OURS = "pnpovss/"  # how the format of every record begins
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
@@ -39,6 +42,15 @@ def read_record(path: Path) -> dict[str, Any] | None:
         return None
 
 
+def read_failure(path: Path) -> dict[str, Any] | None:
+    """The note of a failure that this program wrote; None where there is none."""
+    try:
+        note = json.loads(path.read_bytes())
+        return note if str(note["format"]).startswith(_OURS) and note["photo"] and note["error"] else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
 class FileSet:
     """The files of one photo, as they are and as they are to be; made by `claimed`.
 
@@ -51,6 +63,7 @@ class FileSet:
     def __init__(self, target: Path, claim: int) -> None:
         self.folder, self.name = target.parent, target.name
         self._target = target.parent / f"{target.name}{RECORD}"
+        self._failure = target.parent / f"{target.name}{FAILURE}"
         self._claim = claim
         self._parts: list[Path] = []
         self.record = read_record(self._target)
@@ -100,9 +113,34 @@ class FileSet:
         except OSError as error:
             raise error if isinstance(error, OutputError) else _cannot_write(self._target, error) from error
         finally:
-            for part in self._parts:
-                part.unlink(missing_ok=True)
-            self._parts.clear()
+            self._unstage()
+
+    @property
+    def failure(self) -> dict[str, Any] | None:
+        """The note of a failure that is there."""
+        return read_failure(self._failure)
+
+    def note_failure(self, note: bytes) -> None:
+        """Write down why the photo could not be segmented; the set, and a file of that name that is not ours, stay.
+
+        Raises:
+            OutputError: as `replace`.
+        """
+        if self._failure.exists() and not self.failure:
+            return
+        try:
+            self._announce([])
+            self._stage(self._failure, note)
+            self._parts[-1].replace(self._failure)
+        except OSError as error:
+            raise error if isinstance(error, OutputError) else _cannot_write(self._failure, error) from error
+        finally:
+            self._unstage()
+
+    def _unstage(self) -> None:
+        for part in self._parts:
+            part.unlink(missing_ok=True)
+        self._parts.clear()
 
     def _exchange(self, paths: Sequence[Path], stale: Iterable[Path]) -> None:
         """The record goes, files come, those of the old set that have no successor go, the new record comes."""
@@ -113,6 +151,8 @@ class FileSet:
                 part.replace(path)
             for path in stale:
                 path.unlink(missing_ok=True)
+            if self.failure:
+                self._failure.unlink(missing_ok=True)
             self._parts[-1].replace(self._target)
         except OSError:
             _roll_back(paths)

@@ -3,16 +3,19 @@
 import csv
 import io
 import json
+from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from pnpovss.batch.export.run import DECISIONS, RunPhoto, read_run
 from pnpovss.files.writing import write_all
+from pnpovss.hints.kinds import KINDS, kinds_of
 
 __all__ = ["write_gallery"]
 
 FOLDER = "gallery"
+KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
 def write_gallery(run: Path) -> tuple[Path, int]:
@@ -29,20 +32,22 @@ def write_gallery(run: Path) -> tuple[Path, int]:
         OutputError: it cannot be written.
     """
     found = read_run(run, dropped_too=True)
-    told = {"names": list(found.categories), "decisions": dict.fromkeys(found.dropped, "drop"), "file": DECISIONS}
+    told = {
+        "names": list(found.categories),
+        "kinds": list(KINDS),
+        "decisions": dict.fromkeys(found.dropped, "drop"),
+        "file": DECISIONS,
+    }
     shown, table = io.StringIO(), io.StringIO()
     shown.write(f"const RUN = {_script(told)};\nconst PHOTOS = [")
     rows = csv.writer(table)
-    rows.writerow(["photo", "stem", "decision", "name", "kept", "share", "match", "score"])
+    rows.writerow(["photo", "stem", "decision", "name", "kept", "share", "match", "score", "hints"])
     count = 0
     for photo in found.photos():
-        decision = "drop" if photo.stem in found.dropped else "keep"
-        for name in photo.record["names"]:
-            values = [name[key] for key in ("name", "kept", "share", "match", "score")]
-            rows.writerow([photo.record["photo"], photo.stem, decision, *values])
+        rows.writerows(_lines(photo, "drop" if photo.stem in found.dropped else "keep"))
         shown.write(f"{',' if count else ''}\n{_script(_row(photo, found.categories))}")
         count += 1
-    shown.write("\n];\n")
+    shown.write(f"\n];\nconst FAILED = {_script(dict(found.failures()))};\n")
     page = run / FOLDER / "index.html"
     page.parent.mkdir(exist_ok=True)
     write_all(
@@ -55,6 +60,14 @@ def write_gallery(run: Path) -> tuple[Path, int]:
     return page, count
 
 
+def _lines(photo: RunPhoto, decision: str) -> Iterator[list[Any]]:
+    """A photo's lines of records.csv, one per name."""
+    hints = "; ".join(kinds_of(photo.record.get("hints", [])))
+    for name in photo.record["names"]:
+        values = [name[key] for key in ("name", "kept", "share", "match", "score")]
+        yield [photo.record["photo"], photo.stem, decision, *values, hints]
+
+
 def _row(photo: RunPhoto, categories: dict[str, int]) -> dict[str, Any]:
     """What the page shows of one photo; names by their place in the run's list."""
     picture = next((file["file"] for file in photo.record["files"] if file["kind"] == "overlay"), None)
@@ -63,7 +76,13 @@ def _row(photo: RunPhoto, categories: dict[str, int]) -> dict[str, Any]:
         [categories[name["name"]] - 1, round(name["share"], 4), name["match"] and round(name["match"], 3), name["kept"]]
         for name in photo.record["names"]
     ]
-    return {"stem": photo.stem, "picture": picture and f"{folder}/{picture}", "names": names}
+    return {
+        "stem": photo.stem,
+        "picture": picture and f"{folder}/{picture}",
+        "names": names,
+        "kinds": [KIND_NUMBERS[kind] for kind in kinds_of(photo.record.get("hints", []))],
+        "hints": photo.record.get("hints", []),
+    }
 
 
 def _script(value: Any) -> str:

@@ -2,19 +2,21 @@
 
 import os
 import stat
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pnpovss._version import __version__
 from pnpovss.batch.events import Done, Failed, Outcome, Skipped, Task
 from pnpovss.batch.filesets import FileSet, checksum, claimed
 from pnpovss.batch.finished import why_anew
 from pnpovss.batch.outputs import DEFAULT_OUTPUTS, json_bytes, output_files
-from pnpovss.errors import ImageError, NamesError
+from pnpovss.errors import ImageError, NamesError, OutputError
+from pnpovss.files.json import to_json
 from pnpovss.hints.doubts import doubts
 from pnpovss.hints.looks_like import looks_like
 from pnpovss.images import MAX_PIXELS, load_image
@@ -74,6 +76,7 @@ class Job:
         presence: leaves out names before the model looks for them; None leaves that to the method.
         overwrite: whether files that were made from other photos, by others, or were changed by hand, may be replaced.
         redo: whether finished photos are segmented again.
+        retry_failed: whether photos are tried again that failed before, for a reason of their own, as they are now.
         max_pixels: photos with more are refused.
     """
 
@@ -84,6 +87,7 @@ class Job:
     presence: "PresenceFilter | None" = None
     overwrite: bool = False
     redo: bool = False
+    retry_failed: bool = False
     max_pixels: int = MAX_PIXELS
 
     def run(self, task: Task) -> Outcome:
@@ -131,14 +135,20 @@ class Job:
             claim.close()
         return given
 
-    def _begin(self, task: Task, claim: ExitStack) -> "Begun | Skipped":
+    def _begin(self, task: Task, claim: ExitStack) -> "Begun | Skipped | Failed":
         files = claim.enter_context(claimed(self.out, task.stem))
         names = task.names or self.names
         content, before = _content(task.photo), _state(task.photo)
         anew = self._why_anew(files, content, names) if files.record else None
         if files.record and anew is None:
             return Skipped(task, files.record)
-        image = load_image(task.photo, max_pixels=self.max_pixels)
+        told = self._failed_before(files, content, names)
+        if told and not (self.redo or self.retry_failed or task.given_up):
+            return Failed(task, f"{told} (failed before; --retry-failed tries it again)", "")
+        with self._noting(task, files, content, names):
+            if task.given_up:
+                raise ImageError(task.given_up)
+            image = load_image(task.photo, max_pixels=self.max_pixels)
         if _state(task.photo) != before:
             raise ImageError(f"{task.photo} was changed while it was read; segment it again")
         if not self.overwrite:
@@ -147,7 +157,8 @@ class Job:
         return Begun(task, claim, files, content, image, names, anew)
 
     def _look(self, begun: "Begun") -> "Begun":
-        result, decided = self._segment(begun.image, begun.names, begun.task)
+        with self._noting(begun.task, begun.files, begun.content, begun.names):
+            result, decided = self._segment(begun.image, begun.names, begun.task)
         return replace(begun, result=result, decided=decided)
 
     def _finish(self, begun: "Begun") -> Done:
@@ -155,6 +166,7 @@ class Job:
         assert result is not None  # `look` was called
         made = output_files(self.outputs, begun.names, result.kept)
         contents = {file.suffix: file.content(result, begun.image) for file in made}
+        hints = (*doubts(result), *looks_like(result))
         record = {
             "photo": os.path.realpath(begun.task.photo),
             "photo_sha256": begun.content,
@@ -169,9 +181,10 @@ class Job:
             ],
             **result.to_dict(),
             **begun.decided,
+            "hints": list(hints),
         }
         begun.files.replace(contents, json_bytes(record))
-        return Done(begun.task, record, (*doubts(result), *looks_like(result)), begun.anew)
+        return Done(begun.task, record, hints, begun.anew)
 
     @cached_property
     def _provenance(self) -> dict[str, Any]:
@@ -195,6 +208,40 @@ class Job:
             kinds=self.outputs,
         )
 
+    @contextmanager
+    def _noting(self, task: Task, files: FileSet, content: str, names: tuple[Name, ...]) -> Iterator[None]:
+        """Write down what is wrong with the photo, or with its own names, so that a rerun need not find out again.
+
+        What would hold for every photo is not written down, nor what may be otherwise the next time: a file that cannot
+        be read, no space, no memory.
+        """
+        try:
+            yield
+        except (ImageError, NamesError) as error:
+            if content != _NOTHING and (isinstance(error, ImageError) or task.names is not None):
+                note = {
+                    "format": _NOTE,
+                    "photo": os.path.realpath(task.photo),
+                    "photo_sha256": content,
+                    "asked": self._asked(names),
+                    "error": Failed.by(task, error).error,
+                }
+                with suppress(OutputError):  # the photo's own failure is the one to tell; the next run finds it again
+                    files.note_failure(json_bytes(note))
+            raise
+
+    def _failed_before(self, files: FileSet, content: str, names: tuple[Name, ...]) -> str | None:
+        """Why the same photo failed under the same wishes; None where it did not."""
+        note = files.failure
+        same = note and note.get("photo_sha256") == content and note.get("asked") == self._asked(names)
+        return str(note["error"]) if note and same else None
+
+    def _asked(self, names: tuple[Name, ...]) -> str:
+        """A checksum of all that a failure may depend on beside the photo."""
+        made = {key: self._provenance[key] for key in ("model", "revision", "dtype", "config")}
+        wishes = [[name.all for name in names], self.presence and self.presence.key, made, self.max_pixels, __version__]
+        return checksum(to_json(wishes))
+
     def _segment(
         self, image: "Image.Image", names: tuple[Name, ...], task: Task
     ) -> tuple[Segmentation, dict[str, Any]]:
@@ -205,6 +252,10 @@ class Job:
         result = self.segmenter(image, names, present=decided.kept, name_match=True)
         scores = {name.text: round(score, 4) for name, score in zip(names, decided.scores, strict=True)}
         return result, {"presence": {"filter": self.presence.key, "scores": scores, "note": decided.note}}
+
+
+_NOTE = "pnpovss/failure/1"
+_NOTHING = sha256().hexdigest()  # of a file that cannot be read
 
 
 def _content(photo: Path) -> str:

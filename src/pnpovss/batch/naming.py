@@ -1,51 +1,51 @@
-"""Where the results of each photo go: a path of its own below the output folder, whatever the photos are called."""
+"""A photo that was asked for, and what its results may be called: a path of its own below the output folder."""
 
 import os
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePath
 
-from pnpovss.batch.photos import Photo
+from pnpovss.names import Name
 
-__all__ = ["output_stems"]
+__all__ = ["Photo", "folded", "stem_of"]
 
 _LONGEST = 180  # bytes of a stem's last part; file systems take 255, and suffixes hold up to 60
 
 
-def output_stems(photos: Sequence[Photo]) -> list[str]:
-    """A different stem for each photo's results: its place without the suffix, or more where that is not enough.
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo that was asked for.
 
-    cat, then cat.jpg, then folder-cat.jpg, then parent-folder-cat.jpg, ...; photos that differ in upper and lower case
-    alone, which many disks take for the same, and names too long to add to, get a few digits of a hash. A stem never
-    leads out of the output folder.
+    Attributes:
+        path: its file.
+        place: its path below the folder, or the fixed part of the pattern, that it was found by; results mirror it.
+        named: whether it was given by its own name, not found.
+        names: its own names; None where it has none.
     """
-    paths = [os.path.abspath(photo.path) for photo in photos]
-    twins = Counter(map(_folded, paths))
-    levels = [0] * len(photos)
-    stems = [_stem(photo, 0) for photo in photos]
-    while clashing := _clashing(stems):
-        for i in clashing:
-            levels[i] += 1
-            stems[i] = _stem(photos[i], levels[i], twin=twins[_folded(paths[i])] > 1)
-    return stems
+
+    path: str
+    place: str
+    named: bool = False
+    names: tuple[Name, ...] | None = None
 
 
-def _clashing(stems: Sequence[str]) -> list[int]:
-    alike: dict[str, list[int]] = defaultdict(list)
-    for i, stem in enumerate(stems):
-        alike[_folded(stem)].append(i)
-    return [i for group in alike.values() if len(group) > 1 for i in group]
-
-
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
     """Equal for names that some disk takes for the same."""
     return unicodedata.normalize("NFC", text.casefold())
 
 
-def _stem(photo: Photo, level: int, *, twin: bool = False) -> str:
-    """The stem of a photo at one level of telling it apart; no folder above tells twins apart."""
+def stem_of(photo: Photo, level: int, *, twin: bool = False) -> str:
+    """The stem of a photo's results at one level of telling it apart from others; never leads out of a folder.
+
+    cat, then cat.jpg, then folder-cat.jpg, then parent-folder-cat.jpg, ..., then a few digits of a hash.
+
+    Args:
+        photo: whose results they are.
+        level: 0 where no other photo has the same stem.
+        twin: whether the photo differs from another in upper and lower case alone, which many disks take for the same:
+            no folder above tells those apart.
+    """
     *folders, name = _inside(photo.place)
     path = os.path.abspath(photo.path)
     above = () if twin else PurePath(path).parent.parts[1:]

@@ -8,32 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pnpovss.batch.naming import Photo
+from pnpovss.batch.worklist import Worklist
 from pnpovss.images import PHOTO_SUFFIXES
-from pnpovss.names import Name
 
-__all__ = ["Found", "Photo", "bare_words", "find"]
+__all__ = ["Found", "find"]
 
 _OUR_PICTURES = re.compile(r"\.(labels|overlay|heat-\d+[^.]*)\.png$")
 
 # Pictures that are no photos this program reads; to pass over them in silence would look like a loss.
 _OTHER_PICTURES = frozenset(".arw .cr2 .cr3 .dng .eps .exr .hdr .nef .orf .psd .raf .raw .rw2 .svg .xcf".split())
-
-
-@dataclass(frozen=True, slots=True)
-class Photo:
-    """A photo that was asked for.
-
-    Attributes:
-        path: its file.
-        place: its path below the folder, or the fixed part of the pattern, that it was found by; results mirror it.
-        named: whether it was given by its own name, not found.
-        names: its own names; None where it has none.
-    """
-
-    path: str
-    place: str
-    named: bool = False
-    names: tuple[Name, ...] | None = None
 
 
 @dataclass
@@ -42,16 +26,18 @@ class Found:
 
     Attributes:
         photos: each once.
-        problems: arguments that match no photo; they count as failures.
+        problems: arguments and entries of a list that match no photo; they count as failures.
         notes: what was left out, where somebody might miss it.
+        words: arguments that are no files and look like words: `--names cat rocket` names one thing only.
     """
 
-    photos: list[Photo] = field(default_factory=list)
+    photos: Worklist = field(default_factory=Worklist)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    words: list[str] = field(default_factory=list)
 
 
-def find(given: Sequence[str], listed: Iterable[Photo] = (), *, recursive: bool = False, out: Path) -> Found:
+def find(given: Sequence[str], listed: Iterable[Photo | str] = (), *, recursive: bool = False, out: Path) -> Found:
     """Photos from files, folders and patterns, and from a list.
 
     Pictures that this program wrote (NAME.labels.png and so on), and the output folder where it lies inside a folder
@@ -59,36 +45,29 @@ def find(given: Sequence[str], listed: Iterable[Photo] = (), *, recursive: bool 
 
     Args:
         given: files, folders (the photos directly in them, or below them), and patterns, where "**" is any depth.
-        listed: photos of a list.
+        listed: photos of a list, and lines on entries that are none.
         recursive: whether to look into the folders of folders.
         out: the output folder.
 
     Returns:
         The photos; a file that does not exist counts as one: it fails when it is read, like any other bad one.
     """
-    found, seen = Found(), set[str]()
+    found = Found()
     for text in given:
+        if _is_word(text):
+            found.words.append(text)
         for photo in _meant(text, recursive, out, found):
-            _add(photo, found, seen)
-    for photo in listed:
-        if not _add(photo, found, seen):
-            found.problems.append(f"{photo.path}: is listed twice; the first entry counts")
+            found.photos.add(photo)
+    for entry in listed:
+        if isinstance(entry, str):
+            found.problems.append(entry)
+        elif not found.photos.add(entry):
+            found.problems.append(f"{entry.path}: is listed twice; the first entry counts")
     return found
 
 
-def bare_words(photos: Sequence[Photo]) -> list[str]:
-    """What was given as photos but is no file and looks like a word: `--names cat rocket` names one thing only."""
-    given = [photo.path for photo in photos if photo.named]
-    return [path for path in given if not re.search(r"[/\\.]", path) and not os.path.exists(path)]
-
-
-def _add(photo: Photo, found: Found, seen: set[str]) -> bool:
-    real = os.path.realpath(photo.path)
-    if real in seen:
-        return False
-    seen.add(real)
-    found.photos.append(photo)
-    return True
+def _is_word(text: str) -> bool:
+    return not re.search(r"[/\\.]", text) and not os.path.exists(text) and not glob.has_magic(text)
 
 
 def _meant(text: str, recursive: bool, out: Path, found: Found) -> Iterator[Photo]:

@@ -30,7 +30,7 @@ class FilterChoice:
         device: where `clip` computes.
         local_files_only: whether `clip` must not ask a hub.
         masks: whether the photos have masks, which `oracle` needs; then `all` is a filter, too, for the record.
-        photos: all that will be asked about, where that is known.
+        photos: all that will be asked about, where that is known and a filter is asked; they stay in memory.
     """
 
     spec: str = EVERYTHING
@@ -100,6 +100,7 @@ class Recipe:
     filter: FilterChoice
     overwrite: bool
     redo: bool
+    retry_failed: bool
     max_pixels: int
 
     def on(self, device: str) -> "Recipe":
@@ -123,5 +124,6 @@ class Recipe:
             made or self.filter.make(segmenter),
             self.overwrite,
             self.redo,
+            self.retry_failed,
             self.max_pixels,
         )

@@ -3,7 +3,9 @@
 import os
 import re
 import secrets
-from collections.abc import Iterator, Sequence
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,12 +22,12 @@ _OPENING = '{\n"results": ['
 
 
 class Records:
-    """A document {"results": [...], "failures": [...]} on its way; failures are few, and come last."""
+    """A document {"results": [...], "failures": [...]} on its way; failures come last, and wait on the disk."""
 
     def __init__(self, file: TextIO) -> None:
         self._file = file
         self._between = "\n"
-        self.failures: list[Failure] = []
+        self._failures = tempfile.TemporaryFile("w+", encoding="utf-8", errors="backslashreplace")
         file.write(_OPENING)
 
     def add(self, record: dict[str, Any]) -> None:
@@ -33,10 +35,17 @@ class Records:
         self._file.write(self._between + _shown(record))
         self._between = ",\n"
 
+    def add_failure(self, failure: Failure) -> None:
+        """One more photo, or request, that failed."""
+        self._failures.write((",\n" if self._failures.tell() else "") + _shown(failure))
+
     def close(self) -> None:
         """Complete the document."""
-        failures = ",\n".join(map(_shown, self.failures))
-        self._file.write(f'\n],\n"failures": [\n{failures}\n]\n}}\n')
+        with self._failures:
+            self._failures.seek(0)
+            self._file.write('\n],\n"failures": [\n')
+            shutil.copyfileobj(self._failures, self._file)
+        self._file.write("\n]\n}\n")
         self._file.flush()
 
 
@@ -68,7 +77,7 @@ def records_file(path: Path) -> Iterator[Records]:
         temporary.unlink(missing_ok=True)
 
 
-def refuse_target(path: Path, photos: Sequence[Path], *, overwrite: bool) -> None:
+def refuse_target(path: Path, photos: Iterable[Path], *, overwrite: bool) -> None:
     """Refuse, before any work, a file that could not be written in the end, or that holds something else.
 
     Raises:

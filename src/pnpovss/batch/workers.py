@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -105,9 +106,14 @@ class Workers:
             return
         [photo] = suspects
         tries[photo] = tries.get(photo, 0) + 1
-        if tries[photo] == TRIES:
-            again.remove(photo)
-            yield Failed(photo, f"{photo.photo}: the process at work on it ended {TRIES} times ({worker.how()})", "")
+        if tries[photo] < TRIES:
+            return
+        again.remove(photo)
+        why = f"{photo.photo}: the process at work on it ended {TRIES} times ({worker.how()})"
+        if photo.given_up:
+            yield Failed(photo, why, "")
+        else:  # another process writes that down
+            again.append(replace(photo, given_up=why))
 
     def _replace(self, worker: "_Worker") -> "_Worker":
         new = self._start(worker.make)

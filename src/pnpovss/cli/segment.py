@@ -1,7 +1,7 @@
 """`pnpovss segment`: photos and names in; label maps, overlays and records out."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +15,7 @@ from pnpovss.cli.export import write_exports
 from pnpovss.cli.terminal import FAILED, consoles, logged_to, readable_errors, say
 
 if TYPE_CHECKING:
-    from pnpovss.batch.events import Task
-    from pnpovss.batch.photos import Photo
+    from pnpovss.batch.naming import Photo
     from pnpovss.batch.records import Records
     from pnpovss.names import Name
 
@@ -83,6 +82,9 @@ def segment(
         bool, typer.Option("--overwrite", help="Replace results of other photos, and what was changed by hand.")
     ] = False,
     redo: Annotated[bool, typer.Option("--redo", help="Segment finished photos again.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try photos again that were found damaged, as they are now.")
+    ] = False,
     details: Annotated[
         bool | None, typer.Option("--details/--no-details", help=f"A table per photo. Default: up to {FEW} photos.")
     ] = None,
@@ -115,43 +117,45 @@ def segment(
         from pnpovss.batch.photos import find
         from pnpovss.batch.recipe import EVERYTHING, FilterChoice, Recipe
         from pnpovss.batch.records import refuse_target
+        from pnpovss.cli.names import gather_names
         from pnpovss.cli.presence import parse_llm, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
         from pnpovss.images import MAX_PIXELS
 
         exports = parse_formats(formats) if formats is not None else []
-        listed, problems = _listed(from_)
-        asked = _asked(names, names_file, listed)
+        may_lack = from_ is not None and names is None and names_file is None  # entries of a list may bring their own
+        asked = () if may_lack else gather_names(names, names_file)
         replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
         if presence is not None:
             off = (*off, "presence")  # whoever is asked replaces the method's own judgement
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
-        found = find(_given(photos, from_), listed, recursive=recursive, out=out)
-        tasks = _tasks(found.photos)
-        keys = tuple(task.photo.as_posix() for task in tasks)
+        found = find(_given(photos, from_), _listed(from_), recursive=recursive, out=out)
+        if not (asked or found.photos.all_bring_names):
+            gather_names(names, names_file)  # says what is missing
         spec = EVERYTHING if presence is None else presence
+        keys = () if spec == EVERYTHING else tuple(Path(photo.path).as_posix() for photo in found.photos)
         chosen = FilterChoice(spec, parse_llm(llm or [], spec), device, local_files_only, photos=keys)
         early = None if chosen.asks_model else chosen.make()
         open_folder(out)
         if json_ not in (None, "-"):
-            refuse_target(Path(json_), [task.photo for task in tasks], overwrite=overwrite)
+            refuse_target(Path(json_), (Path(photo.path) for photo in found.photos), overwrite=overwrite)
         outputs = (*DEFAULT_OUTPUTS, *(["heat"] if heatmaps else []), *(["npz"] if npz else []))
-        recipe = Recipe(choice, asked, out, outputs, chosen, overwrite, redo, max_pixels or MAX_PIXELS)
+        recipe = Recipe(choice, asked, out, outputs, chosen, overwrite, redo, retry_failed, max_pixels or MAX_PIXELS)
         with notes.status(f"Loading {model}"):
             from pnpovss.batch.crew import crew_for
             from pnpovss.cli.progress import following
             from pnpovss.cli.segment_view import SegmentView
 
             crew = crew_for(recipe, early, workers=workers, devices=_devices(devices))
-        shown = len(tasks) <= FEW if details is None else details
-        with crew, _records_to(json_) as records, following(notes, len(tasks)) as progress:
+        shown = len(found.photos) <= FEW if details is None else details
+        with crew, _records_to(json_) as records, following(notes, len(found.photos)) as progress:
             view = SegmentView(results, notes, out, records, details=shown, debug=debug)
-            for text in [*problems, *found.problems]:
+            for text in found.problems:
                 view.fail(text)
             for text in found.notes:
                 say(notes, text, "dim")
             try:
-                for outcome in crew.run_all(tasks):
+                for outcome in crew.run_all(found.photos.tasks()):
                     view.add(outcome)
                     progress.step(view.so_far)
             except KeyboardInterrupt:
@@ -162,27 +166,17 @@ def segment(
         if exports and view.done + view.skipped:
             write_exports(out, exports, None, results, notes)
         if view.failed:
-            _hint_at_words(found.photos, asked, notes)
+            _hint_at_words(found.words, asked, notes)
             raise typer.Exit(FAILED)
-
-
-def _tasks(photos: "Sequence[Photo]") -> "list[Task]":
-    from pnpovss.batch.events import Task
-    from pnpovss.batch.naming import output_stems
-
-    stems = output_stems(photos)
-    return [Task(Path(photo.path), stem, photo.names) for photo, stem in zip(photos, stems, strict=True)]
 
 
 def _devices(text: str | None) -> tuple[str, ...]:
     return tuple(word.strip() for word in (text or "").split(",") if word.strip())
 
 
-def _hint_at_words(photos: "Sequence[Photo]", asked: "Sequence[Name]", notes: Console) -> None:
+def _hint_at_words(words: "Sequence[str]", asked: "Sequence[Name]", notes: Console) -> None:
     """Say how names go together, where some were taken for photos."""
-    from pnpovss.batch.photos import bare_words
-
-    if words := bare_words(photos):
+    if words:
         together = ", ".join([*map(str, asked[-1:]), *words])
         say(notes, f'names, not photos? They go together, with commas: --names "{together}"', "yellow")
 
@@ -193,23 +187,13 @@ def _given(photos: list[str] | None, from_: str | None) -> list[str]:
     return photos or []
 
 
-def _listed(source: str | None) -> "tuple[list[Photo], list[str]]":
+def _listed(source: str | None) -> "Iterable[Photo | str]":
     """The photos of `--from`, and what is wrong with its entries."""
     if source is None:
-        return [], []
+        return ()
     from pnpovss.batch.lists import parse_list, read_list
 
-    data = sys.stdin.buffer.read() if source == "-" else read_list(Path(source))
-    return parse_list(data, "standard input" if source == "-" else source)
-
-
-def _asked(names: str | None, file: Path | None, listed: "Sequence[Photo]") -> "tuple[Name, ...]":
-    """The names for photos that bring none of their own."""
-    from pnpovss.cli.names import gather_names
-
-    if names is None and file is None and listed and all(photo.names for photo in listed):
-        return ()
-    return gather_names(names, file)
+    return parse_list(sys.stdin.buffer, "standard input") if source == "-" else read_list(Path(source))
 
 
 @contextmanager

@@ -35,7 +35,7 @@ class SegmentView:
     def add(self, outcome: Outcome) -> None:
         """What became of one photo."""
         if isinstance(outcome, Failed):
-            if self.debug:
+            if self.debug and outcome.details:
                 say(self.notes, outcome.details)
             self.fail(outcome.error, str(outcome.task.photo))
             return
@@ -55,7 +55,7 @@ class SegmentView:
         say(self.notes, error, "red")
         self.failed += 1
         if self.records:
-            self.records.failures.append({"photo": photo, "error": error})
+            self.records.add_failure({"photo": photo, "error": error})
 
     @property
     def so_far(self) -> str:

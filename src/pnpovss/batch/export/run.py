@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from PIL import Image
 
-from pnpovss.batch.filesets import RECORD, checksum, read_record
+from pnpovss.batch.filesets import FAILURE, RECORD, checksum, read_failure, read_record
 from pnpovss.errors import InvalidInputError
 
 __all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "read_run"]
@@ -127,6 +127,12 @@ class Run:
             if self.dropped_too or stem not in self.dropped:
                 yield RunPhoto(stem, record, (self.folder / stem).parent, self.categories)
 
+    def failures(self) -> Iterator[tuple[str, str]]:
+        """(stem, why) of each photo that could not be segmented, by path, as far as that was written down."""
+        for here, file in _files(self.folder, FAILURE):
+            if note := read_failure(Path(here, file)):
+                yield _stem(self.folder, here, file.removesuffix(FAILURE)), note["error"]
+
 
 def read_run(folder: Path, *, dropped_too: bool = False) -> Run:
     """A run, and which of its photos were decided against.
@@ -149,15 +155,23 @@ def read_run(folder: Path, *, dropped_too: bool = False) -> Run:
 
 def _records(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(stem, record) of each complete set below a folder, by path."""
+    for here, file in _files(folder, RECORD):
+        record = read_record(Path(here, file))
+        if record and all(os.path.exists(os.path.join(here, part["file"])) for part in record["files"]):
+            yield _stem(folder, here, file.removesuffix(RECORD)), record
+
+
+def _files(folder: Path, suffix: str) -> Iterator[tuple[str, str]]:
+    """(folder, name) of each file below a folder that ends so, by path; none that is hidden."""
     for here, folders, files in os.walk(folder):
         folders.sort()
         for file in sorted(files):
-            if not file.endswith(RECORD) or file.startswith("."):
-                continue
-            record = read_record(Path(here, file))
-            if record and all(os.path.exists(os.path.join(here, part["file"])) for part in record["files"]):
-                stem = os.path.relpath(os.path.join(here, file.removesuffix(RECORD)), folder)
-                yield stem.replace(os.sep, "/"), record
+            if file.endswith(suffix) and not file.startswith("."):
+                yield here, file
+
+
+def _stem(folder: Path, here: str, name: str) -> str:
+    return os.path.relpath(os.path.join(here, name), folder).replace(os.sep, "/")
 
 
 def _dropped(path: Path) -> frozenset[str]:
