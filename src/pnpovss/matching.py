@@ -3,14 +3,16 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from pnpovss.backbones.base import Backbone, ImageFeatures, TextTokens
 from pnpovss.config import Settings
 from pnpovss.errors import ModelError
-from pnpovss.inputs import ask
 from pnpovss.names import Name
+from pnpovss.prompts import build_prompts
 
-__all__ = ["match_names"]
+__all__ = ["best_synonyms", "match_names", "match_texts", "single_words"]
 
 BATCH = 64  # prompts matched at once with one image; bounds the memory of large vocabularies
 
@@ -30,31 +32,48 @@ def match_names(
         NamesError: a name that is too long for the text encoder, or that its vocabulary cannot write.
         ModelError: the model answers with numbers that are not finite.
     """
-    words = [[Name(word) for name in of_image for word in name.all] for of_image in names]
-    texts = [[ask([word], backbone, settings).tokens[0] for word in of_image] for of_image in words]
+    texts = [single_words(backbone, of_image, squash=settings.squash_names) for of_image in names]
+    scores = match_texts(backbone, features, texts)
+    return [best_synonyms(own.tolist(), of_image) for own, of_image in zip(scores, names, strict=True)]
+
+
+def single_words(backbone: Backbone, names: Sequence[Name], *, squash: bool = False) -> list[TextTokens]:
+    """A prompt for each word of each name, synonyms included, as the backbone wants to be asked.
+
+    Raises:
+        NamesError: a name that is too long for the text encoder, or that its vocabulary cannot write.
+    """
+    card, words = backbone.card, [Name(word) for name in names for word in name.all]
     return [
-        _best_synonyms(scores, of_image)
-        for scores, of_image in zip(_probabilities(backbone, features, texts), names, strict=True)
+        build_prompts([word], backbone.tokenize, card.max_tokens, squash=squash, wording=card.prompt).tokens[0]
+        for word in words
     ]
 
 
-def _probabilities(
+def match_texts(
     backbone: Backbone, features: ImageFeatures, texts: Sequence[Sequence[TextTokens]]
-) -> list[list[float]]:
-    """The match probability of each text of each image, a bounded number of texts at a time."""
-    scores: list[list[float]] = [[] for _ in texts]
+) -> list[Float[Tensor, " _text"]]:
+    """The match probability of each text of each image, a bounded number of texts at a time.
+
+    Args:
+        backbone: the model.
+        features: of b images.
+        texts: for each of the b images, its texts.
+
+    Raises:
+        ModelError: the model answers with numbers that are not finite.
+    """
+    parts: list[tuple[Tensor, ...]] = []
     for start in range(0, max(map(len, texts)), BATCH):
-        part = [of_image[start : start + BATCH] for of_image in texts]
-        found = backbone.match(features, part).probability
+        found = backbone.match(features, [of_image[start : start + BATCH] for of_image in texts]).probability
         if not all(bool(torch.isfinite(each).all()) for each in found):
             raise ModelError(f"{backbone.card.name} gives match scores that are not finite; is its checkpoint damaged?")
-        for own, each in zip(scores, found, strict=True):
-            own += each.tolist()
-    return scores
+        parts.append(found)
+    return [torch.cat(of_image) for of_image in zip(*parts, strict=True)]
 
 
-def _best_synonyms(scores: Sequence[float], names: Sequence[Name]) -> tuple[float, ...]:
-    """Each name's greatest score over its words."""
+def best_synonyms(scores: Sequence[float], names: Sequence[Name]) -> tuple[float, ...]:
+    """Each name's greatest score over its words, which stand one name's after the other's."""
     best, start = [], 0
     for name in names:
         best.append(max(scores[start : start + len(name.all)]))

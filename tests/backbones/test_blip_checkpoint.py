@@ -1,6 +1,5 @@
 """Checkpoints that are not whole are refused, each with its reason; nothing is filled in at random."""
 
-import json
 import shutil
 import struct
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import BlipForImageTextRetrieval
 from transformers.utils import logging as transformers_logging
 
@@ -18,6 +17,7 @@ from pnpovss.backbones.blip.backbone import load_blip
 from pnpovss.backbones.parts.checkpoint import content_hash, read_model
 from pnpovss.errors import CheckpointError
 from tests.support.blip_models import VOCABULARY, random_model, save_checkpoint
+from tests.support.damage import edit, reweigh
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +28,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "checkpoint"))
-
-
-def reweigh(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
-    weights = load_file(folder / "model.safetensors")
-    change(weights)
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**(json.loads(path.read_text()) if path.is_file() else {}), **changes}))
 
 
 def truncate(path: Path, fraction: float) -> None:

@@ -311,7 +311,7 @@ def test_refusals(backbone: BridgeTowerBackbone) -> None:
     with pytest.raises(NamesError, match="41 tokens is longer than the 40"):
         backbone.match(features, [[long], [prompt]])
     backbone.match(features, [[longest], [prompt]])
-    with pytest.raises(ConfigError, match="layer 3 has no cross-attention"):
+    with pytest.raises(ConfigError, match="layer 3 cannot be read"):
         backbone.match(features, [[prompt]] * 2, Reading((3,)))
     with pytest.raises(InvalidInputError, match=r"32 x 36 px is no multiple of the patch, 8 px; try 32 x 32"):
         backbone.encode_images(torch.zeros(1, 3, 32, 36))

@@ -1,6 +1,5 @@
 """BridgeTower checkpoints as they are published, and those that are refused, each with its reason."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from transformers import BridgeTowerForMaskedLM
 
 from pnpovss import Segmenter
@@ -16,6 +15,7 @@ from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.bridgetower.backbone import load_bridgetower
 from pnpovss.errors import CheckpointError
 from tests.support.blip_models import VOCABULARY as WORDPIECES
+from tests.support.damage import edit, reweigh
 from tests.support.fuser_models import (
     bridgetower_config,
     random_bridgetower,
@@ -33,16 +33,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "checkpoint"))
-
-
-def reweigh(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
-    weights = load_file(folder / "model.safetensors")
-    change(weights)
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def only_wordpieces(folder: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.decoder import SPEC
@@ -14,6 +13,7 @@ from pnpovss.backbones.decoder.backbone import load_decoder
 from pnpovss.backbones.decoder.eyes import ARCHITECTURES
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import CheckpointError
+from tests.support.damage import edit, reweigh
 from tests.support.decoder_models import CONTROL, TINY, save_decoder
 
 
@@ -25,16 +25,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def folder(whole: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(whole, tmp_path / "checkpoint"))
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
-
-
-def reweigh(folder: Path, change: Callable[[dict[str, torch.Tensor]], Any]) -> None:
-    weights = load_file(folder / "model.safetensors")
-    change(weights)
-    save_file(weights, folder / "model.safetensors", {"format": "pt"})
 
 
 def rename(folder: Path, old: str, new: str) -> None:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertModel
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.dual_encoder import Preprocessing, load_dual_encoder
-from pnpovss.errors import CheckpointError
+from pnpovss.errors import CheckpointError, NamesError
+from tests.support.damage import reweigh
 from tests.support.dual_encoders import CLIP_LIKE, PREPROCESSING, logits_by_hand, photo, save_dual_encoder
 
 
@@ -23,12 +23,18 @@ def test_pairs_agree_as_the_model_itself_says(tmp_path, kind):
     texts = encoder.embed_texts([f"a photo of a {word}." for word in expected], batch=3)
     images = encoder.embed_images([photo(), np.asarray(photo())], batch=1)
     assert images.norm(dim=-1).tolist() == pytest.approx([1, 1])
-    logits = images @ texts.T * encoder.scale + encoder.bias
+    logits = images @ texts.T * encoder.checkpoint.scale + encoder.checkpoint.bias
     assert logits[0].tolist() == pytest.approx(list(expected.values()), abs=1e-5)
     assert torch.equal(images[0], images[1])  # arrays and pictures are the same to it
-    assert encoder.kind == kind
-    assert encoder.revision.startswith("sha256:")
-    assert encoder.bias == (0 if kind == "clip" else pytest.approx(model.logit_bias.item()))
+    assert encoder.checkpoint.kind == kind
+    assert encoder.checkpoint.revision.startswith("sha256:")
+    assert encoder.checkpoint.bias == (0 if kind == "clip" else pytest.approx(model.logit_bias.item()))
+
+
+def test_texts_that_the_model_does_not_read_to_the_end_are_refused(tmp_path):
+    save_dual_encoder(tmp_path, "clip", CLIP_LIKE)
+    with pytest.raises(NamesError, match="longer than the 16 that this text encoder reads"):
+        load_dual_encoder(str(tmp_path)).embed_texts(["a cat", "cat " * 15])
 
 
 def test_batches_are_the_same_as_one_by_one(tmp_path):
@@ -61,7 +67,7 @@ def test_sizes_as_different_releases_write_them(tmp_path, size):
 def test_other_architectures_are_refused(tmp_path):
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     BertModel(BertConfig(vocab_size=12, **shape)).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="is a 'bert' checkpoint; expected one of clip, siglip"):
+    with pytest.raises(CheckpointError, match="is a 'bert' checkpoint; expected one of clip, metaclip_2, siglip"):
         load_dual_encoder(str(tmp_path))
 
 
@@ -79,8 +85,8 @@ def test_other_architectures_are_refused(tmp_path):
         (lambda f: change(f, resample=9), "does not say size"),
         (lambda f: (f / "model.safetensors").unlink(), "no weights in"),
         (lambda f: (f / "model.safetensors").write_bytes(b"0" * 99), r"cannot be read|no safetensors file"),
-        (lambda f: (f / "tokenizer.json").write_text("{"), "cannot be read"),
-        (lambda f: (f / "tokenizer.json").write_text('{"model": {"type": "Unigram", "vocab": []}}'), "cannot be read"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "is no tokenizer that can be read"),
+        (lambda f: (f / "tokenizer.json").write_text('{"model": {"type": "Unigram", "vocab": []}}'), "is no tokenizer"),
     ],
 )
 def test_incomplete_folders(tmp_path, spoil, message):
@@ -94,30 +100,24 @@ def change(folder, **settings):
     (folder / "preprocessor_config.json").write_text(json.dumps({**CLIP_LIKE, **settings}))
 
 
-def spoil_weights(folder, change):
-    weights = load_file(folder / "model.safetensors")
-    change(weights)
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-
-
 def test_positions_that_older_releases_saved_do_no_harm(tmp_path):
     save_dual_encoder(tmp_path, "clip", CLIP_LIKE)
-    spoil_weights(tmp_path, lambda w: w.update({"text_model.embeddings.position_ids": torch.arange(10)[None]}))
-    assert load_dual_encoder(str(tmp_path)).kind == "clip"
+    reweigh(tmp_path, lambda w: w.update({"text_model.embeddings.position_ids": torch.arange(16)[None]}))
+    assert load_dual_encoder(str(tmp_path)).checkpoint.kind == "clip"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda w: w.update({"other.weight": torch.ones(1)}), r"1 not of this model: other\.weight"),
-        (lambda w: w.update({"visual_projection.weight": torch.ones(3, 16)}), "1 of another shape: visual_projection"),
+        (lambda w: w.update({"visual_projection.weight": torch.ones(3, 32)}), "1 of another shape: visual_projection"),
         (lambda w: w.pop("visual_projection.weight"), "1 missing: visual_projection"),
         (lambda w: w["visual_projection.weight"].fill_(float("nan")), "not finite: visual_projection"),
     ],
 )
 def test_weights_that_do_not_fit_are_refused(tmp_path, change, message):
     save_dual_encoder(tmp_path, "clip", CLIP_LIKE)
-    spoil_weights(tmp_path, change)
+    reweigh(tmp_path, change)
     with pytest.raises(CheckpointError, match=message):
         load_dual_encoder(str(tmp_path))
 

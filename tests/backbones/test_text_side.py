@@ -140,7 +140,7 @@ def test_layers_without_cross_attention_and_other_head_counts() -> None:
     layers[0].crossattention.self.num_attention_heads = 4
     with pytest.raises(ConfigError, match="different numbers of heads"):
         match_prompts(text, seen, [prompts], Reading((3, 0)))
-    with pytest.raises(ConfigError, match=r"layer 1 has no cross-attention.*\[0, 3\]"):
+    with pytest.raises(ConfigError, match=r"layer 1 cannot be read; these can.*\[0, 3\]"):
         match_prompts(text, seen, [prompts], Reading((1,)))
 
 
@@ -216,7 +216,7 @@ def test_refusals() -> None:
         match_prompts(text, seen, [[prompt(41)], [prompt(3)]])
     with pytest.raises(InvalidInputError, match="2 images need 2 lists of prompts, one for each; got 1"):
         match_prompts(text, seen, [[prompt(4)]])
-    with pytest.raises(ConfigError, match="layer 4 has no cross-attention"):
+    with pytest.raises(ConfigError, match="layer 4 cannot be read"):
         match_prompts(text, seen, [[prompt(4)]] * 2, Reading((4,)))
     with pytest.raises(ConfigError, match="name one twice"):
         match_prompts(text, seen, [[prompt(4)]] * 2, Reading((1, 1)))

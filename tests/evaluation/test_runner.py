@@ -120,9 +120,13 @@ def test_the_presence_filters_view_of_the_whole_photo_is_not_encoded_again(backb
 
 
 def test_shared_encodings_are_the_backbones_own_and_bounded(backbone):
-    shared = share_encodings(backbone, keep=2)
     pixels = torch.randn(3, 3, 32, 32)
+    each = backbone.encode_images(pixels[:1]).tokens.numel() * 4
+    shared = share_encodings(backbone, most_bytes=2 * each)
     first = shared.encode_images(pixels)
+    assert shared.held_bytes == 3 * each, "what was just asked for is held, whatever it takes"
+    assert torch.equal(shared.encode_images(pixels[[1, 2]]).tokens, first.tokens[[1, 2]])
+    assert shared.held_bytes == 2 * each
     assert torch.equal(first.tokens, backbone.encode_images(pixels).tokens)
     mixed = shared.encode_images(pixels[[2, 0, 2]])
     assert torch.equal(mixed.tokens, first.tokens[[2, 0, 2]])

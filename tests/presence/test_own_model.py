@@ -8,9 +8,11 @@ from PIL import Image
 
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
+from pnpovss.matching import BATCH
 from pnpovss.names import Name
 from pnpovss.presence import Photo, make_presence
-from pnpovss.presence.own_model import BATCH
+from pnpovss.segmenter import Segmenter
+from tests.support.checkpoints import SMALL
 from tests.support.fakes import FakeBackbone
 
 PHOTO = Image.new("RGB", (16, 16), "white")
@@ -145,3 +147,13 @@ def test_both_heads_are_the_mean_of_the_photo_and_its_mirror_image():
 def test_itc_needs_contrastive_heads():
     with pytest.raises(PresenceError, match="'fake' has no contrastive heads"):
         make_presence("itc", backbone=FakeBackbone()).decide(Photo(PHOTO), NAMES)
+
+
+def test_a_model_is_asked_in_its_own_words(tmp_path):
+    """A decoder answers questions; "A picture of cat" is none."""
+    folder = SMALL["smolvlm"].save(tmp_path)
+    segmenter = Segmenter.from_pretrained(folder, settings={"presence.above": 0.0})
+    side = segmenter.backbone.card.recommended.image_size
+    photo = Image.new("RGB", (side, side), "teal")
+    asked = make_presence("itm", backbone=segmenter.backbone).decide(Photo(photo), NAMES)
+    assert asked.scores == segmenter(photo, NAMES).name_match

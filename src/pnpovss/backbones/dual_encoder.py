@@ -1,32 +1,29 @@
-"""A dual encoder of one's choice, photos and texts in one space: any CLIP or SigLIP checkpoint of transformers.
+"""A dual encoder as a judge of whole photos and texts, not of where: any checkpoint that `dual` reads.
 
 Photos are prepared with Pillow by the checkpoint's own preprocessor_config.json, because transformers' processors
 want torchvision.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
-from transformers import AutoTokenizer, CLIPModel, SiglipModel
 
 from pnpovss.backbones.base import LoadOptions
-from pnpovss.backbones.parts.checkpoint import locate, read_json, read_model
+from pnpovss.backbones.dual.checkpoint import DualCheckpoint, read_dual, unit
+from pnpovss.backbones.parts.checkpoint import read_json
 from pnpovss.errors import CheckpointError
 
 __all__ = ["DualEncoder", "Preprocessing", "load_dual_encoder"]
 
-Kind = Literal["clip", "siglip"]
 Picture = Image.Image | UInt8[np.ndarray, "h w 3"]
 
-_MODELS = {"clip": CLIPModel, "siglip": SiglipModel}  # SigLIP 2 of fixed size is "siglip", too
 _LARGEST_SIDE = 4096  # of an input [px]; a file that asks for more is damaged
 
 
@@ -71,29 +68,14 @@ class DualEncoder:
 
     Attributes:
         name: hub id or folder it was loaded by.
-        revision: the hub's commit, or a hash of a local folder's weights.
-        kind: "clip", trained with a softmax over texts, or "siglip", with a sigmoid for each pair.
+        checkpoint: what was loaded; tells revision, kind, scale and bias.
         preprocessing: how pictures become pixels.
-        scale: factor of the cosine.
-        bias: added to it; 0 for CLIP.
     """
 
-    def __init__(
-        self, name: str, revision: str, kind: Kind, model: Any, tokenizer: Any, preprocessing: Preprocessing
-    ) -> None:
+    def __init__(self, name: str, checkpoint: DualCheckpoint, preprocessing: Preprocessing) -> None:
         self.name = name
-        self.revision = revision
-        self.kind = kind
+        self.checkpoint = checkpoint
         self.preprocessing = preprocessing
-        self.scale = float(model.logit_scale.detach().float().exp())
-        self.bias = float(model.logit_bias.detach().float()) if kind == "siglip" else 0.0
-        self._model = model
-        self._tokenizer = tokenizer
-
-    @property
-    def device(self) -> torch.device:
-        """Where it computes."""
-        return self._model.device
 
     @torch.no_grad()
     def embed_images(self, pictures: Sequence[Picture], batch: int = 32) -> Float[Tensor, "b d"]:
@@ -103,48 +85,35 @@ class DualEncoder:
             pictures: RGB, of any sizes.
             batch: how many are encoded at once.
         """
-        parts = []
+        model, parts = self.checkpoint.model, []
         for start in range(0, len(pictures), batch):
             pixels = torch.stack([self.preprocessing(picture) for picture in pictures[start : start + batch]])
-            pixels = pixels.to(self.device, self._model.dtype)
-            parts.append(_unit(self._model.get_image_features(pixel_values=pixels)))
+            pixels = pixels.to(model.device, model.dtype)
+            parts.append(unit(model.get_image_features(pixel_values=pixels).pooler_output))
         return torch.cat(parts)
 
-    @torch.no_grad()
     def embed_texts(self, texts: Sequence[str], batch: int = 64) -> Float[Tensor, "t d"]:
-        """Float32 unit vectors of texts on the model's device; longer texts than the model reads are cut off.
+        """Float32 unit vectors of texts on the model's device.
 
         Args:
             texts: as they are read, templates included.
             batch: how many are encoded at once.
-        """
-        return torch.cat([self._embed(texts[start : start + batch]) for start in range(0, len(texts), batch)])
 
-    def _embed(self, texts: Sequence[str]) -> Float[Tensor, "t d"]:
-        length = self._model.config.text_config.max_position_embeddings
-        # SigLIP was trained on texts padded to full length, without a mask.
-        padding = "max_length" if self.kind == "siglip" else True
-        tokens = self._tokenizer(list(texts), padding=padding, truncation=True, max_length=length, return_tensors="pt")
-        wanted = ["input_ids", "attention_mask"] if self.kind == "clip" else ["input_ids"]
-        return _unit(self._model.get_text_features(**{key: tokens[key].to(self.device) for key in wanted}))
+        Raises:
+            NamesError: a text is longer than the model reads.
+            InvalidInputError: no texts.
+        """
+        return self.checkpoint.embed_texts([self.checkpoint.tokenizer(text) for text in texts], batch)
 
 
 def load_dual_encoder(name: str, options: LoadOptions | None = None) -> DualEncoder:
-    """Load a CLIP or SigLIP checkpoint by hub id or folder.
+    """Load a CLIP, MetaCLIP 2 or SigLIP checkpoint by hub id or folder.
 
     Raises:
         CheckpointError: it cannot be had, files are missing or damaged, or it is of another architecture.
     """
-    options = options or LoadOptions()
-    folder, revision = locate(name, options)
-    kind = read_json(folder / "config.json").get("model_type")
-    if kind not in _MODELS:
-        raise CheckpointError(f"{name} is a {kind!r} checkpoint; expected one of {', '.join(_MODELS)}")
-    preprocessing = _read_preprocessing(folder / "preprocessor_config.json")
-    model = read_model(folder, _MODELS[kind], options.dtype)
-    with _any_failure(folder):
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    return DualEncoder(name, revision, cast(Kind, kind), model.to(options.device), tokenizer, preprocessing)
+    checkpoint = read_dual(name, options or LoadOptions())
+    return DualEncoder(name, checkpoint, _read_preprocessing(checkpoint.folder / "preprocessor_config.json"))
 
 
 def _read_preprocessing(path: Path) -> Preprocessing:
@@ -175,23 +144,3 @@ def _height_width(size: Any) -> tuple[int, int]:
         return size, size
     edge = size.get("shortest_edge")
     return int(edge or size["height"]), int(edge or size["width"])
-
-
-@contextmanager
-def _any_failure(folder: Path) -> Iterator[None]:
-    """Whatever a reader of damaged files raises, as one error; a panic of the tokenizers' Rust is no Exception."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit, GeneratorExit):
-        raise
-    except BaseException as error:
-        first_line = (str(error).splitlines() or [""])[0]
-        raise CheckpointError(
-            f"the checkpoint in {folder} cannot be read: {type(error).__name__}: {first_line}"
-        ) from error
-
-
-def _unit(features: Any) -> Float[Tensor, "n d"]:
-    """Normalised; transformers 5 answers with an output object, older releases with the tensor."""
-    values = (features if isinstance(features, Tensor) else features.pooler_output).float()
-    return values / values.norm(dim=-1, keepdim=True)

@@ -4,20 +4,18 @@ from typing import Annotated
 
 import typer
 
-from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
-from pnpovss.cli.measuring import described, load_all, progress_bar
-from pnpovss.cli.settings import parse_settings, parse_steps
+from pnpovss.cli.measuring import Measured, described, progress_bar
+from pnpovss.cli.settings import parse_steps
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
 from pnpovss.config import STEPS
 
 __all__ = ["ablate"]
 
 
+@options.grouped
 def ablate(
-    dataset: options.DatasetKey,
-    root: options.Root,
-    out: options.RunFolder,
+    measured: Measured,
     steps: Annotated[
         list[str] | None,
         typer.Option(
@@ -26,37 +24,23 @@ def ablate(
         ),
     ] = None,
     combinations: Annotated[bool, typer.Option("--combinations", help="All combinations of the steps.")] = False,
-    model: options.Model = "mini",
-    preset: options.Preset = "default",
-    presence: options.NamesFrom = "oracle",
-    llm: options.Llm = None,
-    protocol: options.ProtocolName = "field",
-    exif: options.Exif = None,
-    limit: options.Limit = None,
-    seed: options.Seed = 0,
-    set_: options.Set = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    debug: options.Debug = False,
 ) -> None:
     """Leave out each step of the method in turn, on the same photos, with 95% intervals.
 
     Variants share encodings, saliency maps and filters where that is exact. Writes ablation.md into the folder.
     """
     _, notes = consoles(machine_readable=False)
-    with readable_errors(notes, debug=debug), logged_to(notes):
-        choice = ModelChoice(model, device, dtype, preset, parse_settings(set_ or []))
-        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, exif, presence, llm)
+    with readable_errors(notes, debug=measured.debug), logged_to(notes):
+        data, segmenter, names = measured.load(notes)
         from pnpovss.evaluation.runs.ablation import ablated_steps, ablation_markdown, ablation_variants
         from pnpovss.evaluation.runs.variants import run_variants
         from pnpovss.files.writing import write_all
 
+        out = measured.out
         chosen = parse_steps(steps or []) or ablated_steps(segmenter.config)
         variants = ablation_variants(segmenter.config, chosen, combinations=combinations)
         with progress_bar(notes) as shown:
-            summary = run_variants(
-                "ablation", segmenter, data, names, variants, out, limit=limit, seed=seed, on_image=shown
-            )
+            summary = run_variants("ablation", segmenter, data, names, variants, out, **measured.draw(shown))
         table = ablation_markdown(summary)
         write_all({out / "ablation.md": f"{described(out)}\n\n{table}".encode()})
         typer.echo(table, nl=False)

@@ -6,60 +6,34 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
-from pnpovss.cli.measuring import described, load_all, progress_bar
-from pnpovss.cli.settings import parse_settings, parse_steps
+from pnpovss.cli.measuring import Measured, described, progress_bar
 from pnpovss.cli.terminal import consoles, logged_to, plain, readable_errors, say
 
 __all__ = ["evaluate"]
 
 
+@options.grouped
 def evaluate(
-    dataset: options.DatasetKey,
-    root: options.Root,
-    out: options.RunFolder,
-    model: options.Model = "mini",
-    preset: options.Preset = "default",
-    presence: options.NamesFrom = "oracle",
-    llm: options.Llm = None,
-    protocol: options.ProtocolName = "field",
-    exif: options.Exif = None,
-    limit: options.Limit = None,
-    seed: options.Seed = 0,
+    measured: Measured,
     without: options.Without = None,
-    set_: options.Set = None,
     save_maps: Annotated[bool, typer.Option("--save-maps", help="Also write each class map as a PNG.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Photos the model reads at once.")] = 1,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    debug: options.Debug = False,
 ) -> None:
     """Measure a model on a benchmark: one confusion matrix, mIoU, IoU per class; resumable.
 
     The folder of the run is read by `pnpovss report`.
     """
     results, notes = consoles(machine_readable=False)
-    with readable_errors(notes, debug=debug), logged_to(notes):
-        settings, steps = parse_settings(set_ or []), tuple(parse_steps(without or []))
-        choice = ModelChoice(model, device, dtype, preset, settings, steps)
-        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, exif, presence, llm)
+    with readable_errors(notes, debug=measured.debug), logged_to(notes):
+        data, segmenter, names = measured.load(notes, without)
         from pnpovss.evaluation.runs.evaluate import evaluate as run
 
         with progress_bar(notes) as shown:
-            summary = run(
-                segmenter,
-                data,
-                names,
-                out,
-                limit=limit,
-                seed=seed,
-                batch_size=batch,
-                save_maps=save_maps,
-                on_image=shown,
-            )
+            drawn = measured.draw(shown)
+            summary = run(segmenter, data, names, measured.out, batch_size=batch, save_maps=save_maps, **drawn)
         results.print(_table(summary))
-        say(results, _headline(out, summary))
+        say(results, _headline(measured.out, summary))
 
 
 def _table(summary: dict[str, Any]) -> Table:

@@ -1,8 +1,9 @@
-"""What eval, ablate and sweep share: loading, progress, and the line that says what was measured."""
+"""What eval, ablate and sweep share: options, loading, progress, and the line that says what was measured."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pnpovss.batch.model import ModelChoice
 from pnpovss.batch.recipe import FilterChoice
+from pnpovss.cli import options
 from pnpovss.cli.presence import parse_llm
+from pnpovss.cli.settings import parse_settings, parse_steps
 from pnpovss.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -19,30 +22,54 @@ if TYPE_CHECKING:
     from pnpovss.presence.base import PresenceFilter
     from pnpovss.segmenter import Segmenter
 
-__all__ = ["described", "load_all", "progress_bar"]
+__all__ = ["Measured", "described", "progress_bar"]
 
 
-def load_all(
-    notes: Console,
-    choice: ModelChoice,
-    dataset: str,
-    root: Path,
-    protocol: Any,
-    exif: Any,
-    presence: str,
-    llm: list[str] | None,
-) -> tuple["Dataset", "Segmenter", "PresenceFilter"]:
-    """The data set, the segmenter and the presence filter, which share one memory of encodings."""
-    from pnpovss.datasets import open_dataset
+@dataclass(frozen=True)
+class Measured:
+    """What is measured, as eval, ablate and sweep all take it: their options, and what these open."""
 
-    chosen = FilterChoice(presence, parse_llm(llm or [], presence), choice.device, masks=True)
-    early = None if chosen.asks_model else chosen.make()
-    data = open_dataset(dataset, root, protocol=protocol, exif=exif)
-    with notes.status(f"Loading {choice.model}"):
-        segmenter = choice.load(share_encodings=True)
-        names = early or chosen.make(segmenter)
-    assert names is not None  # with masks, every spec is a filter
-    return data, segmenter, names
+    dataset: options.DatasetKey
+    root: options.Root
+    out: options.RunFolder
+    model: options.Model = "mini"
+    preset: options.Preset = "default"
+    presence: options.NamesFrom = "oracle"
+    llm: options.Llm = None
+    protocol: options.ProtocolName = "field"
+    exif: options.Exif = None
+    limit: options.Limit = None
+    seed: options.Seed = 0
+    set_: options.Set = None
+    device: options.Device = "auto"
+    dtype: options.Dtype = "float32"
+    debug: options.Debug = False
+
+    def load(self, notes: Console, without: list[str] | None = None) -> tuple["Dataset", "Segmenter", "PresenceFilter"]:
+        """The data set, the segmenter and the presence filter, which share one memory of encodings.
+
+        Args:
+            notes: where it says that a model is being loaded.
+            without: steps of the method to turn off, as they were typed.
+        """
+        from pnpovss.datasets import open_dataset
+
+        settings, steps = parse_settings(self.set_ or []), tuple(parse_steps(without or []))
+        choice = ModelChoice(self.model, self.device, self.dtype, self.preset, settings, steps)
+        chosen = FilterChoice(self.presence, parse_llm(self.llm or [], self.presence), self.device, masks=True)
+        early = None if chosen.asks_model else chosen.make()
+        protocol: Any = self.protocol  # both are checked where they are opened
+        exif: Any = self.exif
+        data = open_dataset(self.dataset, self.root, protocol=protocol, exif=exif)
+        with notes.status(f"Loading {choice.model}"):
+            segmenter = choice.load(share_encodings=True)
+            names = early or chosen.make(segmenter)
+        assert names is not None  # with masks, every spec is a filter
+        return data, segmenter, names
+
+    def draw(self, on_image: Any) -> dict[str, Any]:
+        """Which photos a run takes, and who is told after each."""
+        return {"limit": self.limit, "seed": self.seed, "on_image": on_image}
 
 
 @contextmanager

@@ -1,7 +1,10 @@
-"""Options that several subcommands share, each written once."""
+"""Options that several subcommands share, each written once, and groups of them."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields, is_dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -24,6 +27,7 @@ __all__ = [
     "Seed",
     "Set",
     "Without",
+    "grouped",
 ]
 
 # The model and its settings.
@@ -71,3 +75,37 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Use so many photos only;
 Seed = Annotated[int, typer.Option(help="Decides which photos --limit draws.")]
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show where an error came from.")]
+
+
+def grouped(command: Callable[..., None]) -> Callable[..., None]:
+    """A command that the command line may call with the fields of each dataclass among its parameters.
+
+    A parameter whose type is a dataclass stands for that class's fields, in their place and order, each an option or
+    argument of its own; the command is given the object made of them. So several commands share a group of options.
+    """
+    hints = get_type_hints(command, include_extras=True)
+    groups: dict[str, Any] = {name: kind for name, kind in hints.items() if is_dataclass(kind)}
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        if parameter.name not in groups:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+            continue
+        own = get_type_hints(groups[parameter.name], include_extras=True)
+        for field in fields(groups[parameter.name]):
+            default = inspect.Parameter.empty if field.default is MISSING else field.default
+            parameters.append(
+                inspect.Parameter(
+                    field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=own[field.name]
+                )
+            )
+
+    def called(**given: Any) -> None:
+        made = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)}) for name, kind in groups.items()
+        }
+        command(**made, **given)
+
+    called.__name__, called.__doc__ = command.__name__, command.__doc__
+    called.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return called

@@ -1,13 +1,11 @@
 """`pnpovss sweep`: how the score depends on layer and head, Salience Dropout, threshold, image size."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
-from pnpovss.cli.measuring import described, load_all, progress_bar
-from pnpovss.cli.settings import parse_settings, parse_steps
+from pnpovss.cli.measuring import Measured, described, progress_bar
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
 from pnpovss.errors import ConfigError
 
@@ -16,43 +14,28 @@ __all__ = ["sweep"]
 COLUMN = {"dropout": "passes", "threshold": "threshold", "size": "image_size"}  # along each axis
 
 
+@options.grouped
 def sweep(
     over: Annotated[
         Literal["heads", "dropout", "threshold", "size"],
         typer.Argument(metavar="AXIS", help="heads (all layers and heads), dropout, threshold or size."),
     ],
-    dataset: options.DatasetKey,
-    root: options.Root,
-    out: options.RunFolder,
+    measured: Measured,
     values: Annotated[
         str | None, typer.Option(metavar="N,N,...", help="Thresholds, passes or sides in px, instead of the usual.")
     ] = None,
     without: options.Without = None,
-    model: options.Model = "mini",
-    preset: options.Preset = "default",
-    presence: options.NamesFrom = "oracle",
-    llm: options.Llm = None,
-    protocol: options.ProtocolName = "field",
-    exif: options.Exif = None,
-    limit: options.Limit = None,
-    seed: options.Seed = 0,
-    set_: options.Set = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "float32",
-    debug: options.Debug = False,
 ) -> None:
     """Sweep a setting over a benchmark. For analysis: never choose a preset on the photos you report on.
 
     Writes sweep.csv and, with matplotlib, sweep.png into the folder. heads: one pass, no Salience Dropout, no CRF.
     """
     _, notes = consoles(machine_readable=False)
-    with readable_errors(notes, debug=debug), logged_to(notes):
+    with readable_errors(notes, debug=measured.debug), logged_to(notes):
         numbers = _numbers(values)
         if numbers and over == "heads":
             raise ConfigError("a sweep over heads takes all of them, and no --values; leave it out")
-        settings, steps = parse_settings(set_ or []), tuple(parse_steps(without or []))
-        choice = ModelChoice(model, device, dtype, preset, settings, steps)
-        data, segmenter, names = load_all(notes, choice, dataset, root, protocol, exif, presence, llm)
+        data, segmenter, names = measured.load(notes, without)
         from pnpovss.evaluation.report.plots import plot_heads, plot_variants, require_matplotlib
         from pnpovss.evaluation.runs.folder import read_run
         from pnpovss.evaluation.runs.sweeps import run_heads, sweep_variants, table_csv, variants_table
@@ -60,9 +43,10 @@ def sweep(
         from pnpovss.files.writing import write_all
 
         require_matplotlib()  # before the work
+        out = measured.out
         picture = out / "sweep.png"
         with progress_bar(notes) as shown:
-            chosen: dict[str, Any] = {"limit": limit, "seed": seed, "on_image": shown}
+            chosen = measured.draw(shown)
             if over == "heads":
                 summary = run_heads(segmenter, data, names, out, **chosen)
             else:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pnpovss.errors import PresenceError
 from pnpovss.images import load_image
+from pnpovss.matching import best_synonyms
 from pnpovss.names import Name
 from pnpovss.presence.base import Photo, Presence, Report
 from pnpovss.presence.rules import Rule
@@ -37,7 +38,7 @@ class Clip:
 
     def __init__(self, encoder: "DualEncoder", rule: Rule | None = None) -> None:
         self.encoder = encoder
-        self.rule = rule or (SIGLIP_RULE if encoder.kind == "siglip" else CLIP_RULE)
+        self.rule = rule or (SIGLIP_RULE if encoder.checkpoint.kind == "siglip" else CLIP_RULE)
         self._known: tuple[tuple[Name, ...], Float[Tensor, "t d"]] | None = None
         self._photos = 0
 
@@ -51,7 +52,8 @@ class Clip:
         seen = self.encoder.embed_images([load_image(photo.image)])
         cosines = (seen @ self._texts(tuple(names)).T)[0]
         self._photos += 1
-        scores = tuple(self._probabilities(_best(cosines, names)).tolist())
+        best = torch.tensor(best_synonyms(cosines.tolist(), names))
+        scores = tuple(self._probabilities(best).tolist())
         return Presence(self.rule.keep(scores), scores)
 
     def report(self) -> Report:
@@ -59,8 +61,9 @@ class Clip:
         return {"photos": self._photos}
 
     def _probabilities(self, cosines: Float[Tensor, " name"]) -> Float[Tensor, " name"]:
-        logits = cosines * self.encoder.scale + self.encoder.bias
-        return logits.sigmoid() if self.encoder.kind == "siglip" else logits.softmax(0)
+        checkpoint = self.encoder.checkpoint
+        logits = cosines * checkpoint.scale + checkpoint.bias
+        return logits.sigmoid() if checkpoint.kind == "siglip" else logits.softmax(0)
 
     def _texts(self, names: tuple[Name, ...]) -> Float[Tensor, "t d"]:
         """Unit vectors of all words, one name's synonyms after the other; kept for the next photo."""
@@ -68,11 +71,6 @@ class Clip:
             words = [TEMPLATE.format(word) for name in names for word in name.all]
             self._known = (names, self.encoder.embed_texts(words))
         return self._known[1]
-
-
-def _best(cosines: Float[Tensor, " t"], names: Sequence[Name]) -> Float[Tensor, " name"]:
-    """Each name's greatest cosine over its words."""
-    return torch.stack([part.max() for part in cosines.split([len(name.all) for name in names])])
 
 
 def _make(argument: str, context: PresenceContext) -> Clip:

@@ -1,12 +1,10 @@
 """The segmenting model decides for itself: by its matching head (ITM), its contrastive heads (ITC), or both.
 
-Every word of the vocabulary becomes "A picture of <word>"; a name scores as its best synonym. The photo is encoded
-once, whatever the size of the vocabulary.
+Every word of the vocabulary becomes a prompt of its own, as the backbone's card words it ("A picture of <word>"); a
+name scores as its best synonym. The photo is encoded once, whatever the size of the vocabulary.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -17,11 +15,11 @@ from pnpovss.config import Config
 from pnpovss.errors import PresenceError
 from pnpovss.images import load_image
 from pnpovss.inputs import input_size, to_pixels
+from pnpovss.matching import BATCH, best_synonyms, match_texts, single_words
 from pnpovss.names import Name
 from pnpovss.presence.base import Photo, Presence, Report
 from pnpovss.presence.rules import Rule, parse_rule
 from pnpovss.presence.spec import PresenceContext, PresenceSpec
-from pnpovss.prompts import build_prompts
 from pnpovss.saliency.views import View, take_view
 
 __all__ = ["BOTH", "BOTH_RULE", "ITC", "ITC_RULE", "ITM", "ITM_RULE", "Both", "Itc", "Itm"]
@@ -33,30 +31,6 @@ ITM_RULE = Rule(above=0.9)
 ITC_RULE = Rule(within=0.05)
 # The scores of both together are near to probabilities: a logistic regression on photos with image-level labels.
 BOTH_RULE = Rule(above=0.5)
-
-BATCH = 64  # prompts matched at once; bounds the memory of large vocabularies
-
-
-@dataclass(frozen=True)
-class _Vocabulary:
-    """Words as the text encoder reads them.
-
-    Attributes:
-        names: what they were made from.
-        texts: one a word, synonyms included.
-        owner: for each text, its name's index.
-    """
-
-    names: tuple[Name, ...]
-    texts: tuple[TextTokens, ...]
-    owner: tuple[int, ...]
-
-    def best(self, scores: Sequence[float]) -> tuple[float, ...]:
-        """Each name's greatest score over its words."""
-        best = [-float("inf")] * len(self.names)
-        for owner, score in zip(self.owner, scores, strict=True):
-            best[owner] = max(best[owner], score)
-        return tuple(best)
 
 
 class _VisionLanguage:
@@ -76,7 +50,8 @@ class _VisionLanguage:
         self.rule = rule
         self._size = (config.image_size if config else None) or backbone.card.recommended.image_size
         self._keep_aspect = config.keep_aspect if config else False
-        self._vocabulary: _Vocabulary | None = None
+        self._texts: tuple[TextTokens, ...] = ()
+        self._read_of: tuple[Name, ...] = ()
         self._photos = 0
 
     @property
@@ -90,8 +65,7 @@ class _VisionLanguage:
         size = input_size(image, self._size, self.backbone.card.patch, self._keep_aspect)
         shown = [to_pixels(take_view(image, view, None), size, self.backbone.card) for view in self.views]
         features = self.backbone.encode_images(torch.cat(shown))
-        vocabulary = self._read(tuple(names))
-        scores = vocabulary.best(self._score(features, vocabulary))
+        scores = best_synonyms(self._score(features, self._read(tuple(names))), names)
         self._photos += 1
         return Presence(self.rule.keep(scores), scores)
 
@@ -99,18 +73,15 @@ class _VisionLanguage:
         """How many photos were looked at."""
         return {"photos": self._photos}
 
-    def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
-        """One score a text, of the views of one image in `features`."""
+    def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
+        """One score per text, of the views of one image in `features`."""
         raise NotImplementedError
 
-    def _read(self, names: tuple[Name, ...]) -> _Vocabulary:
-        """The vocabulary as tokens; that of the photo before, if it is the same."""
-        if self._vocabulary is None or self._vocabulary.names != names:
-            words = [(word, i) for i, name in enumerate(names) for word in name.all]
-            tokenize, limit = self.backbone.tokenize, self.backbone.card.max_tokens
-            texts = [build_prompts([Name(word)], tokenize, limit).tokens[0] for word, _ in words]
-            self._vocabulary = _Vocabulary(names, tuple(texts), tuple(i for _, i in words))
-        return self._vocabulary
+    def _read(self, names: tuple[Name, ...]) -> tuple[TextTokens, ...]:
+        """The words of the vocabulary, synonyms included; those of the photo before, if its names are the same."""
+        if self._read_of != names:
+            self._read_of, self._texts = names, tuple(single_words(self.backbone, names))
+        return self._texts
 
 
 class Itm(_VisionLanguage):
@@ -118,12 +89,8 @@ class Itm(_VisionLanguage):
 
     prefix = "itm"
 
-    def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
-        scores: list[float] = []
-        for start in range(0, len(vocabulary.texts), BATCH):
-            texts = vocabulary.texts[start : start + BATCH]
-            scores += self.backbone.match(features, [texts]).probability[0].tolist()
-        return scores
+    def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
+        return match_texts(self.backbone, features, [texts])[0].tolist()
 
 
 class Itc(_VisionLanguage):
@@ -136,22 +103,21 @@ class Itc(_VisionLanguage):
 
     def __init__(self, backbone: Backbone, rule: Rule, config: Config | None = None) -> None:
         super().__init__(backbone, rule, config)
-        self._embedded: tuple[_Vocabulary, Float[Tensor, "t d"]] | None = None
+        self._embedded: tuple[tuple[TextTokens, ...], Float[Tensor, "t d"]] | None = None
 
-    def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
-        return self._cosines(features, vocabulary)[0].tolist()
+    def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
+        return self._cosines(features, texts)[0].tolist()
 
-    def _cosines(self, features: ImageFeatures, vocabulary: _Vocabulary) -> Float[Tensor, "view t"]:
+    def _cosines(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "view t"]:
         backbone = self.backbone
         if not isinstance(backbone, Contrastive):
             raise PresenceError(
                 f"the model {backbone.card.name!r} has no contrastive heads for {self.prefix} to read; use itm, or "
                 f"clip:MODEL"
             )
-        if self._embedded is None or self._embedded[0] is not vocabulary:
-            texts = vocabulary.texts
+        if self._embedded is None or self._embedded[0] is not texts:
             parts = [backbone.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-            self._embedded = (vocabulary, torch.cat(parts))
+            self._embedded = (texts, torch.cat(parts))
         return (backbone.embed_images(features) @ self._embedded[1].T).float()
 
 
@@ -166,17 +132,11 @@ class Both(Itc):
     prefix = "itm+itc"
     views = (View(), View(mirrored=True))
 
-    def _score(self, features: ImageFeatures, vocabulary: _Vocabulary) -> list[float]:
-        cosines = self._cosines(features, vocabulary).mean(0).double()
-        odds = self._log_odds(features, vocabulary).mean(0)
+    def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
+        cosines = self._cosines(features, texts).mean(0).double()
+        probabilities = torch.stack(match_texts(self.backbone, features, [texts] * len(self.views)))
+        odds = probabilities.double().clamp(1e-9, 1 - 1e-9).logit().mean(0)
         return ((2 * odds - odds.max()) / 4 + 4 * (cosines - cosines.max())).sigmoid().tolist()
-
-    def _log_odds(self, features: ImageFeatures, vocabulary: _Vocabulary) -> Float[Tensor, "view t"]:
-        parts = []
-        for start in range(0, len(vocabulary.texts), BATCH):
-            texts = vocabulary.texts[start : start + BATCH]
-            parts.append(torch.stack(self.backbone.match(features, [texts] * len(self.views)).probability))
-        return torch.cat(parts, 1).double().clamp(1e-9, 1 - 1e-9).logit()
 
 
 def _check_rule(argument: str) -> None:
@@ -184,30 +144,17 @@ def _check_rule(argument: str) -> None:
         parse_rule(argument)
 
 
-def _make(kind: type[_VisionLanguage], own: Rule, argument: str, context: PresenceContext) -> _VisionLanguage:
-    assert context.backbone is not None  # the registry sees to it
-    rule = context.rule or (parse_rule(argument) if argument else own)
-    return kind(context.backbone, rule, context.config)
+def _spec(kind: type[_VisionLanguage], own: Rule, summary: str) -> PresenceSpec:
+    """The registry's entry of a filter whose argument is its rule, `own` where none is given."""
+
+    def make(argument: str, context: PresenceContext) -> _VisionLanguage:
+        assert context.backbone is not None  # the registry sees to it
+        rule = context.rule or (parse_rule(argument) if argument else own)
+        return kind(context.backbone, rule, context.config)
+
+    return PresenceSpec(key=kind.prefix, summary=summary, make=make, check=_check_rule, asks_model=True)
 
 
-ITM = PresenceSpec(
-    key="itm",
-    summary="the model's matching head, name by name; itm:0.8 keeps what exceeds 0.8",
-    make=partial(_make, Itm, ITM_RULE),
-    check=_check_rule,
-    asks_model=True,
-)
-ITC = PresenceSpec(
-    key="itc",
-    summary="the model's contrastive heads; itc:within0.05 keeps what comes that near to the best",
-    make=partial(_make, Itc, ITC_RULE),
-    check=_check_rule,
-    asks_model=True,
-)
-BOTH = PresenceSpec(
-    key="itm+itc",
-    summary="the model's matching and contrastive heads together; itm+itc:0.4 keeps what exceeds 0.4",
-    make=partial(_make, Both, BOTH_RULE),
-    check=_check_rule,
-    asks_model=True,
-)
+ITM = _spec(Itm, ITM_RULE, "the model's matching head, name by name; itm:0.8 keeps what exceeds 0.8")
+ITC = _spec(Itc, ITC_RULE, "the model's contrastive heads; itc:within0.05 keeps what comes that near to the best")
+BOTH = _spec(Both, BOTH_RULE, "the model's matching and contrastive heads together; itm+itc:0.4 keeps what exceeds 0.4")

@@ -10,17 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import BlipForImageTextRetrieval
 
-from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
 from pnpovss.backbones.blip.tokenizer import BlipTokenizer
 from pnpovss.backbones.blip.vision import VisionSide
-from pnpovss.backbones.parts.checkpoint import (
-    CLIP_NORMALISATION,
-    Rgb,
-    locate,
-    read_config,
-    read_model,
-    read_normalisation,
-)
+from pnpovss.backbones.parts.checkpoint import read_model
+from pnpovss.backbones.parts.origin import Origin, find
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, encode_text, match_prompts
 from pnpovss.backbones.parts.tuned import tuned
 
@@ -46,17 +40,12 @@ class BlipBackbone:
         self,
         model: BlipForImageTextRetrieval,
         tokenizer: BlipTokenizer,
-        *,
-        name: str,
-        revision: str | None,
-        normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION,
-        options: LoadOptions | None = None,
+        origin: Origin,
     ) -> None:
         """Take over a model in evaluation mode, frozen: moved to the device, its image side converted to the dtype."""
-        options = options or LoadOptions()
-        model.to(options.device)  # pyright: ignore[reportArgumentType]
+        model.to(origin.options.device)  # pyright: ignore[reportArgumentType]
         self._tokenizer = tokenizer
-        self._vision = VisionSide(model.vision_model, options.dtype)
+        self._vision = VisionSide(model.vision_model, origin.options.dtype)
         self._text = TextSide(
             embed=model.text_encoder.embeddings,
             layers=model.text_encoder.encoder.layer,
@@ -65,18 +54,11 @@ class BlipBackbone:
             max_tokens=int(_text_config(model).max_position_embeddings),
         )
         self._image_projection, self._text_projection = model.vision_proj, model.text_proj
-        mean, std = normalisation
-        self.card = Card(
-            name=name,
-            revision=revision,
-            device=options.device,
-            dtype=options.dtype,
+        self.card = origin.card(
             patch=self._vision.patch,
-            mean=mean,
-            std=std,
             max_tokens=self._text.max_tokens,
             heads=self._text.heads,
-            recommended=_recommend(name, model.config.to_dict(), self._text.heads),
+            recommended=_recommend(origin.name, model.config.to_dict(), self._text.heads),
         )
 
     def tokenize(self, text: str) -> TextTokens:
@@ -117,14 +99,12 @@ def load_blip(name: str, options: LoadOptions) -> BlipBackbone:
     Raises:
         CheckpointError: it cannot be had, or its files are missing, damaged or of another architecture.
     """
-    folder, revision = locate(name, options)
-    read_config(folder, "blip")
-    normalisation = read_normalisation(folder)
+    folder, origin = find(name, options, "blip")
     model = read_model(folder, BlipForImageTextRetrieval)
     text = _text_config(model)
     tokenizer = BlipTokenizer(folder, text.vocab_size)
     _warn_of_heads(name, text)
-    return BlipBackbone(model, tokenizer, name=name, revision=revision, normalisation=normalisation, options=options)
+    return BlipBackbone(model, tokenizer, origin)
 
 
 def _recommend(name: str, config: dict[str, Any], heads: dict[int, int]) -> Recommended:

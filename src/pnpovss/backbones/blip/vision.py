@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 from transformers.models.blip.modeling_blip import BlipVisionModel
 
+from pnpovss.backbones.parts.blocks import FrozenBlock
 from pnpovss.backbones.parts.pixels import check_pixels
 
 __all__ = ["VisionSide"]
@@ -19,22 +19,18 @@ __all__ = ["VisionSide"]
 class VisionSide:
     """A vision transformer, in evaluation mode.
 
-    With `dtype` bfloat16 the linear layers of its blocks are converted; the residual stream, the layer norms, the patch
-    embedding and, on a CPU, attention stay float32.
+    With `dtype` bfloat16 the linear layers of its blocks are converted; the patch embedding stays float32, and what
+    `FrozenBlock` says does.
 
     Attributes:
-        dtype: of the linear layers.
         patch: pixels along one side of a patch.
     """
 
     def __init__(self, model: BlipVisionModel, dtype: torch.dtype = torch.float32) -> None:
         """Take over the modules of `model`; converts its linear layers in place."""
-        self.dtype = dtype
         self._model: Any = model
         self.patch = int(self._model.embeddings.patch_size)
-        for block in self._model.encoder.layers:
-            for linear in (block.self_attn.qkv, block.self_attn.projection, block.mlp.fc1, block.mlp.fc2):
-                linear.to(dtype)
+        self._blocks = [_frozen(block, dtype) for block in self._model.encoder.layers]
 
     @torch.no_grad()
     def __call__(self, pixels: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b n d"]:
@@ -48,18 +44,21 @@ class VisionSide:
         check_pixels(pixels, self.patch)
         # no_grad, not inference_mode: the text side uses the tokens in a graph.
         hidden = self._model.embeddings(pixels, interpolate_pos_encoding=True)
-        for block in self._model.encoder.layers:
-            hidden = hidden + self._attention(block.self_attn, block.layer_norm1(hidden))
-            hidden = hidden + self._mlp(block.mlp, block.layer_norm2(hidden))
+        for block in self._blocks:
+            hidden = block(hidden)
         return self._model.post_layernorm(hidden)
 
-    def _attention(self, module: Any, hidden: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        qkv = module.qkv(hidden.to(self.dtype))
-        if qkv.device.type == "cpu":
-            qkv = qkv.float()  # on a CPU fused attention is fastest, and exact, in float32
-        query, key, value = qkv.unflatten(-1, (3, module.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        context = F.scaled_dot_product_attention(query, key, value)
-        return module.projection(context.transpose(1, 2).flatten(2).to(self.dtype))
 
-    def _mlp(self, module: Any, hidden: Float[Tensor, "b n d"]) -> Float[Tensor, "b n d"]:
-        return module.fc2(module.activation_fn(module.fc1(hidden.to(self.dtype))))
+def _frozen(block: Any, dtype: torch.dtype) -> FrozenBlock:
+    attention = block.self_attn
+    for linear in (attention.qkv, attention.projection, block.mlp):
+        linear.to(dtype)
+    return FrozenBlock(
+        norm=block.layer_norm1,
+        qkv=attention.qkv,
+        heads=attention.num_heads,
+        project=attention.projection,
+        perceptron_norm=block.layer_norm2,
+        perceptron=block.mlp,
+        dtype=dtype,
+    )

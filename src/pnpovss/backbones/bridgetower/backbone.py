@@ -11,20 +11,13 @@ from torch.nn import functional as F
 from transformers import BridgeTowerForImageAndTextRetrieval
 from transformers.models.bridgetower.modeling_bridgetower import BridgeTowerContrastiveHead
 
-from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
 from pnpovss.backbones.bridgetower import MODELS
 from pnpovss.backbones.bridgetower.fusing import Fusing
 from pnpovss.backbones.bridgetower.tokenizer import BridgeTowerTokenizer
 from pnpovss.backbones.bridgetower.towers import ImageTower, TowerStates
-from pnpovss.backbones.parts.checkpoint import (
-    CLIP_NORMALISATION,
-    Rgb,
-    locate,
-    read_config,
-    read_model,
-    read_normalisation,
-    weight_names,
-)
+from pnpovss.backbones.parts.checkpoint import read_model, weight_names
+from pnpovss.backbones.parts.origin import Origin, find
 from pnpovss.backbones.parts.tuned import tuned
 from pnpovss.errors import CheckpointError
 
@@ -48,30 +41,18 @@ class BridgeTowerBackbone:
         self,
         model: BridgeTowerForImageAndTextRetrieval,
         tokenizer: BridgeTowerTokenizer,
-        *,
-        name: str,
-        revision: str | None,
-        normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION,
-        options: LoadOptions | None = None,
+        origin: Origin,
     ) -> None:
         """Take over a model in evaluation mode, frozen: moved to the device, its image tower converted to the dtype."""
-        options = options or LoadOptions()
-        model.to(options.device)  # pyright: ignore[reportArgumentType]
+        model.to(origin.options.device)  # pyright: ignore[reportArgumentType]
         self._tokenizer = tokenizer
-        self._tower = ImageTower(model.bridgetower, options.dtype)
+        self._tower = ImageTower(model.bridgetower, origin.options.dtype)
         self._fusing = Fusing(model)
-        mean, std = normalisation
-        self.card = Card(
-            name=name,
-            revision=revision,
-            device=options.device,
-            dtype=options.dtype,
+        self.card = origin.card(
             patch=self._tower.patch,
-            mean=mean,
-            std=std,
             max_tokens=self._fusing.max_tokens,
             heads=self._fusing.heads,
-            recommended=_recommend(name, model.config.to_dict(), len(self._fusing.heads)),
+            recommended=_recommend(origin.name, model.config.to_dict(), len(self._fusing.heads)),
         )
 
     def tokenize(self, text: str) -> TextTokens:
@@ -96,9 +77,9 @@ class BridgeTowerBackbone:
 class ContrastiveBridgeTower(BridgeTowerBackbone):
     """A checkpoint that has contrastive heads beside the match head; also satisfies `Contrastive`."""
 
-    def __init__(self, model: "_BothHeads", tokenizer: BridgeTowerTokenizer, **known: Any) -> None:
+    def __init__(self, model: "_BothHeads", tokenizer: BridgeTowerTokenizer, origin: Origin) -> None:
         """As `BridgeTowerBackbone`."""
-        super().__init__(model, tokenizer, **known)
+        super().__init__(model, tokenizer, origin)
         self._image_head, self._text_head = model.itc_image_head, model.itc_text_head
 
     @torch.no_grad()
@@ -129,8 +110,7 @@ def load_bridgetower(name: str, options: LoadOptions) -> BridgeTowerBackbone:
         CheckpointError: it cannot be had, its files are missing, damaged or of another architecture, or it has no head
             for image-text matching.
     """
-    folder, revision = locate(name, options)
-    read_config(folder, "bridgetower")
+    folder, origin = find(name, options, "bridgetower")
     names = weight_names(folder)
     if not any(key.startswith("itm_score.") for key in names):
         raise CheckpointError(
@@ -142,14 +122,7 @@ def load_bridgetower(name: str, options: LoadOptions) -> BridgeTowerBackbone:
     model = read_model(folder, _BothHeads if both else BridgeTowerForImageAndTextRetrieval, other_heads=_OTHER_HEADS)
     _refuse_a_low_tower(folder, model.bridgetower)
     kind = ContrastiveBridgeTower if both else BridgeTowerBackbone
-    return kind(
-        model,
-        BridgeTowerTokenizer(folder, model.config.text_config.vocab_size),
-        name=name,
-        revision=revision,
-        normalisation=read_normalisation(folder),
-        options=options,
-    )
+    return kind(model, BridgeTowerTokenizer(folder, model.config.text_config.vocab_size), origin)
 
 
 def _refuse_a_low_tower(folder: Path, model: Any) -> None:

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pnpovss.backbones.parts.blocks import FrozenBlock
 from pnpovss.backbones.parts.pixels import check_pixels
 
 __all__ = ["ImageTower", "Stream", "TowerStates"]
@@ -93,24 +94,20 @@ def _one_of(modules: Any, index: int) -> Any:
 class ImageTower:
     """A vision transformer in evaluation mode whose upper layers are all kept.
 
-    With `dtype` bfloat16 the linear layers of its blocks are converted; the residual stream, the layer norms, the patch
-    embedding and, on a CPU, attention stay float32.
+    With `dtype` bfloat16 the linear layers of its blocks are converted; the patch embedding stays float32, and what
+    `FrozenBlock` says does.
 
     Attributes:
-        dtype: of the linear layers.
         patch: pixels along one side of a patch.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
         """Take over the modules of a `BridgeTowerModel`; converts the linear layers of its image tower in place."""
-        self.dtype = dtype
         self._visual = model.vision_model.visual
         self._stream = Stream.of(model, "image")
-        self._blocks = list(self._visual.transformer.resblocks)[: len(model.text_model.encoder.layer)]
+        used = self._visual.transformer.resblocks[: len(model.text_model.encoder.layer)]
+        self._blocks = [_frozen(block, dtype) for block in used]
         self.patch = int(self._visual.embeddings.patch_size)
-        for block in self._blocks:
-            block.attn.to(dtype)
-            block.mlp.to(dtype)
 
     @torch.no_grad()
     def __call__(self, pixels: Float[Tensor, "b 3 H W"]) -> TowerStates:
@@ -127,20 +124,23 @@ class ImageTower:
         alone = len(self._blocks) - len(self._stream.layers)  # blocks that send nothing
         states = []
         for index, block in enumerate(self._blocks):
-            hidden = hidden + self._attention(block.attn, block.ln_1(hidden))
-            hidden = hidden + self._mlp(block.mlp, block.ln_2(hidden))
+            hidden = block(hidden)
             if index >= alone:
                 states.append(self._stream.leave_tower(index - alone, self._visual.ln_post(hidden)))
         grid = (pixels.shape[2] // self.patch, pixels.shape[3] // self.patch)
         return TowerStates(torch.stack(states, 1), grid)
 
-    def _attention(self, module: nn.MultiheadAttention, hidden: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
-        qkv = F.linear(hidden.to(self.dtype), module.in_proj_weight, module.in_proj_bias)
-        if qkv.device.type == "cpu":
-            qkv = qkv.float()  # on a CPU fused attention is fastest, and exact, in float32
-        query, key, value = qkv.unflatten(-1, (3, module.num_heads, -1)).permute(2, 0, 3, 1, 4)
-        context = F.scaled_dot_product_attention(query, key, value)
-        return module.out_proj(context.transpose(1, 2).flatten(2).to(self.dtype))
 
-    def _mlp(self, module: Any, hidden: Float[Tensor, "b n e"]) -> Float[Tensor, "b n e"]:
-        return module.c_proj(module.gelu(module.c_fc(hidden.to(self.dtype))))
+def _frozen(block: Any, dtype: torch.dtype) -> FrozenBlock:
+    attention: nn.MultiheadAttention = block.attn
+    for module in (attention, block.mlp):
+        module.to(dtype)
+    return FrozenBlock(
+        norm=block.ln_1,
+        qkv=lambda hidden: F.linear(hidden, attention.in_proj_weight, attention.in_proj_bias),
+        heads=attention.num_heads,
+        project=attention.out_proj,
+        perceptron_norm=block.ln_2,
+        perceptron=nn.Sequential(*block.mlp.values()).eval(),
+        dtype=dtype,
+    )

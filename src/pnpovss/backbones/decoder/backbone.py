@@ -20,9 +20,9 @@ from pnpovss.backbones.decoder.eyes import ARCHITECTURES, Architecture, ImageTok
 from pnpovss.backbones.decoder.prefix import ImagePrefix, continue_from, keys_and_values
 from pnpovss.backbones.parts.capture import CAPTURE, read_attention
 from pnpovss.backbones.parts.checkpoint import Rgb, locate, read_config, read_model, read_normalisation
-from pnpovss.backbones.parts.pairing import by_image, flatten, token_maps
+from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, token_maps
 from pnpovss.backbones.parts.tuned import tuned
-from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError, NamesError
+from pnpovss.errors import CheckpointError, InvalidInputError, NamesError
 
 __all__ = ["DecoderBackbone", "load_decoder"]
 
@@ -117,7 +117,7 @@ class DecoderBackbone:
             InvalidInputError: no prompts, or lists of prompts for another number of images.
         """
         reading = reading or Reading((), gradient=False)
-        self._check_layers(reading.layers)
+        check_layers(self.card.heads, reading.layers)
         flat, owner = flatten(prompts, len(features))
         with torch.inference_mode(False):  # its tensors cannot enter a graph
             ids, last = self._pad(features, flat)
@@ -191,12 +191,6 @@ class DecoderBackbone:
             return None
         first = features.start + max(features.grid)
         return torch.arange(first, first + ids.shape[1], device=ids.device).expand(3, *ids.shape)
-
-    def _check_layers(self, layers: tuple[int, ...]) -> None:
-        if unknown := [layer for layer in layers if layer not in self.card.heads]:
-            raise ConfigError(f"layer {unknown[0]} cannot be read; these can, counted from 0: {list(self.card.heads)}")
-        if len(set(layers)) < len(layers):
-            raise ConfigError(f"layers {list(layers)} name one twice")
 
 
 def _of_image(

@@ -24,9 +24,9 @@ from pnpovss.backbones.dual.checkpoint import DualCheckpoint, read_dual, unit
 from pnpovss.backbones.dual.pooling import ClassToken, Probe, Tower
 from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
 from pnpovss.backbones.parts.checkpoint import read_normalisation
-from pnpovss.backbones.parts.pairing import by_image, flatten, token_maps
+from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, token_maps
+from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.tuned import tuned
-from pnpovss.errors import ConfigError, InvalidInputError
 from pnpovss.prompts import PREFIX
 
 __all__ = ["DualBackbone", "load_dual"]
@@ -103,13 +103,12 @@ class DualBackbone:
         Raises:
             InvalidInputError: a side is no multiple of the patch.
         """
-        (height, width), patch = pixels.shape[2:], self.card.patch
-        if height % patch or width % patch or not height or not width:
-            raise InvalidInputError(f"pixels are {height} x {width}; both sides must be multiples of {patch}")
+        patch = self.card.patch
+        check_pixels(pixels, patch)
         with torch.inference_mode(False), torch.no_grad():
             pixels = pixels.clone() if pixels.is_inference() else pixels
             hidden = self._tower.encode(pixels.to(self.card.device, self._dual.model.dtype))
-        return LayerInputs(hidden, (height // patch, width // patch))
+        return LayerInputs(hidden, (pixels.shape[2] // patch, pixels.shape[3] // patch))
 
     def match(
         self, features: LayerInputs, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
@@ -122,7 +121,7 @@ class DualBackbone:
             InvalidInputError: no prompts, or lists of prompts for another number of images.
         """
         reading = reading or Reading((), gradient=False)
-        self._check_layers(reading.layers)
+        check_layers(self.card.heads, reading.layers)
         flat, owner = flatten(prompts, len(features))
         texts = self._dual.embed_texts([*flat, self._neutral])
         with read_attention(self._tower.modules(reading.layers), rows=[0], gradient=reading.gradient) as seen:
@@ -165,12 +164,6 @@ class DualBackbone:
             return patches[:, :, :, None].expand(-1, -1, -1, longest, -1, -1)
 
         return token_maps(tokens(attention), None if gradient is None else tokens(gradient), prompts)
-
-    def _check_layers(self, layers: tuple[int, ...]) -> None:
-        if unknown := [layer for layer in layers if layer not in self.card.heads]:
-            raise ConfigError(f"layer {unknown[0]} cannot be read; 0-based layers that can: {sorted(self.card.heads)}")
-        if len(set(layers)) < len(layers):
-            raise ConfigError(f"layers {list(layers)} name one twice")
 
 
 def _gradients(

@@ -13,6 +13,7 @@ from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, TextTokens
 from pnpovss.backbones.mini.checkpoint import Checkpoint, read_checkpoint
 from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.text import CLS_ID, ENC_ID, MAX_TOKENS, PAD_ID
+from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_prompts
 from pnpovss.backbones.parts.tokenizer import text_tokens
 from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError, NamesError
@@ -72,11 +73,10 @@ class MiniBackbone:
         Raises:
             InvalidInputError: a side is no multiple of the patch.
         """
-        height, width = pixels.shape[2:]
-        if height % STRIDE or width % STRIDE or not height or not width:
-            raise InvalidInputError(f"pixels are {height} x {width}; both sides must be multiples of {STRIDE}")
+        check_pixels(pixels, STRIDE)
         pixels = pixels.to(self.card.device, self.card.dtype).contiguous(memory_format=torch.channels_last)
-        return PatchTokens(self._model.image_tokens(pixels), grid=(height // STRIDE, width // STRIDE))
+        grid = (pixels.shape[2] // STRIDE, pixels.shape[3] // STRIDE)
+        return PatchTokens(self._model.image_tokens(pixels), grid)
 
     def match(
         self, features: PatchTokens, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None

@@ -54,14 +54,14 @@ def check_layers(heads: Mapping[int, int], layers: Sequence[int]) -> None:
     """Refuse what cannot be read together.
 
     Args:
-        heads: of each layer that looks at the image, by 0-based index.
+        heads: of each layer that can be read, by 0-based index.
         layers: what is to be read.
 
     Raises:
-        ConfigError: a layer that does not look at the image, one named twice, or different numbers of heads.
+        ConfigError: a layer that cannot be read, one named twice, or different numbers of heads.
     """
     if unknown := [layer for layer in layers if layer not in heads]:
-        raise ConfigError(f"layer {unknown[0]} has no cross-attention; 0-based layers that have it: {sorted(heads)}")
+        raise ConfigError(f"layer {unknown[0]} cannot be read; these can, counted from 0: {sorted(heads)}")
     if len(set(layers)) < len(layers):
         raise ConfigError(f"layers {list(layers)} name one twice")
     if len({heads[layer] for layer in layers}) > 1:

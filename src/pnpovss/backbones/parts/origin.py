@@ -1,0 +1,52 @@
+"""Where a checkpoint comes from and how it is loaded: what the cards of all backbones say alike."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pnpovss.backbones.base import Card, LoadOptions
+from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, Rgb, locate, read_config, read_normalisation
+
+__all__ = ["Origin", "find"]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Of a checkpoint.
+
+    Attributes:
+        name: hub id or folder.
+        revision: the hub's commit, or a hash of a local folder's weights.
+        options: how it is loaded.
+        normalisation: RGB mean and standard deviation of its pixels.
+    """
+
+    name: str
+    revision: str | None
+    options: LoadOptions = field(default_factory=LoadOptions)
+    normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION
+
+    def card(self, **own: Any) -> Card:
+        """The card of a backbone, which adds what is its own: patch, max_tokens, heads, recommended, ..."""
+        mean, std = self.normalisation
+        device, dtype = self.options.device, self.options.dtype
+        return Card(name=self.name, revision=self.revision, device=device, dtype=dtype, mean=mean, std=std, **own)
+
+
+def find(
+    name: str, options: LoadOptions, *model_types: str, normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION
+) -> tuple[Path, Origin]:
+    """The folder of a checkpoint, and where it comes from.
+
+    Args:
+        name: hub id or folder.
+        options: how it is loaded.
+        model_types: what the `model_type` of its config may be.
+        normalisation: of its pixels, where it does not say.
+
+    Raises:
+        CheckpointError: it cannot be had, or its files are missing, unreadable or of another architecture.
+    """
+    folder, revision = locate(name, options)
+    read_config(folder, *model_types)
+    return folder, Origin(name, revision, options, read_normalisation(folder, normalisation))
