@@ -16,7 +16,8 @@ from transformers import BlipForImageTextRetrieval
 from pnpovss.backbones.base import LoadOptions, Match, Reading, TextTokens, TokenMaps
 from pnpovss.backbones.blip.backbone import BlipBackbone
 from pnpovss.backbones.blip.tokenizer import BlipTokenizer
-from pnpovss.backbones.parts.checkpoint import locate, read_model, read_normalisation
+from pnpovss.backbones.parts.checkpoint import read_model
+from pnpovss.backbones.parts.origin import find
 from pnpovss.backbones.parts.text_side import PatchTokens
 
 __all__ = ["AuthorsBaseline", "load_baseline"]
@@ -63,9 +64,9 @@ class AuthorsBaseline(BlipBackbone):
 
 def load_baseline(folder: str) -> AuthorsBaseline:
     """Load a checkpoint's folder with all weights trainable, as the released code leaves them."""
-    path, revision = locate(folder, LoadOptions())
+    path, origin = find(folder, LoadOptions(), "blip")
     model = read_model(path, BlipForImageTextRetrieval)
     tokenizer = BlipTokenizer(path, model.config.text_config.vocab_size)  # pyright: ignore
-    baseline = AuthorsBaseline(model, tokenizer, name=folder, revision=revision, normalisation=read_normalisation(path))
+    baseline = AuthorsBaseline(model, tokenizer, origin)
     baseline.model = model.requires_grad_(True)
     return baseline

@@ -72,7 +72,7 @@ def main() -> None:
 def measure(dataset: Dataset, out: Path, part: int, parts: int) -> None:
     """Append one record a photo to ``out``; those that are there are not measured again."""
     segmenter, space = Segmenter.from_pretrained("mini"), dataset.space
-    backbone = share_encodings(segmenter.backbone, keep=64)
+    backbone = share_encodings(segmenter.backbone)
     background = {"background": space.background.model_dump()}
     variants = {name: Config.preset("default", {**chosen, **background}) for name, chosen in SETTINGS.items()}
     filters = {spec: make_presence(spec, backbone=backbone, config=variants[LAST]) for spec in FILTERS}
