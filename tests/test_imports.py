@@ -18,21 +18,22 @@ MODULES = [path for path in SOURCES if path != ROOT / "__init__.py"]
 # A module imports from its own row and the rows above it, never from below. A package stands for all it holds;
 # a row may be named more exactly than the package that holds it.
 LAYERS = (
-    ("_version", "errors", "printable", "plugins"),
+    ("_version", "errors", "printable", "plugins", "sentences"),
     ("config", "names"),
     ("images", "files", "results.rle", "prompts", "densecrf"),
     ("results", "saliency", "refine", "backbones.base"),
     ("backbones", "presence.base"),
     ("inputs", "matching", "hints"),
     ("segmenter", "presence"),
+    ("steps",),
     ("datasets", "evaluation", "tuning"),
-    ("batch", "serving"),
+    ("batch", "serving", "checkup"),
     ("cli",),
 )
 
 # Who may import from this package inside a function: to answer quickly (the command line and what it calls), or because
 # what is imported is heavy and not always needed.
-LATE = {"cli", "batch", "densecrf.densecrf", "presence.clip", "refine.photo_crf"}
+LATE = {"cli", "batch", "checkup", "densecrf.densecrf", "presence.clip", "refine.photo_crf"}
 
 # Who may import what is heavy, beside the standard library and the base dependencies.
 ONLY_IN = {
@@ -162,7 +163,10 @@ def test_segmenting_a_photo_imports_no_evaluation():
     assert not [module for module in done.stdout.split() if module.startswith("pnpovss.evaluation")]
 
 
-@pytest.mark.parametrize("command", [(), ("segment",), ("models",), ("eval",), ("report",), ("ablate",), ("sweep",)])
+COMMANDS = ("segment", "explain", "doctor", "models", "eval", "report", "ablate", "sweep")
+
+
+@pytest.mark.parametrize("command", [(), *((word,) for word in COMMANDS)])
 def test_help_waits_for_nothing_heavy(command: tuple[str, ...]):
     program = f"""
 import sys

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pnpovss.errors import NamesError
+from pnpovss.sentences import is_sentence, things_in
 
 __all__ = ["ListedNames", "Name", "NameLike", "parse_names", "parse_names_text", "read_names_file", "spelling"]
 
@@ -77,7 +78,8 @@ def parse_names(names: Iterable[NameLike]) -> tuple[Name, ...]:
             same one twice (upper and lower case, Unicode's compatible forms and invisible characters count as equal).
     """
     if isinstance(names, str):
-        raise NamesError(f"names must be a list of names, got one string {names!r}; write [{names!r}]")
+        as_list = list(things_in(names)) if is_sentence(names) else [names]
+        raise NamesError(f"names must be a list of names, got one string {names!r}; write {as_list!r}")
     if isinstance(names, Set | Mapping) or not isinstance(names, Iterable):
         raise NamesError(
             f"names must be a list of names, got {type(names).__name__}; labels follow the order of the list"

@@ -148,7 +148,7 @@ def test_tables_and_plots(backbone, dataset, tmp_path):
     parsed = list(csv.DictReader(io.StringIO(table_csv(rows))))
     assert [row["variant"] for row in parsed] == [row["variant"] for row in rows]
     assert float(parsed[1]["miou"]) == pytest.approx(summary["variants"]["1 pass"]["miou"], abs=1e-5)
-    pytest.importorskip("matplotlib", reason="in the extra `eval`")
+    pytest.importorskip("matplotlib", reason="in the extra `figures`")
     plot_variants(rows, "passes", "colours", tmp_path / "variants.png")
     plot_heads(
         [{"layer": 1, "head": h, "miou": 0.1 * h, "entropy": 1 - 0.1 * h} for h in range(3)],
@@ -162,7 +162,7 @@ def test_tables_and_plots(backbone, dataset, tmp_path):
 
 def test_plots_without_matplotlib_name_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(MissingExtraError, match=r"pnpovss\[eval\]"):
+    with pytest.raises(MissingExtraError, match=r"pnpovss\[figures\]"):
         require_matplotlib()
 
 
@@ -174,7 +174,7 @@ def swept(x, values, **fixed):
 
 
 def drawn(rows, x):
-    figure = pytest.importorskip("matplotlib.figure", reason="in the extra `eval`").Figure()
+    figure = pytest.importorskip("matplotlib.figure", reason="in the extra `figures`").Figure()
     axis = figure.subplots()
     draw_variants(axis, rows, x)
     return axis
@@ -211,7 +211,7 @@ def test_labels_of_ticks_stand_apart(tmp_path, monkeypatch):
 
 
 def test_every_drop_rule_begins_at_one_pass():
-    pytest.importorskip("matplotlib", reason="in the extra `eval`")
+    pytest.importorskip("matplotlib", reason="in the extra `figures`")
     rows = swept("passes", [1], drop=0.5) + swept("passes", [2, 4], drop=0.5)[1:] + swept("passes", [2, 4], drop=10)[1:]
     axis = drawn(rows, "passes")
     lines = {bar.get_label(): bar.lines[0] for bar in axis.containers}
@@ -223,7 +223,7 @@ def test_every_drop_rule_begins_at_one_pass():
 
 
 def test_the_patch_grid_stands_below_the_image_size():
-    pytest.importorskip("matplotlib", reason="in the extra `eval`")
+    pytest.importorskip("matplotlib", reason="in the extra `figures`")
     rows = [{**row, "variant": f"{row['image_size']} px, 4 x 4 patches"} for row in swept("image_size", [16, 32])]
     axis = drawn(rows, "image_size")
     assert [label.get_text() for label in axis.get_xticklabels()] == ["16 px\n4 x 4 patches", "32 px\n4 x 4 patches"]

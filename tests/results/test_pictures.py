@@ -48,7 +48,7 @@ def test_regions_are_half_the_photo_and_half_their_colour(photo: Image.Image, la
 def test_large_photos_take_little_memory(photo: Image.Image, labels: np.ndarray):
     """Blending in floating point took 100 bytes per pixel."""
     heat = np.linspace(0, 1, SIDE * SIDE, dtype=np.float32).reshape(SIDE, SIDE)
-    for make in (lambda: region_picture(photo, labels, ENTRIES), lambda: heat_picture(photo, heat, "cat")):
+    for make in (lambda: region_picture(photo, labels, ENTRIES), lambda: heat_picture(photo, heat, "cat", 1.0)):
         tracemalloc.start()
         make()
         peak = tracemalloc.get_traced_memory()[1]
@@ -60,7 +60,7 @@ def test_the_heat_scale_is_the_same_in_every_band(photo: Image.Image):
     """A map that repeats below itself is painted the same below, on a photo that does so, too."""
     half = np.random.default_rng(1).random((SIDE // 2, SIDE), dtype=np.float32)
     grey = Image.new("RGB", (SIDE, SIDE), (80, 80, 80))
-    picture = np.asarray(heat_picture(grey, np.concatenate([half, half]), "cat"))
+    picture = np.asarray(heat_picture(grey, np.concatenate([half, half]), "cat", 1.0))
     assert (picture[: SIDE // 2] == picture[SIDE // 2 : SIDE]).all()
 
 

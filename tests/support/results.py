@@ -18,7 +18,7 @@ PROVENANCE = Provenance(
     revision="by-hand",
     preset="paper",
     config=Settings.model_validate(
-        {**Config.preset("paper").without("crf").model_dump(), "layer": 0, "head": 0, "image_size": 16}
+        {**Config.preset("paper").without("crf").model_dump(), "layer": 0, "head": 0, "image_size": 16, "read": "names"}
     ),
     settings_source="by hand",
     prompts=("A picture of cat sofa couch settee dog",),

@@ -12,6 +12,8 @@ from PIL import Image
 from pnpovss.errors import ConfigError
 from pnpovss.files.json import to_json
 from pnpovss.names import Name
+from pnpovss.results.figures.canvas import FORMATS, figure_bytes
+from pnpovss.results.figures.kinds import FigureKind
 from pnpovss.results.segmentation import Segmentation
 
 __all__ = [
@@ -89,10 +91,19 @@ def _npz(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
     yield OutputFile("npz", ".npz", lambda result, _: result.npz_bytes())
 
 
+def _figures(form: str, names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
+    kinds: list[FigureKind] = ["regions", "heat"]
+    if any(" " in name.text for _, name in names):
+        kinds.append("words")  # what a single word does, the heat map of its name shows
+    for kind in kinds:
+        yield OutputFile(f"figure-{form}", f".figure-{kind}.{form}", partial(_figure, kind, form))
+
+
 OUTPUTS: dict[str, OutputKind] = {
     "labels": OutputKind("the label map, an indexed PNG", _labels),
     "overlay": OutputKind("the photo with its regions tinted, over a legend", _overlay),
     "heat": OutputKind("a heat map picture per name", _heat),
+    **{f"figure-{form}": OutputKind(f"figures, as {form.upper()}", partial(_figures, form)) for form in FORMATS},
     "npz": OutputKind("scores, heat maps, everything; Segmentation.load reads it", _npz),
 }
 DEFAULT_OUTPUTS = ("labels", "overlay")
@@ -100,6 +111,10 @@ DEFAULT_OUTPUTS = ("labels", "overlay")
 
 def _heat_picture(name: str, result: Segmentation, photo: Image.Image) -> bytes:
     return _png(result.heat_picture(photo, name))
+
+
+def _figure(kind: FigureKind, form: str, result: Segmentation, photo: Image.Image) -> bytes:
+    return figure_bytes(result.figure(photo, kind), form)
 
 
 def _slug(name: str) -> str:

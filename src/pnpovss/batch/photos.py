@@ -14,7 +14,7 @@ from pnpovss.images import PHOTO_SUFFIXES
 
 __all__ = ["Found", "find"]
 
-_OUR_PICTURES = re.compile(r"\.(labels|overlay|heat-\d+[^.]*)\.png$")
+_OUR_PICTURES = re.compile(r"\.(labels|overlay|heat-\d+[^.]*|figure-[a-z]+)\.png$")
 
 # Pictures that are no photos this program reads; to pass over them in silence would look like a loss.
 _OTHER_PICTURES = frozenset(".arw .cr2 .cr3 .dng .eps .exr .hdr .nef .orf .psd .raf .raw .rw2 .svg .xcf".split())

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pnpovss._version import __version__
-from pnpovss.cli import ablate, eval, export, gallery, models, report, segment, sweep
+from pnpovss.cli import ablate, doctor, eval, explain, export, gallery, models, report, segment, sweep
 from pnpovss.cli.standard_output import Enduring
 from pnpovss.cli.terminal import FAILED
 
@@ -16,11 +16,11 @@ __all__ = ["app", "run"]
 app = typer.Typer(
     name="pnpovss",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("segment")(segment.segment)
+app.command("explain")(explain.explain)
 app.command("export")(export.export)
 app.command("gallery")(gallery.gallery)
 app.command("models")(models.models)
@@ -28,6 +28,7 @@ app.command("eval")(eval.evaluate)
 app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
 app.command("sweep")(sweep.sweep)
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> bool:

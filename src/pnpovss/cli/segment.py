@@ -70,6 +70,10 @@ def segment(
     ] = False,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results are written; made if missing.")] = Path("."),
     heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Also write a heat map picture per name.")] = False,
+    figure: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="Also write figures for slides and papers, as png, svg or pdf."),
+    ] = None,
     npz: Annotated[bool, typer.Option("--npz", help="Also write NAME.npz: scores, heat maps, everything.")] = False,
     formats: Annotated[
         str | None,
@@ -120,11 +124,15 @@ def segment(
         from pnpovss.cli.names import gather_names
         from pnpovss.cli.presence import parse_llm, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
+        from pnpovss.hints.sentences import sentences
         from pnpovss.images import MAX_PIXELS
+        from pnpovss.results.figures.canvas import figure_format
 
         exports = parse_formats(formats) if formats is not None else []
         may_lack = from_ is not None and names is None and names_file is None  # entries of a list may bring their own
         asked = () if may_lack else gather_names(names, names_file)
+        for line in sentences(asked):
+            say(notes, line, "yellow")
         replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
         if presence is not None:
             off = (*off, "presence")  # whoever is asked replaces the method's own judgement
@@ -139,7 +147,8 @@ def segment(
         open_folder(out)
         if json_ not in (None, "-"):
             refuse_target(Path(json_), (Path(photo.path) for photo in found.photos), overwrite=overwrite)
-        outputs = (*DEFAULT_OUTPUTS, *(["heat"] if heatmaps else []), *(["npz"] if npz else []))
+        figures = [] if figure is None else [f"figure-{figure_format(figure)}"]
+        outputs = (*DEFAULT_OUTPUTS, *(["heat"] if heatmaps else []), *figures, *(["npz"] if npz else []))
         recipe = Recipe(choice, asked, out, outputs, chosen, overwrite, redo, retry_failed, max_pixels or MAX_PIXELS)
         with notes.status(f"Loading {model}"):
             from pnpovss.batch.crew import crew_for

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pnpovss.printable import printable
 from pnpovss.results.colours import Rgb, colour
 
-__all__ = ["Entry", "caption", "entry", "legend", "under"]
+__all__ = ["Entry", "caption", "entry", "legend", "percent", "under"]
 
 _PAPER, _INK, _FAINT = (255, 255, 255), (32, 32, 32), (130, 130, 130)
 _LONGEST = 200  # letters of a name that are tried; no legend has room for more
@@ -42,11 +42,12 @@ def entry(name: str, share: float, *, kept: bool, match: float | None) -> Entry:
         match: probability in [0, 1] that it is in the photo, if known.
     """
     if kept:
-        return Entry(name, _percent(share), share > 0)
+        return Entry(name, percent(share), share > 0)
     return Entry(name, "left out" if match is None else f"absent, match {match:.2f}", False)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share of the pixels, in [0, 1], as people read it."""
     if share == 0:
         return "not found"
     return "< 1%" if share < 0.01 else f"{share:.0%}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Integer
+from jaxtyping import Bool, Float, Integer, UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -18,7 +18,7 @@ from pnpovss.results.colours import palette
 from pnpovss.results.labels import label_dtype
 from pnpovss.results.legend import Entry, caption, legend, under
 
-__all__ = ["heat_picture", "label_picture", "label_png", "region_picture"]
+__all__ = ["heat_picture", "label_picture", "label_png", "region_picture", "tinted"]
 
 _BAND = 1 << 20  # pixels blended at a time
 
@@ -49,32 +49,45 @@ def region_picture(photo: Image.Image, labels: Integer[np.ndarray, "h w"], entri
         labels: 0 is the background, i + 1 the i-th name.
         entries: what the legend says of each name.
     """
-    colours, pixels = palette(len(entries)), np.array(photo)
+    return under(Image.fromarray(tinted(np.asarray(photo), labels, len(entries))), legend(photo.size, entries))
+
+
+def tinted(
+    photo: UInt8[np.ndarray, "h w 3"], labels: Integer[np.ndarray, "h w"], names: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The photo, half of each name's region its colour, with an outline in a lighter shade of it.
+
+    Args:
+        photo: RGB; it is left as it is.
+        labels: of its size; 0 is the background, i + 1 the i-th name.
+        names: how many there are.
+    """
+    colours, pixels = palette(names), photo.copy()
     outline = _outline(labels, max(1, round(min(labels.shape) / 250)))
     for rows in _bands(labels.shape):
         here, tints = pixels[rows], np.take(colours, labels[rows], axis=0)
-        tinted = cv2.addWeighted(here, 0.5, tints, 0.5, 0)
-        cv2.copyTo(tinted, (labels[rows] > 0).view(np.uint8), here)
-        lighter = cv2.addWeighted(tints, 0.5, np.full_like(tints, 255), 0.5, 0)  # a lighter shade of the region's own
+        half = cv2.addWeighted(here, 0.5, tints, 0.5, 0)
+        cv2.copyTo(half, (labels[rows] > 0).view(np.uint8), here)
+        lighter = cv2.addWeighted(tints, 0.5, np.full_like(tints, 255), 0.5, 0)
         cv2.copyTo(lighter, outline[rows].view(np.uint8), here)
-    return under(Image.fromarray(pixels), legend(photo.size, entries))
+    return pixels
 
 
-def heat_picture(photo: Image.Image, heat: Float[np.ndarray, "h w"], name: str) -> Image.Image:
-    """The photo in gray under a heat map (dark blue to yellow, 0 to the map's maximum), over a line that names it.
+def heat_picture(photo: Image.Image, heat: Float[np.ndarray, "h w"], name: str, top: float) -> Image.Image:
+    """The photo in gray under a heat map (dark blue to yellow, 0 to `top`), over a line that names it.
 
     Args:
         photo: RGB, of the map's size.
         heat: non-negative; a map that is 0 everywhere leaves the photo gray.
         name: what was looked for.
+        top: the end of the scale, the same for all maps that are to be compared.
     """
     pixels = np.array(photo.convert("L").convert("RGB"))
-    top = float(heat.max(initial=0))
-    for rows in _bands(heat.shape) if top > 0 else ():
+    for rows in _bands(heat.shape) if heat.any() else ():
         levels = np.clip(heat[rows] * np.float32(255 / top), 0, 255).astype(np.uint8)
         warm = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_VIRIDIS), cv2.COLOR_BGR2RGB)
         pixels[rows] = cv2.addWeighted(pixels[rows], 0.35, warm, 0.65, 0)
-    end = "highest" if top > 0 else "nothing found"
+    end = "highest" if heat.any() else "nothing found"
     return under(Image.fromarray(pixels), caption(photo.size, name, end))
 
 

@@ -16,6 +16,8 @@ from pnpovss.images import ImageSource, load_image
 from pnpovss.names import Name
 from pnpovss.results import checks, formats, pictures
 from pnpovss.results.archive import MAX_BYTES, archive_bytes, read_archive
+from pnpovss.results.figures.kinds import FigureKind, figure_of
+from pnpovss.results.figures.shown import Shown, note_of
 from pnpovss.results.formats import CocoRegion, PipelineRegion
 from pnpovss.results.heatmaps import HeatMaps
 from pnpovss.results.labels import label_counts, label_dtype
@@ -26,6 +28,8 @@ from pnpovss.results.saved import ARRAYS, FORMAT, OPTIONAL, SavedMeta
 
 if TYPE_CHECKING:
     import supervision
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["Segmentation"]
 
@@ -215,13 +219,51 @@ class Segmentation:
         return pictures.region_picture(self._upright(photo), self.labels, entries)
 
     def heat_picture(self, photo: ImageSource, name: str) -> Image.Image:
-        """The photo under the heat map of a name, or of a word of the prompt.
+        """The photo under the heat map of a name, on the scale of all names, or of a word, on that of all words.
 
         Raises:
             ImageError: the photo has another size than the label map.
             KeyError: neither a name nor a word of the prompt, or a name that was left out.
         """
-        return pictures.heat_picture(self._upright(photo), self.heatmap(name), name)
+        is_name = any(name in asked.all for asked in self.names)
+        top = float((self.heatmaps.names if is_name else self.heatmaps.word_maps).max(initial=0))
+        return pictures.heat_picture(self._upright(photo), self.heatmap(name), name, top)
+
+    def figure(self, photo: ImageSource, kind: FigureKind = "regions", *, axes: "Axes | None" = None) -> "Figure":
+        """A figure of matplotlib, for slides and papers; save it as PNG, SVG or PDF, or draw on it.
+
+        Args:
+            photo: the one that was segmented; anything `load_image` takes.
+            kind: "regions" (tinted, each with its name where that fits, over a legend), "heat" (a heat map per name,
+                all on one scale, absent names grey), or "words" (a small one per word of the names).
+            axes: of matplotlib, to draw the regions on; the other kinds make their own.
+
+        Raises:
+            ConfigError: another kind, axes for one that makes its own, or words where nothing was looked for.
+            ImageError: the photo has another size than the label map.
+            MissingExtraError: matplotlib is not installed.
+        """
+        return figure_of(kind, np.asarray(self._upright(photo)), self.labels, self.shown, self._words_of_names(), axes)
+
+    @property
+    def shown(self) -> list[Shown]:
+        """What figures say of each name asked for, in the order asked."""
+        match = self.name_match or (None,) * len(self.names)
+        heats = dict(zip(self.kept, self.heatmaps.names, strict=True))
+        return [
+            Shown(name.text, note_of(share, kept=i in self.kept, match=score), share > 0, heats.get(i))
+            for i, (name, share, score) in enumerate(zip(self.names, self.shares, match, strict=True))
+        ]
+
+    def _words_of_names(self) -> list[tuple[str, Float[np.ndarray, "gh gw"]]]:
+        """The words of the prompts that belong to names, with their maps; all words where names are squashed."""
+        words = list(zip(self.heatmaps.words, self.heatmaps.word_maps, strict=True))
+        wanted = [word for i in self.kept for name in self.names[i].all for word in name.split(" ")]
+        found = []
+        for word, heat in words:
+            if len(found) < len(wanted) and word.rstrip(".?") == wanted[len(found)].rstrip(".?"):
+                found.append((word, heat))
+        return found if len(found) == len(wanted) else words
 
     def _upright(self, source: ImageSource) -> Image.Image:
         photo = load_image(source, max_pixels=None)  # it was accepted once

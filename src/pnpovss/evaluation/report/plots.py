@@ -1,4 +1,4 @@
-"""Pictures of sweeps, with matplotlib (the extra `eval`)."""
+"""Pictures of sweeps, with matplotlib (the extra `figures`)."""
 
 from collections.abc import Mapping, Sequence
 from io import BytesIO
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from pnpovss.errors import MissingExtraError
 from pnpovss.files.writing import write_all
+from pnpovss.results.figures.canvas import new_figure
 
 __all__ = ["plot_heads", "plot_variants", "require_matplotlib"]
 
@@ -16,6 +16,7 @@ Row = Mapping[str, Any]
 
 TICKS = 4  # steps on an axis of numbers, so that labels of four digits stand apart
 ACROSS = 3  # panels in a row
+_FEATURE = "plots of sweeps"
 
 
 def plot_heads(rows: Sequence[Row], correlations: Mapping[str, float | None], title: str, path: Path) -> None:
@@ -34,7 +35,7 @@ def plot_heads(rows: Sequence[Row], correlations: Mapping[str, float | None], ti
     panels = 1 + len(correlations)
     across = min(ACROSS, panels)
     down = -(-panels // across)
-    figure = _figure()(figsize=(4.8 * across, 3.9 * down), layout="constrained")
+    figure = new_figure(4.8 * across, 3.9 * down, _FEATURE)
     axes = figure.subplots(down, across, squeeze=False).ravel()
     _heads_grid(axes[0], figure, rows)
     for axis, (name, rho) in zip(axes[1:], correlations.items(), strict=False):
@@ -82,7 +83,7 @@ def plot_variants(rows: Sequence[Row], x: str, title: str, path: Path) -> None:
         MissingExtraError: matplotlib is not installed.
         OutputError: the file cannot be written.
     """
-    figure = _figure()(figsize=(7.2, 4.4), layout="constrained")
+    figure = new_figure(7.2, 4.4, _FEATURE)
     draw_variants(figure.subplots(), rows, x)
     _save(figure, title, path)
 
@@ -128,16 +129,7 @@ def require_matplotlib() -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    _figure()
-
-
-def _figure() -> Any:
-    """A figure of matplotlib, without a window system and without its global state."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError("plots of sweeps", "eval") from error
-    return Figure
+    new_figure(1, 1, _FEATURE)
 
 
 def _save(figure: Any, title: str, path: Path) -> None:
