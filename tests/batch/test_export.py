@@ -1,9 +1,14 @@
 """Runs in the formats of other tools, read back by other tools: the same masks, pixel by pixel."""
 
+import base64
+import io
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -24,9 +29,11 @@ from pnpovss.batch.job import Job
 from pnpovss.errors import ConfigError, InvalidInputError, OutputError
 from pnpovss.names import Name, parse_names
 from pnpovss.results.segmentation import Segmentation
+from tests.support import foreign_readers
 from tests.support.fakes import colour_backbone
 from tests.support.results import PROVENANCE, labelled
 
+READERS = list(foreign_readers.READERS)
 NAMES = ("cat", "potted plant", "Кошка")
 RNG = np.random.default_rng(0)
 
@@ -195,37 +202,68 @@ def test_hugging_face_by_datasets(made, tmp_path: Path):
         assert row["names"] == [name for i, name in enumerate(NAMES) if (labels == i + 1).any()]
 
 
-def test_label_studio_by_its_own_converter(made, tmp_path: Path):
-    brush = pytest.importorskip("label_studio_sdk.converter.brush", reason="it wants another OpenCV")
-    for task in json.loads((written(made, tmp_path, "labelstudio") / "tasks.json").read_text()):
-        for region in task["predictions"][0]["result"]:
-            size = region["original_height"], region["original_width"]
-            values = brush.decode_rle(region["value"]["rle"]).reshape(*size, 4)
-            [labels] = [labels for labels in made[1].values() if labels.shape == size]
-            category = NAMES.index(region["value"]["brushlabels"][0]) + 1
-            assert np.array_equal(values[..., 3] == 255, labels == category)
+@pytest.mark.parametrize("reader", READERS)
+def test_other_tools_read_the_same_masks(made, tmp_path: Path, reader: str):
+    """CVAT's, Label Studio's, LabelMe's and FiftyOne's own readers, in an environment of their own."""
+    python = os.environ.get("PNPOVSS_READERS")
+    if not python:
+        pytest.skip("set PNPOVSS_READERS to a Python that has datumaro, label-studio-sdk, labelme and fiftyone")
+    folder = written(made, tmp_path, reader.split()[0])
+    call = [python, foreign_readers.__file__, reader, folder, json.dumps(NAMES), tmp_path / "seen.npz"]
+    done = subprocess.run(call, capture_output=True, text=True, env={**os.environ, "QT_QPA_PLATFORM": "offscreen"})
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = np.load(tmp_path / "seen.npz")
+    for stem, labels in made[1].items():
+        if (
+            flat_name(stem) in seen or labels.any()
+        ):  # Label Studio's tasks do not tell the size of a photo without masks
+            assert np.array_equal(seen[flat_name(stem)], labels), stem
+    assert set(seen) <= set(map(flat_name, made[1]))
 
 
-def test_voc_and_coco_by_datumaro(made, tmp_path: Path):
-    """What CVAT imports with."""
-    datumaro = pytest.importorskip("datumaro", reason="it wants another OpenCV and Pillow")
-    voc, coco = (written(made, tmp_path, word) for word in ("voc", "coco"))
-    (coco / "annotations").mkdir()
-    (coco / "annotations.json").rename(coco / "annotations" / "instances_train.json")
-    (coco / "images").rename(coco / "train")
-    (coco / "images").mkdir()
-    (coco / "train").rename(coco / "images" / "train")
-    for folder, kind in ((voc, "voc_segmentation"), (coco, "coco_instances")):
-        data = datumaro.Dataset.import_from(str(folder), kind)
-        names = [entry.name for entry in data.categories()[datumaro.AnnotationType.label]]
-        assert len(data) == len(made[1])
-        for item in data:
-            [labels] = [labels for stem, labels in made[1].items() if flat_name(stem) == item.id]
-            seen = np.zeros_like(labels)
-            for mask in item.annotations:
-                if names[mask.label] in NAMES:
-                    seen[np.asarray(mask.image) > 0] = NAMES.index(names[mask.label]) + 1
-            assert np.array_equal(seen, labels)
+def test_cvat_by_its_documented_rules(made, tmp_path: Path):
+    folder = written(made, tmp_path, "cvat")
+    root = ElementTree.parse(folder / "annotations.xml").getroot()
+    assert root.findtext("version") == "1.1"
+    assert [label.text for label in root.findall("meta/task/labels/label/name")] == list(NAMES)
+    for image in root.findall("image"):
+        assert upright(folder / "images" / image.attrib["name"]).shape[:2] == size_of(image)
+        seen = np.zeros(size_of(image), np.uint8)
+        for mask in image.findall("mask"):
+            left, top = int(mask.attrib["left"]), int(mask.attrib["top"])
+            height, width = size_of(mask)
+            runs = [int(run) for run in mask.attrib["rle"].split(",")]
+            inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(height, width)
+            seen[top : top + height, left : left + width][inside] = NAMES.index(mask.attrib["label"]) + 1
+        [labels] = [labels for stem, labels in made[1].items() if flat_name(stem) == Path(image.attrib["name"]).stem]
+        assert np.array_equal(seen, labels)
+
+
+def size_of(element: ElementTree.Element) -> tuple[int, int]:
+    return int(element.attrib["height"]), int(element.attrib["width"])
+
+
+def test_labelme_by_its_rules(made, tmp_path: Path):
+    folder = written(made, tmp_path, "labelme")
+    for stem, labels in made[1].items():
+        told = json.loads((folder / f"{flat_name(stem)}.json").read_text())
+        assert upright(folder / told["imagePath"]).shape[:2] == (told["imageHeight"], told["imageWidth"])
+        seen = np.zeros_like(labels)
+        for shape in told["shapes"]:
+            assert shape["shape_type"] == "mask"
+            (left, top), (right, bottom) = shape["points"]
+            inside = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape["mask"]))))
+            seen[top : bottom + 1, left : right + 1][inside] = NAMES.index(shape["label"]) + 1
+        assert np.array_equal(seen, labels)
+
+
+def test_fiftyone_by_pillow(made, tmp_path: Path):
+    folder = written(made, tmp_path, "fiftyone")
+    for stem, labels in made[1].items():
+        with Image.open(folder / "labels" / f"{flat_name(stem)}.png") as picture:
+            assert picture.mode == "L"  # colours would be read as the mask
+            assert np.array_equal(np.asarray(picture), labels)
+    assert len(list((folder / "data").iterdir())) == len(made[1])
 
 
 def read_brush(data: list[int]) -> np.ndarray:
@@ -245,6 +283,16 @@ def read_brush(data: list[int]) -> np.ndarray:
         repeated, length = take(1), take(widths[take(2)]) + 1
         values += [take(width)] * length if repeated else [take(width) for _ in range(length)]
     return np.array(values, np.uint8)
+
+
+def test_flat_names_are_text_and_tell_stems_apart():
+    stems = ["a/b", "a__b", "a\x1bb", "a\x1cb", "a\udcffb", "a_b", "x" * 300 + "1", "x" * 300 + "2"]
+    flat = [flat_name(stem) for stem in stems]
+    assert len(set(flat)) == len(stems)
+    assert flat[0] == "a__b"
+    for name in flat:
+        ElementTree.fromstring(f"<a>{name}</a>")
+        assert len(name) < 200
 
 
 masks = arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14)))
@@ -333,7 +381,7 @@ def test_a_photo_that_is_gone_or_changed_is_refused(made, tmp_path: Path):
 
 
 def test_formats_are_a_table_that_packages_can_add_to():
-    assert {"masks", "coco", "yolo", "voc", "labelstudio", "huggingface"} <= set(known_formats())
+    assert {*"masks coco yolo voc cvat labelme labelstudio fiftyone huggingface".split()} <= set(known_formats())
     assert [spec.key for spec in parse_formats("coco, yolo,coco")] == ["coco", "yolo"]
     with pytest.raises(ConfigError, match=r"unknown format 'dota'; known: masks \(PNG pictures"):
         parse_formats("coco,dota")

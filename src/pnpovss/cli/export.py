@@ -21,7 +21,9 @@ def export(
     formats: Annotated[
         str,
         typer.Option(
-            "--format", metavar="FORMAT,...", help="masks, coco, yolo, voc, labelstudio, huggingface; see the docs."
+            "--format",
+            metavar="FORMAT,...",
+            help="masks, coco, yolo, voc, cvat, labelme, labelstudio, fiftyone, huggingface; see the docs.",
         ),
     ],
     out: Annotated[

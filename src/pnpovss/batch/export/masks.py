@@ -33,10 +33,10 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
         yield photo.stem
 
 
-def index_png(labels: np.ndarray, categories: int) -> bytes:
-    """A label map as a PNG with a palette; 16-bit gray beyond 255 categories."""
+def index_png(labels: np.ndarray, categories: int, *, colours: bool = True) -> bytes:
+    """A label map as a PNG, with a palette where there are `colours`; 16-bit gray beyond 255 categories."""
     picture = Image.fromarray(labels.astype(label_dtype(categories)))
-    if categories <= 255:
+    if categories <= 255 and colours:
         picture = picture.convert("L")
         picture.putpalette(palette(categories).tobytes())
     file = io.BytesIO()

@@ -1,6 +1,7 @@
 """The photos that go with exported labels: upright, as the labels are, and in a form that every tool reads."""
 
 import io
+import re
 from hashlib import sha256
 from pathlib import Path
 
@@ -12,13 +13,14 @@ from pnpovss.images import load_image, orientation_of
 __all__ = ["flat_name", "photo_file"]
 
 _EVERYWHERE = (".jpg", ".jpeg", ".png")
+_NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _LONGEST = 180  # bytes; file systems take 255
 
 
 def flat_name(stem: str) -> str:
-    """A stem without folders, different for different stems: "a/cat" is "a__cat"."""
-    flat = stem.replace("/", "__")
-    if "__" not in stem and len(flat.encode("utf-8", "surrogateescape")) <= _LONGEST:
+    """A stem without folders, different for different stems: "a/cat" is "a__cat"; XML can hold all of it."""
+    flat = _NO_TEXT.sub("_", stem.replace("/", "__"))
+    if "__" not in stem and not _NO_TEXT.search(stem) and len(flat.encode("utf-8", "surrogateescape")) <= _LONGEST:
         return flat
     data = stem.encode("utf-8", "surrogateescape")
     cut = flat.encode("utf-8", "surrogateescape")[: _LONGEST - 9].decode("utf-8", "ignore")

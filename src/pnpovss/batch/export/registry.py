@@ -34,7 +34,10 @@ _formats = Registry(
         "coco": "pnpovss.batch.export.coco:COCO",
         "yolo": "pnpovss.batch.export.yolo:YOLO",
         "voc": "pnpovss.batch.export.voc:VOC",
+        "cvat": "pnpovss.batch.export.cvat:CVAT",
+        "labelme": "pnpovss.batch.export.labelme:LABELME",
         "labelstudio": "pnpovss.batch.export.label_studio:LABEL_STUDIO",
+        "fiftyone": "pnpovss.batch.export.fiftyone:FIFTYONE",
         "huggingface": "pnpovss.batch.export.hugging_face:HUGGING_FACE",
     },
 )
