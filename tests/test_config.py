@@ -1,6 +1,6 @@
 import pytest
 
-from pnpovss.config import PRESETS, STEPS, Config, ViewSettings, setting_names
+from pnpovss.config import PRESETS, STEPS, Config, InstanceSettings, ViewSettings, setting_names
 from pnpovss.errors import ConfigError
 
 
@@ -43,7 +43,7 @@ def test_only_our_own_preset_refines_large_photos_at_a_smaller_size() -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_is_off_with_a_word_and_on_again_with_a_setting(step: str) -> None:
-    on = Config(views=ViewSettings())  # the one step that is off by default
+    on = Config(views=ViewSettings(), instances=InstanceSettings())  # the two steps that are off by default
     off = on.without(step)
     assert off != on
     assert getattr(off, step) == getattr(on.replace({step: STEPS[step]}), step)

@@ -23,7 +23,7 @@ LAYERS = (
     ("images", "files", "results.rle", "prompts", "densecrf"),
     ("results", "saliency", "refine", "backbones.base"),
     ("backbones", "presence.base"),
-    ("inputs", "matching", "hints"),
+    ("inputs", "matching", "hints", "instances"),
     ("segmenter", "presence"),
     ("steps",),
     ("datasets", "evaluation", "tuning"),
@@ -37,7 +37,8 @@ LATE = {"cli", "batch", "checkup", "densecrf.densecrf", "presence.clip", "refine
 
 # Who may import what is heavy, beside the standard library and the base dependencies.
 ONLY_IN = {
-    "transformers": ("backbones", "segmenter", "presence"),
+    "transformers": ("backbones", "segmenter", "presence", "instances"),
+    "skimage": ("instances",),
     "supervision": ("results",),
     "typer": ("cli",),
     "rich": ("cli",),

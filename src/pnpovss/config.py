@@ -24,6 +24,7 @@ __all__ = [
     "CrfSettings",
     "DropoutSettings",
     "Heads",
+    "InstanceSettings",
     "PresenceSettings",
     "PresetName",
     "Settings",
@@ -110,6 +111,27 @@ class CrfSettings(_Frozen):
     )
 
 
+class InstanceSettings(_Frozen):
+    """Tell one thing from another of its name, in the regions that all other steps have made."""
+
+    split: Literal["pieces", "heat"] = Field(
+        default="heat", description="pieces: each connected piece is a thing; heat: pieces are cut between heat peaks"
+    )
+    prominence: float = Field(
+        default=0.6, gt=0, le=1, description="a peak rises so far above the pass to a higher one, of its name's highest"
+    )
+    evidence: Literal["sum", "passes"] = Field(
+        default="sum",
+        description="heat that has peaks: the sum of the passes, or each pass of Salience Dropout at its own scale",
+    )
+    method: Literal["watershed", "random_walk"] = Field(default="watershed", description="how pieces are cut")
+    edges: float = Field(default=0.5, ge=0, le=1, description="weight of colour edges beside that of the heat in cuts")
+    smallest: float = Field(default=0.005, ge=0, lt=1, description="part of the photo below which a thing is too small")
+    small: Literal["join", "drop"] = Field(
+        default="join", description="what is too small goes to the nearest thing of its name, or is no thing"
+    )
+
+
 class Background(_Frozen):
     """When a pixel may be none of the names: it is background where every name's score is 0."""
 
@@ -157,6 +179,7 @@ class Config(_Frozen):
     background: Background = Field(default=Background(), description="when a pixel may be none of the names")
     blur: BlurSettings | None = Field(default=BlurSettings(), description="Gaussian blur of the score maps")
     crf: CrfSettings | None = Field(default=CrfSettings(), description="Dense CRF")
+    instances: InstanceSettings | None = Field(default=None, description="tell things of one name apart")
 
     @model_validator(mode="after")
     def _one_way_to_say_which_heads(self) -> "Config":
@@ -207,7 +230,7 @@ class Config(_Frozen):
         """A copy with the named steps turned off.
 
         Args:
-            steps: any of `STEPS`: presence, views, gradcam, dropout, threshold, background, blur, crf.
+            steps: any of `STEPS`: presence, views, gradcam, dropout, threshold, background, blur, crf, instances.
 
         Raises:
             ConfigError: a word that is no step.
@@ -293,6 +316,7 @@ STEPS: dict[str, Any] = {
     "background": {"policy": "never"},
     "blur": None,
     "crf": None,
+    "instances": None,
 }
 
 PRESETS: dict[str, Config] = {

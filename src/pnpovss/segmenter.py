@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from pnpovss.backbones.registry import load_backbone
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.images import ImageSource
 from pnpovss.inputs import Inputs, ask, prepare
+from pnpovss.instances.find import check_installed, find_instances
 from pnpovss.matching import match_names
 from pnpovss.names import NameLike
 from pnpovss.prompts import Prompts
@@ -45,6 +46,7 @@ class Explained:
         kept: indices of the names that were looked for; the others are held to be absent.
         names: Float32 "kept gh gw", non-negative, the sum over the passes of Salience Dropout, the mean over views.
         words: Float32 "word gh gw", the same for each word of the prompts.
+        passes: Float32 "pass kept gh gw", what each pass adds to `names`.
         prompts: what the model was asked.
         match: probability in [0, 1] that the prompt matches the whole image (mean over prompts); None without one.
         name_match: the same for each name alone, its best synonym's; None unless it was asked for, or decided.
@@ -53,6 +55,7 @@ class Explained:
     kept: tuple[int, ...]
     names: Float[Tensor, "kept gh gw"]
     words: Float[Tensor, "word gh gw"]
+    passes: Float[Tensor, "pass kept gh gw"]
     prompts: Prompts
     match: float | None
     name_match: tuple[float, ...] | None
@@ -86,6 +89,7 @@ class Segmenter:
         self.backbone = backbone
         self.preset = preset
         self.config = (_preset_for(backbone, preset) if config is None else config).resolve(backbone.card)
+        check_installed(self.config.instances)
 
     @classmethod
     def from_pretrained(
@@ -108,7 +112,7 @@ class Segmenter:
             dtype: "float32" (exact), or "bfloat16" (faster; labels differ a little).
             preset: "default" (ours), "paper", or "authors" (as the released code computes it).
             settings: values that replace the preset's, by dotted name: {"dropout.passes": 2, "crf": None}.
-            without: steps to turn off: presence, views, gradcam, dropout, threshold, background, blur, crf.
+            without: steps to turn off: presence, views, gradcam, dropout, threshold, background, blur, crf, instances.
             local_files_only: never ask a hub.
             revision: of a hub id.
 
@@ -116,8 +120,10 @@ class Segmenter:
             UnknownModelError: no backbone knows the model.
             CheckpointError: its files are missing, incomplete or of another architecture.
             ConfigError: an unknown preset, setting, step, device or dtype.
+            MissingExtraError: a setting needs a package that is not installed.
         """
-        Config.preset(preset, settings).without(*without)  # a typing error must not wait for a model to load
+        checked = Config.preset(preset, settings).without(*without)  # a typing error must not wait for a model to load
+        check_installed(checked.instances)
         options = LoadOptions.parse(device, dtype, local_files_only=local_files_only, revision=revision)
         backbone = load_backbone(model, options)
         config = _preset_for(backbone, preset).replace(settings or {}).without(*without)
@@ -131,6 +137,7 @@ class Segmenter:
         *,
         present: Sequence[int] | None = None,
         name_match: bool = False,
+        instances: Literal["pieces", "heat"] | None = None,
     ) -> Segmentation:
         """Segment one image by names; for many images, see `stream`.
 
@@ -143,20 +150,26 @@ class Segmenter:
             present: indices of the names that are there, by another's judgement, which replaces the model's own.
             name_match: also tell for each name alone how well it matches the image; always told where the step
                 `presence` decides.
+            instances: also tell things of one name apart (`Segmentation.instances`): "pieces", each connected piece is
+                a thing, or "heat", pieces are cut between peaks of the heat map. None does as the setting
+                `instances.split` says.
 
         Raises:
             ImageError: a photo that cannot be read.
             NamesError: no names, empty ones, duplicates, or too long for the text encoder.
+            MissingExtraError: "heat" without scikit-image.
         """
+        telling = self._telling(instances)
         inputs = prepare(image, names, self.backbone.card, self.config, present)
         [explained] = self.explain([inputs], name_match=name_match)
-        return self.finish(inputs, explained)
+        return telling.finish(inputs, explained)
 
     def stream(
         self,
         pairs: Iterable[tuple[ImageSource, Sequence[NameLike]]],
         *,
         name_match: bool = False,
+        instances: Literal["pieces", "heat"] | None = None,
         batch_size: int = 8,
     ) -> Iterator[Segmentation]:
         """Segment (image, names) pairs one after the other, holding no more than a batch in memory.
@@ -164,13 +177,21 @@ class Segmenter:
         Args:
             pairs: images, each with its own names; see `__call__`.
             name_match: see `__call__`.
+            instances: see `__call__`.
             batch_size: images, or views of them, that the model reads at once. Results do not depend on it.
         """
+        telling = self._telling(instances)
         prepared = (prepare(image, names, self.backbone.card, self.config) for image, names in pairs)
         views = len(views_of(self.config.views))
         for batch in _batches(prepared, max(1, batch_size // views)):
             for inputs, explained in zip(batch, self.explain(batch, name_match=name_match), strict=True):
-                yield self.finish(inputs, explained)
+                yield telling.finish(inputs, explained)
+
+    def _telling(self, split: Literal["pieces", "heat"] | None) -> "Segmenter":
+        """The same, telling things of one name apart as a call asks."""
+        if split is None:
+            return self
+        return Segmenter(self.backbone, self.config.replace({"instances.split": split}), self.preset)
 
     def explain(self, images: Sequence[Inputs], *, name_match: bool = False) -> list[Explained]:
         """GradCAM under Salience Dropout (paper, 3.2 and 3.3), for images of one input size.
@@ -188,13 +209,11 @@ class Segmenter:
         names = [each.prompts.name_tokens for each in found for _ in views]
         weights = (self.config.dropout or ONE_LOOK).pass_weights
         passes = list(self.passes(pixels, seen, prompts, names))
-        totals = [
-            torch.stack(
-                [weight * each.maps[i] * each.kept[i] for weight, each in zip(weights, passes, strict=True)]
-            ).sum(0)
+        added = [
+            torch.stack([weight * each.maps[i] * each.kept[i] for weight, each in zip(weights, passes, strict=True)])
             for i in range(len(pixels))
-        ]
-        of_photo = [totals[start : start + len(views)] for start in range(0, len(totals), len(views))]
+        ]  # b of "pass token gh gw"
+        of_photo = [added[start : start + len(views)] for start in range(0, len(added), len(views))]
         return [self._read(*each) for each in zip(found, of_photo, passes[0].match[:: len(views)], strict=True)]
 
     def passes(
@@ -234,7 +253,7 @@ class Segmenter:
             if image.present is None and presence is not None and match is not None:
                 kept = tuple(i for i in kept if match[i] >= presence.above)
             prompts = ask([image.names[i] for i in kept], self.backbone, self.config)
-            found.append(Explained(kept, nothing, nothing, prompts, None, match))
+            found.append(Explained(kept, nothing, nothing, nothing[None], prompts, None, match))
         return found
 
     def _look(
@@ -252,21 +271,24 @@ class Segmenter:
         return maps, looks[0].probability
 
     def _read(
-        self, found: Explained, maps: Sequence[Float[Tensor, "_token gh gw"]], match: Float[Tensor, " _prompt"]
+        self, found: Explained, added: Sequence[Float[Tensor, "pass _token gh gw"]], match: Float[Tensor, " _prompt"]
     ) -> Explained:
         """What was found in one photo, with the maps of names and words, the views' put together."""
         if not found.kept:
             return found
-        total, prompts = merge_views(maps, views_of(self.config.views), self.config.views), found.prompts
+        views, settings, prompts = views_of(self.config.views), self.config.views, found.prompts
+        total = merge_views([passes.sum(0) for passes in added], views, settings)
+        single = (merge_views(one, views, settings) for one in zip(*added, strict=True))
         return replace(
             found,
             names=merge_tokens(total, prompts.name_tokens),
             words=merge_tokens(total, prompts.word_tokens),
+            passes=torch.stack([merge_tokens(one, prompts.name_tokens) for one in single]),
             match=float(match.mean()),
         )
 
     def finish(self, inputs: Inputs, explained: Explained, crf: PhotoCrf | None = None) -> Segmentation:
-        """The result, from the maps: threshold, background, blur, Dense CRF.
+        """The result, from the maps: threshold, background, blur, Dense CRF, instances.
 
         Args:
             inputs: what was prepared.
@@ -276,8 +298,12 @@ class Segmenter:
         pixels, count = np.asarray(inputs.image), len(inputs.names)
         found = refine(explained.names, pixels, self.config, crf) if explained.kept else None
         refined = found or nothing_found(pixels.shape[:2])
+        labels, things = as_asked(refined.labels, explained.kept, count), None
+        if self.config.instances is not None:
+            passes = explained.passes.cpu().numpy()
+            things = find_instances(labels, refined.scores, explained.kept, passes, pixels, self.config.instances)
         return Segmentation(
-            labels=as_asked(refined.labels, explained.kept, count),
+            labels=labels,
             scores=refined.scores,
             background_score=refined.background_score,
             names=inputs.names,
@@ -288,6 +314,7 @@ class Segmenter:
             provenance=Provenance.of(
                 self.backbone.card, preset=self.preset, config=self.config, prompts=explained.prompts.texts
             ),
+            instances=things,
         )
 
 

@@ -210,3 +210,24 @@ def test_an_animation_is_noted(call: Call, tmp_path: Path):
     done = call("segment", "moving.gif", "--names", "red", *FAKE)
     assert done.exit_code == 0
     assert "note: moving.gif is an animation; only its first frame is used" in done.stderr
+
+
+def test_instances_are_told_apart_where_that_is_asked_for(call: Call, tmp_path: Path):
+    pixels = np.zeros((32, 64, 3), np.uint8)
+    pixels[..., 2] = 255
+    pixels[:, :16] = pixels[:, 48:] = (255, 0, 0)
+    Image.fromarray(pixels).save(tmp_path / "three.png")
+    done = call("segment", "three.png", "--names", "red, blue", "--instances", "pieces", "--out", "out", *FAKE)
+    assert done.exit_code == 0, done.output
+    assert files(tmp_path / "out") == {
+        "three.labels.png",
+        "three.overlay.png",
+        "three.instances.png",
+        "three.json",
+    }
+    record = json.loads((tmp_path / "out" / "three.json").read_text())
+    assert [thing["category"] for thing in record["instances"]] == ["red", "red", "blue"]
+    assert record["provenance"]["config"]["instances"]["split"] == "pieces"
+    again = call("segment", "three.png", "--names", "red, blue", "--instances", "heat", "--out", "out", *FAKE)
+    assert "instances.split was pieces, is heat" in again.stdout
+    assert call("segment", "three.png", "--names", "red", "--instances", "boxes", *FAKE).exit_code == 2

@@ -99,11 +99,16 @@ def _figures(form: str, names: Sequence[tuple[int, Name]]) -> Iterator[OutputFil
         yield OutputFile(f"figure-{form}", f".figure-{kind}.{form}", partial(_figure, kind, form))
 
 
+def _instances(names: Sequence[tuple[int, Name]]) -> Iterator[OutputFile]:
+    yield OutputFile("instances", ".instances.png", lambda result, _: result.instance_png_bytes())
+
+
 OUTPUTS: dict[str, OutputKind] = {
     "labels": OutputKind("the label map, an indexed PNG", _labels),
     "overlay": OutputKind("the photo with its regions tinted, over a legend", _overlay),
     "heat": OutputKind("a heat map picture per name", _heat),
     **{f"figure-{form}": OutputKind(f"figures, as {form.upper()}", partial(_figures, form)) for form in FORMATS},
+    "instances": OutputKind("the number of the thing that each pixel belongs to, a 16-bit PNG", _instances),
     "npz": OutputKind("scores, heat maps, everything; Segmentation.load reads it", _npz),
 }
 DEFAULT_OUTPUTS = ("labels", "overlay")

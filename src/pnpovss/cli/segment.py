@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -65,6 +65,13 @@ def segment(
     preset: options.Preset = "default",
     without: options.Without = None,
     set_: options.Set = None,
+    instances: Annotated[
+        Literal["pieces", "heat"] | None,
+        typer.Option(
+            metavar="HOW",
+            help="Tell things of one name apart: pieces (connected pieces) or heat (cut between peaks of heat, too).",
+        ),
+    ] = None,
     settings: Annotated[
         bool, typer.Option("--settings", callback=_print_settings, is_eager=True, help="List the settings and exit.")
     ] = False,
@@ -134,6 +141,8 @@ def segment(
         for line in sentences(asked):
             say(notes, line, "yellow")
         replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        if instances is not None:
+            replaced = {"instances.split": instances, **replaced}
         if presence is not None:
             off = (*off, "presence")  # whoever is asked replaces the method's own judgement
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
@@ -148,7 +157,8 @@ def segment(
         if json_ not in (None, "-"):
             refuse_target(Path(json_), (Path(photo.path) for photo in found.photos), overwrite=overwrite)
         figures = [] if figure is None else [f"figure-{figure_format(figure)}"]
-        outputs = (*DEFAULT_OUTPUTS, *(["heat"] if heatmaps else []), *figures, *(["npz"] if npz else []))
+        wanted = {"heat": heatmaps, "instances": instances is not None, "npz": npz}
+        outputs = (*DEFAULT_OUTPUTS, *(kind for kind, on in wanted.items() if on), *figures)
         recipe = Recipe(choice, asked, out, outputs, chosen, overwrite, redo, retry_failed, max_pixels or MAX_PIXELS)
         with notes.status(f"Loading {model}"):
             from pnpovss.batch.crew import crew_for

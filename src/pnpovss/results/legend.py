@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pnpovss.printable import printable
 from pnpovss.results.colours import Rgb, colour
 
-__all__ = ["Entry", "caption", "entry", "legend", "percent", "under"]
+__all__ = ["Entry", "caption", "entry", "legend", "percent", "under", "write_numbers"]
 
 _PAPER, _INK, _FAINT = (255, 255, 255), (32, 32, 32), (130, 130, 130)
 _LONGEST = 200  # letters of a name that are tried; no legend has room for more
@@ -145,3 +145,12 @@ def under(picture: Image.Image, strip: Image.Image) -> Image.Image:
     whole.paste(picture, ((strip.width - picture.width) // 2, 0))
     whole.paste(strip, (0, picture.height))
     return whole
+
+
+def write_numbers(picture: Image.Image, places: Sequence[tuple[int, int]]) -> None:
+    """Write 1, 2, ... on a picture, each with its middle at a place (x, y in pixels), legible on any colour."""
+    size = _text_size(picture.size)
+    draw = ImageDraw.Draw(picture)
+    for number, place in enumerate(places, start=1):
+        width = max(1, size // 8)
+        draw.text(place, str(number), _PAPER, _font(size), anchor="mm", stroke_width=width, stroke_fill=_INK)

@@ -16,9 +16,10 @@ from PIL.PngImagePlugin import PngInfo
 from pnpovss.files.json import to_json
 from pnpovss.results.colours import palette
 from pnpovss.results.labels import label_dtype
-from pnpovss.results.legend import Entry, caption, legend, under
+from pnpovss.results.legend import Entry, caption, legend, under, write_numbers
+from pnpovss.results.regions import inner_point
 
-__all__ = ["heat_picture", "label_picture", "label_png", "region_picture", "tinted"]
+__all__ = ["heat_picture", "label_picture", "label_png", "png_file", "region_picture", "tinted"]
 
 _BAND = 1 << 20  # pixels blended at a time
 
@@ -41,19 +42,38 @@ def label_png(labels: Integer[np.ndarray, "h w"], names: Sequence[str], software
     return file.getvalue()
 
 
-def region_picture(photo: Image.Image, labels: Integer[np.ndarray, "h w"], entries: Sequence[Entry]) -> Image.Image:
+def region_picture(
+    photo: Image.Image,
+    labels: Integer[np.ndarray, "h w"],
+    entries: Sequence[Entry],
+    things: Integer[np.ndarray, "h w"] | None = None,
+) -> Image.Image:
     """The photo with each name's region tinted and outlined, over a legend.
 
     Args:
         photo: RGB, of the labels' size.
         labels: 0 is the background, i + 1 the i-th name.
         entries: what the legend says of each name.
+        things: 0 belongs to no thing, n to the n-th; each is then outlined, with its number on it.
     """
-    return under(Image.fromarray(tinted(np.asarray(photo), labels, len(entries))), legend(photo.size, entries))
+    picture = Image.fromarray(tinted(np.asarray(photo), labels, len(entries), things))
+    if things is not None:
+        write_numbers(picture, [inner_point(things == number) for number in range(1, int(things.max(initial=0)) + 1)])
+    return under(picture, legend(photo.size, entries))
+
+
+def png_file(picture: Image.Image) -> bytes:
+    """A picture as a PNG file."""
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
 
 
 def tinted(
-    photo: UInt8[np.ndarray, "h w 3"], labels: Integer[np.ndarray, "h w"], names: int
+    photo: UInt8[np.ndarray, "h w 3"],
+    labels: Integer[np.ndarray, "h w"],
+    names: int,
+    things: Integer[np.ndarray, "h w"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """The photo, half of each name's region its colour, with an outline in a lighter shade of it.
 
@@ -61,9 +81,12 @@ def tinted(
         photo: RGB; it is left as it is.
         labels: of its size; 0 is the background, i + 1 the i-th name.
         names: how many there are.
+        things: see `region_picture`; each has an outline, too.
     """
-    colours, pixels = palette(names), photo.copy()
-    outline = _outline(labels, max(1, round(min(labels.shape) / 250)))
+    colours, pixels, width = palette(names), photo.copy(), max(1, round(min(labels.shape) / 250))
+    outline = _outline(labels, width)
+    if things is not None:
+        outline |= _outline(things, width)
     for rows in _bands(labels.shape):
         here, tints = pixels[rows], np.take(colours, labels[rows], axis=0)
         half = cv2.addWeighted(here, 0.5, tints, 0.5, 0)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Integer
 
-__all__ = ["Box", "Region", "box_of", "regions"]
+__all__ = ["Box", "Region", "box_of", "inner_point", "regions"]
 
 Box = tuple[int, int, int, int]  # x, y, width, height [px]
 
@@ -54,3 +55,12 @@ def box_of(mask: Bool[np.ndarray, "h w"]) -> Box:
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     left, top = int(columns[0]), int(rows[0])
     return left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1
+
+
+def inner_point(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int]:
+    """The pixel of a mask that lies farthest from its outline and from the photo's edge: x, y [px]."""
+    left, top, width, height = box_of(mask)
+    framed = np.pad(mask[top : top + height, left : left + width].astype(np.uint8), 1)
+    inside = cv2.distanceTransform(framed, cv2.DIST_L2, 3)
+    y, x = np.unravel_index(inside.argmax(), inside.shape)
+    return left + int(x) - 1, top + int(y) - 1

@@ -1,24 +1,41 @@
 """What a saved segmentation says beside its arrays."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
+import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
 
 from pnpovss.errors import InvalidInputError
 from pnpovss.names import Name, parse_names
+from pnpovss.results.instances import Instances
 from pnpovss.results.provenance import Provenance
 
-__all__ = ["ARRAYS", "FORMAT", "OPTIONAL", "SavedMeta"]
+__all__ = ["ARRAYS", "FORMAT", "OPTIONAL", "SavedInstances", "SavedMeta"]
 
 FORMAT = "pnpovss/2"  # of records and saved files; the number grows when a reader of the old form would be misled
 ARRAYS = ("labels", "scores", "name_heatmaps", "word_heatmaps")
-OPTIONAL = ("background_score",)
+OPTIONAL = ("background_score", "instances", "instance_heatmaps")
 
 _Names = Annotated[
     tuple[Name, ...],
     BeforeValidator(lambda names: parse_names(names)),
     PlainSerializer(lambda names: [list(name.all) for name in names]),
 ]
+
+
+class SavedInstances(BaseModel):
+    """All of `Instances` that is no array."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    name_index: tuple[int, ...]
+    scores: tuple[float, ...]
+    redrawn_by: str | None
+
+    @classmethod
+    def of(cls, things: Instances) -> "SavedInstances":
+        """What is to be saved."""
+        return cls(name_index=things.name_index, scores=things.scores, redrawn_by=things.redrawn_by)
 
 
 class SavedMeta(BaseModel):
@@ -31,6 +48,7 @@ class SavedMeta(BaseModel):
     match: float | None
     name_match: tuple[float, ...] | None
     provenance: Provenance
+    instances: SavedInstances | None = None
 
     @classmethod
     def of(cls, told: Any) -> "SavedMeta":
@@ -51,3 +69,16 @@ class SavedMeta(BaseModel):
     def as_dict(self) -> dict[str, Any]:
         """As JSON-ready values."""
         return {"format": FORMAT, **self.model_dump(mode="json")}
+
+    def instances_of(self, arrays: Mapping[str, np.ndarray]) -> Instances | None:
+        """The instances, with their arrays from the file; None where there are none.
+
+        Raises:
+            InvalidInputError: arrays without what belongs to them, or the other way round, or what does not fit.
+        """
+        there = {"instances", "instance_heatmaps"} & set(arrays)
+        if len(there) != (0 if self.instances is None else 2):
+            raise InvalidInputError(f"instances are saved in part: it holds {', '.join(sorted(there)) or 'no arrays'}")
+        if self.instances is None:
+            return None
+        return Instances(map=arrays["instances"], heat=arrays["instance_heatmaps"], **self.instances.model_dump())

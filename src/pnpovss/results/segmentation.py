@@ -1,5 +1,6 @@
 """The segmentation of one image, with its heat maps and its provenance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,11 +21,12 @@ from pnpovss.results.figures.kinds import FigureKind, figure_of
 from pnpovss.results.figures.shown import Shown, note_of
 from pnpovss.results.formats import CocoRegion, PipelineRegion
 from pnpovss.results.heatmaps import HeatMaps
+from pnpovss.results.instances import Instances
 from pnpovss.results.labels import label_counts, label_dtype
 from pnpovss.results.legend import entry
 from pnpovss.results.provenance import Provenance
 from pnpovss.results.regions import Region, regions
-from pnpovss.results.saved import ARRAYS, FORMAT, OPTIONAL, SavedMeta
+from pnpovss.results.saved import ARRAYS, FORMAT, OPTIONAL, SavedInstances, SavedMeta
 
 if TYPE_CHECKING:
     import supervision
@@ -54,6 +56,7 @@ class Segmentation:
             None where no name was kept.
         name_match: the same for "A picture of <name>", by name asked for; None unless asked for.
         provenance: model, preset, settings, versions.
+        instances: the things of each name, told apart; None unless asked for.
     """
 
     labels: Integer[np.ndarray, "h w"]
@@ -65,6 +68,7 @@ class Segmentation:
     match: float | None
     name_match: tuple[float, ...] | None
     provenance: Provenance
+    instances: Instances | None = None
 
     def __post_init__(self) -> None:
         """Refuse parts that do not fit together.
@@ -82,6 +86,8 @@ class Segmentation:
         if not self.labels.size:
             raise InvalidInputError(f"labels have shape {self.size}; expected at least one pixel")
         checks.check_labels(self._counts, self.kept, background=self.has_background)
+        if self.instances is not None:
+            self.instances.check_labels(self.labels)
         self._check_matches()
 
     def _check_matches(self) -> None:
@@ -188,10 +194,25 @@ class Segmentation:
                 return i
         raise KeyError(f"{name!r} was not asked for; names: {', '.join(map(str, self.names))}")
 
+    def instance_png_bytes(self) -> bytes:
+        """`Instances.map` as a file: 16-bit gray, 0 belongs to no thing.
+
+        Raises:
+            InvalidInputError: instances were not told apart.
+        """
+        if self.instances is None:
+            raise InvalidInputError("instances were not told apart; segment with instances=, or --instances")
+        return pictures.png_file(Image.fromarray(self.instances.map))
+
     @property
     def regions(self) -> list[Region]:
         """The region of each name that has pixels, in the order asked; made anew each time."""
         return regions(self.labels, self.scores, self.kept)
+
+    @property
+    def objects(self) -> Sequence[Region]:
+        """What exports hold an item for: the instances where they are told apart, else the regions."""
+        return self.regions if self.instances is None else self.instances
 
     def to_png(self) -> Image.Image:
         """The label map as a picture: one byte per pixel, with a palette; 16-bit gray beyond 255 names."""
@@ -205,6 +226,8 @@ class Segmentation:
     def overlay(self, photo: ImageSource) -> Image.Image:
         """The photo with the regions tinted and outlined, over a legend of all names asked for.
 
+        Where instances are told apart, each has its outline and its number.
+
         Args:
             photo: the one that was segmented; anything `load_image` takes.
 
@@ -216,7 +239,8 @@ class Segmentation:
             entry(name.text, share, kept=i in self.kept, match=score)
             for i, (name, share, score) in enumerate(zip(self.names, self.shares, match, strict=True))
         ]
-        return pictures.region_picture(self._upright(photo), self.labels, entries)
+        things = None if self.instances is None else self.instances.map
+        return pictures.region_picture(self._upright(photo), self.labels, entries, things)
 
     def heat_picture(self, photo: ImageSource, name: str) -> Image.Image:
         """The photo under the heat map of a name, on the scale of all names, or of a word, on that of all words.
@@ -276,20 +300,20 @@ class Segmentation:
         return photo
 
     def to_coco_rle(self, *, compressed: bool = True) -> list[CocoRegion]:
-        """A run-length encoded region for each name that has pixels; counts as COCO's string, or as a list."""
-        return formats.coco(self.regions, self.names, compressed=compressed)
+        """A run-length encoded item for each of `objects`; counts as COCO's string, or as a list."""
+        return formats.coco(self.objects, self.names, compressed=compressed)
 
     def to_pipeline(self) -> list[PipelineRegion]:
-        """A list like transformers' image-segmentation pipeline gives, one item for each name that has pixels."""
-        return formats.pipeline(self.regions, self.names)
+        """A list like transformers' image-segmentation pipeline gives, one item for each of `objects`."""
+        return formats.pipeline(self.objects, self.names)
 
     def to_supervision(self) -> "supervision.Detections":
-        """Detections with one mask for each name that has pixels; class_id is the name's position in `names`.
+        """Detections with one mask for each of `objects`; class_id is the name's position in `names`.
 
         Raises:
             MissingExtraError: supervision is not installed.
         """
-        return formats.detections(self.regions, self.names, self.size)
+        return formats.detections(self.objects, self.names, self.size)
 
     def to_dict(self) -> dict[str, Any]:
         """All but the score and heat maps, as JSON-ready values: names with shares and regions, and the provenance."""
@@ -301,6 +325,7 @@ class Segmentation:
             "match": self.match,
             "background": {"label": 0, "share": share} if self.has_background else None,
             "names": formats.name_rows(self.names, self.kept, self.shares, self.name_match, self.regions),
+            "instances": None if self.instances is None else formats.coco(self.instances, self.names),
             "provenance": self.provenance.as_dict(),
         }
 
@@ -313,10 +338,15 @@ class Segmentation:
             match=self.match,
             name_match=self.name_match,
             provenance=self.provenance,
+            instances=None if self.instances is None else SavedInstances.of(self.instances),
         )
-        background = {} if self.background_score is None else {"background_score": self.background_score}
-        maps = {"name_heatmaps": self.heatmaps.names, "word_heatmaps": self.heatmaps.word_maps}
-        return archive_bytes(meta.as_dict(), {"labels": self.labels, "scores": self.scores, **maps, **background})
+        arrays = {"labels": self.labels, "scores": self.scores}
+        arrays |= {"name_heatmaps": self.heatmaps.names, "word_heatmaps": self.heatmaps.word_maps}
+        if self.background_score is not None:
+            arrays["background_score"] = self.background_score
+        if self.instances is not None:
+            arrays |= {"instances": self.instances.map, "instance_heatmaps": self.instances.heat}
+        return archive_bytes(meta.as_dict(), arrays)
 
     def save(self, path: str | Path) -> None:
         """Write `npz_bytes` to a file that `load` reads.
@@ -355,4 +385,5 @@ class Segmentation:
             match=meta.match,
             name_match=meta.name_match,
             provenance=meta.provenance,
+            instances=meta.instances_of(arrays),
         )

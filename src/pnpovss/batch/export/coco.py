@@ -30,7 +30,7 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
             height, width = photo.size
             image = {"id": number, "file_name": name, "height": height, "width": width}
             kept.write(f"{',' if number > 1 else ''}\n{_json(image)}")
-            for region in photo.regions():
+            for region in photo.objects():
                 annotation += 1
                 file.write(f"{',' if annotation > 1 else ''}\n{_json(_annotation(annotation, number, region))}")
             yield photo.stem

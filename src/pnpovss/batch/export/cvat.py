@@ -31,7 +31,7 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
                 (folder / "images" / name).write_bytes(content)
             height, width = photo.size
             file.write(f'  <image id="{number}" name={quoteattr(name)} width="{width}" height="{height}">\n')
-            file.writelines(map(_mask, photo.regions()))
+            file.writelines(map(_mask, photo.objects()))
             file.write("  </image>\n")
             yield photo.stem
         file.write("</annotations>\n")

@@ -45,7 +45,7 @@ def _task(photo: RunPhoto, image: str) -> dict[str, Any]:
     height, width = photo.size
     result = [
         {
-            "id": f"{region.category}",
+            "id": f"{number}",
             "type": "brushlabels",
             "from_name": "label",
             "to_name": "image",
@@ -55,7 +55,7 @@ def _task(photo: RunPhoto, image: str) -> dict[str, Any]:
             **({} if region.score is None else {"score": round(region.score, 6)}),
             "value": {"format": "rle", "rle": brush_rle(region.mask), "brushlabels": [region.name]},
         }
-        for region in photo.regions()
+        for number, region in enumerate(photo.objects(), start=1)
     ]
     prediction = {"model_version": f"pnpovss {photo.record['provenance']['model']}", "result": result}
     return {"data": {"image": f"/data/local-files/?d={quote(image)}"}, "predictions": [prediction]}

@@ -33,7 +33,7 @@ def _document(photo: RunPhoto, file: str) -> dict[str, Any]:
     return {
         "version": "5.5.0",  # of the form: the first releases that know masks write the same fields
         "flags": {},
-        "shapes": [_shape(region) for region in photo.regions()],
+        "shapes": [_shape(region) for region in photo.objects()],
         "imagePath": file,
         "imageData": None,
         "imageHeight": height,

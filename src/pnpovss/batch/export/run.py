@@ -15,6 +15,7 @@ from PIL import Image
 
 from pnpovss.batch.filesets import FAILURE, RECORD, checksum, read_failure, read_record
 from pnpovss.errors import InvalidInputError
+from pnpovss.results.rle import decode
 
 __all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "read_run"]
 
@@ -23,7 +24,7 @@ DECISIONS = "decisions.json"  # {"a/cat": "drop"}, by stem; what it does not nam
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """One name's region in one photo.
+    """One name's region in one photo, or one thing of it.
 
     Attributes:
         category: of the run, from 1.
@@ -86,12 +87,39 @@ class RunPhoto:
 
     def regions(self) -> Iterator[Found]:
         """The region of each name that has pixels, in the order asked."""
-        labels, as_made = self.labels, checksum(self._labels_content) == self._labels_file["sha256"]
+        labels, as_made = self.labels, self._as_made
         for name in self.record["names"]:
             category = self.categories[name["name"]]
             mask = labels == category
             if mask.any():
                 yield Found(category, name["name"], mask, name["score"] if as_made else None)
+
+    def objects(self) -> Iterator[Found]:
+        """Each thing where the run tells them apart, else `regions`.
+
+        Where the label map was corrected by hand, a thing keeps what still has its name, and the rest of a region,
+        which belongs to none, is one more.
+        """
+        if self.record.get("instances") is None:
+            yield from self.regions()
+            return
+        labels, as_made = self.labels, self._as_made
+        left = labels.copy()
+        for thing in self.record["instances"]:
+            category = self.categories[thing["category"]]
+            mask = decode(thing["segmentation"]) & (labels == category)
+            left[mask] = 0
+            if mask.any():
+                yield Found(category, thing["category"], mask, thing["score"] if as_made else None)
+        for name in self.record["names"] if not as_made else ():
+            mask = left == self.categories[name["name"]]
+            if mask.any():
+                yield Found(self.categories[name["name"]], name["name"], mask, None)
+
+    @property
+    def _as_made(self) -> bool:
+        """Whether the label map is as the run wrote it."""
+        return checksum(self._labels_content) == self._labels_file["sha256"]
 
     @property
     def _labels_file(self) -> dict[str, str]:

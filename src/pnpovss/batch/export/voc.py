@@ -54,7 +54,7 @@ def _annotation(photo: RunPhoto, file: str) -> "ElementTree.ElementTree[ElementT
     for tag, value in zip(("width", "height", "depth"), (photo.size[1], photo.size[0], 3), strict=True):
         ElementTree.SubElement(size, tag).text = str(value)
     ElementTree.SubElement(root, "segmented").text = "1"
-    for region in photo.regions():
+    for region in photo.objects():
         left, top, width, height = box_of(region.mask)
         thing = ElementTree.SubElement(root, "object")
         for tag, text in (("name", region.name), ("pose", "Unspecified"), ("truncated", "0"), ("difficult", "0")):

@@ -41,7 +41,7 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
 def _lines(photo: RunPhoto) -> Iterator[str]:
     """A line per polygon: the class, then x and y of each corner as parts of width and height."""
     height, width = photo.size
-    for region in photo.regions():
+    for region in photo.objects():
         for polygon in polygons(region.mask):
             corners = (polygon + INSIDE) / (width, height)
             yield f"{region.category - 1} {' '.join(f'{value:.7g}' for value in corners.ravel())}\n"

@@ -28,14 +28,15 @@ def ablation_variants(
 
     Args:
         config: where to start from.
-        steps: which steps; of `pnpovss.config.STEPS`, but for presence. None takes `ablated_steps`.
+        steps: which steps; of `pnpovss.config.STEPS`, but for presence and instances. None takes `ablated_steps`.
         combinations: every combination of the steps instead of one at a time.
 
     Raises:
         ConfigError: an unknown step, or one named twice.
     """
     steps = ablated_steps(config) if steps is None else steps
-    possible = [step for step in STEPS if step != "presence"]  # names come from the run's filter
+    # Names come from the run's filter, and things of one name have one label.
+    possible = [step for step in STEPS if step not in ("presence", "instances")]
     if unknown := [step for step in steps if step not in possible]:
         raise ConfigError(f"no step is called {unknown[0]!r}; steps that can be left out: {', '.join(possible)}")
     if len(set(steps)) < len(steps):
