@@ -27,7 +27,8 @@ LAYERS = (
     ("segmenter", "presence"),
     ("steps",),
     ("datasets", "evaluation", "tuning"),
-    ("batch", "serving", "checkup"),
+    ("batch", "checkup"),
+    ("service",),
     ("cli",),
 )
 
@@ -43,7 +44,10 @@ ONLY_IN = {
     "typer": ("cli",),
     "rich": ("cli",),
     "ray": ("batch",),
-    "fastapi": ("serving",),
+    "fastapi": ("service",),
+    "starlette": ("service",),
+    "uvicorn": ("service",),
+    "prometheus_client": ("service",),
 }
 
 

@@ -31,7 +31,7 @@ from pnpovss.saliency.gradcam import sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 from pnpovss.saliency.views import merge_views, views_of
 
-__all__ = ["Explained", "Pass", "Segmenter"]
+__all__ = ["Explained", "Pass", "Segmenter", "preset_for"]
 
 _logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Segmenter:
     def __init__(self, backbone: Backbone, config: Config | None = None, preset: str = "default") -> None:
         self.backbone = backbone
         self.preset = preset
-        self.config = (_preset_for(backbone, preset) if config is None else config).resolve(backbone.card)
+        self.config = (preset_for(backbone, preset) if config is None else config).resolve(backbone.card)
         check_installed(self.config.instances)
 
     @classmethod
@@ -126,7 +126,7 @@ class Segmenter:
         check_installed(checked.instances)
         options = LoadOptions.parse(device, dtype, local_files_only=local_files_only, revision=revision)
         backbone = load_backbone(model, options)
-        config = _preset_for(backbone, preset).replace(settings or {}).without(*without)
+        config = preset_for(backbone, preset).replace(settings or {}).without(*without)
         _warn_of_guess(backbone.card, config)
         return cls(backbone, config, preset)
 
@@ -318,7 +318,7 @@ class Segmenter:
         )
 
 
-def _preset_for(backbone: Backbone, preset: str) -> Config:
+def preset_for(backbone: Backbone, preset: str) -> Config:
     """A preset; `default` also takes what the checkpoint was tuned to, `paper` and `authors` are the same for all."""
     return Config.preset(preset, backbone.card.recommended.settings if preset == "default" else {})
 

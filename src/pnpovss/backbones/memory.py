@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pnpovss.backbones.base import Backbone, ImageFeatures
 
-__all__ = ["SharedEncodings", "share_encodings"]
+__all__ = ["SharedEncodings", "digest", "share_encodings"]
 
 MOST_BYTES = 256 << 20
 """Held at once unless another number is asked for: a hundred photos of BLIP large, seven of a small decoder."""
@@ -45,7 +45,7 @@ class SharedEncodings:
 
     def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImageFeatures:
         """As the backbone's own; equal pixels are encoded once."""
-        keys = [_digest(image) for image in pixels]
+        keys = [digest(image) for image in pixels]
         found = {key: self._known[key] for key in keys if key in self._known}
         new = [i for i, key in enumerate(keys) if key not in found and keys.index(key) == i]
         if new:
@@ -81,7 +81,7 @@ def _bytes(encoded: Any) -> int:
     return sum(map(_bytes, vars(encoded).values())) if hasattr(encoded, "__dict__") else 0
 
 
-def _digest(image: Float[Tensor, "3 H W"]) -> bytes:
+def digest(image: Float[Tensor, "3 H W"]) -> bytes:
     """Of the pixels and their layout."""
     data = image.detach().cpu().contiguous()
     return blake2b(data.numpy().tobytes() + repr(tuple(data.shape)).encode(), digest_size=16).digest()

@@ -1,0 +1,77 @@
+"""Photos of several requests encoded together, where that pays: on a GPU, which one photo does not fill.
+
+On a CPU it does not (`benchmarks/results/names_and_batches.md`: a photo among eight costs more than one alone).
+"""
+
+import threading
+from collections import deque
+from concurrent.futures import Future
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from pnpovss.backbones.base import Backbone, ImageFeatures
+
+__all__ = ["Together"]
+
+
+class Together:
+    """Stands in for a backbone; what several threads ask of `encode_images` at once is computed at once.
+
+    Nobody waits for company: while some images are encoded, those that come meanwhile make the next batch.
+
+    Attributes:
+        inner: the backbone that computes.
+        most: images encoded at once.
+        batches: how many there were so far.
+    """
+
+    def __init__(self, inner: Backbone, most: int) -> None:
+        self.inner = inner
+        self.most = most
+        self.batches = 0
+        self._waiting: deque[tuple[Tensor, Future[ImageFeatures]]] = deque()
+        self._changed = threading.Condition()
+        threading.Thread(target=self._live, name="encoder", daemon=True).start()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImageFeatures:
+        """As the backbone's own."""
+        answer: Future[ImageFeatures] = Future()
+        with self._changed:
+            self._waiting.append((pixels, answer))
+            self._changed.notify()
+        return answer.result()
+
+    def _live(self) -> None:
+        while True:
+            batch = self._take()
+            self.batches += 1
+            try:
+                features = self.inner.encode_images(torch.cat([pixels for pixels, _ in batch]))
+            except BaseException as error:  # those who asked raise it; the next batch may do better
+                for _, answer in batch:
+                    answer.set_exception(error)
+                continue
+            start = 0
+            for pixels, answer in batch:
+                answer.set_result(features[start : start + len(pixels)])
+                start += len(pixels)
+
+    def _take(self) -> list[tuple[Tensor, "Future[ImageFeatures]"]]:
+        """The first that waits, and as many of its size as go with it."""
+        with self._changed:
+            while not self._waiting:
+                self._changed.wait()
+            batch = [self._waiting.popleft()]
+            count = len(batch[0][0])
+            for each in list(self._waiting):
+                if each[0].shape[1:] == batch[0][0].shape[1:] and count + len(each[0]) <= self.most:
+                    self._waiting.remove(each)
+                    batch.append(each)
+                    count += len(each[0])
+            return batch

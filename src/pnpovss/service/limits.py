@@ -1,0 +1,99 @@
+"""What one request may ask for, and how much is remembered between requests."""
+
+from dataclasses import dataclass
+
+from pnpovss.config import Settings
+from pnpovss.errors import ConfigError, ImageError, NamesError
+
+__all__ = ["Limits"]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on each request, and on all of them together.
+
+    Attributes:
+        body_bytes: of an upload, everything included.
+        upload_seconds: until all of it must have arrived.
+        pixels: of a photo, width x height.
+        names: in one request, synonyms not counted.
+        words: in one request, synonyms counted.
+        letters: of one word.
+        scores: names x pixels, each of which takes 4 bytes several times over.
+        seconds: from the arrival of a request until its answer is there.
+        waiting: requests that wait for a worker; further ones are refused.
+        passes: of Salience Dropout.
+        image_size: side of what the model looks at [px].
+        iterations: of the Dense CRF.
+        crf_pixels: at which the Dense CRF may work.
+        memory_bytes: of what is remembered of photos.
+    """
+
+    body_bytes: int = 24_000_000
+    upload_seconds: float = 30.0
+    pixels: int = 16_000_000
+    names: int = 64
+    words: int = 256
+    letters: int = 200
+    scores: int = 128_000_000
+    seconds: float = 60.0
+    waiting: int = 32
+    passes: int = 16
+    image_size: int = 1024
+    iterations: int = 100
+    crf_pixels: int = 4_000_000
+    memory_bytes: int = 512_000_000
+
+    def check_names(self, words_of_each: list[int]) -> None:
+        """Refuse more than is allowed.
+
+        Args:
+            words_of_each: how many words each name has, itself included.
+
+        Raises:
+            NamesError: too many names, or words.
+        """
+        if len(words_of_each) > self.names:
+            raise NamesError(f"{len(words_of_each)} names were given; this service takes {self.names} per request")
+        if sum(words_of_each) > self.words:
+            raise NamesError(f"{sum(words_of_each)} words were given; this service takes {self.words} per request")
+
+    def check_settings(self, settings: Settings) -> None:
+        """Refuse settings that would take the service from everybody else.
+
+        Raises:
+            ConfigError: a value above its limit here.
+        """
+        asked = {
+            "dropout.passes": (settings.dropout.passes if settings.dropout else 1, self.passes),
+            "image_size": (settings.image_size, self.image_size),
+            "crf.iterations": (settings.crf.iterations if settings.crf else 1, self.iterations),
+        }
+        for name, (value, most) in asked.items():
+            if value > most:
+                raise ConfigError(f"setting {name}: this service allows at most {most}, got {value}")
+
+    def check_photo(self, size: tuple[int, int], names: int, settings: Settings) -> None:
+        """Refuse a photo that would take too much memory with so many names and these settings.
+
+        Args:
+            size: (width, height) of the photo [px].
+            names: that are asked for.
+            settings: that run.
+
+        Raises:
+            ImageError: too many pixels for so many names.
+            ConfigError: a Dense CRF at more pixels than is allowed.
+        """
+        pixels = size[0] * size[1]
+        if pixels * (names + 1) > self.scores:
+            raise ImageError(
+                f"{names} names on a photo of {size[0]:,} x {size[1]:,} pixels need more memory than a request may "
+                f"take here ({self.scores:,} scores); ask for fewer names, or make the photo smaller"
+            )
+        crf = settings.crf
+        if crf and pixels > self.crf_pixels and (crf.max_pixels is None or crf.max_pixels > self.crf_pixels):
+            raise ConfigError(
+                f"setting crf.max_pixels: this service allows at most {self.crf_pixels:,}, got "
+                f"{crf.max_pixels or 'none'} for a photo of {pixels:,} pixels"
+            )

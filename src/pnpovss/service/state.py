@@ -1,0 +1,109 @@
+"""The running service: the model once it is loaded, its workers, and what they remember."""
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from PIL import Image
+
+from pnpovss.backbones.base import Backbone
+from pnpovss.batch.model import ModelChoice
+from pnpovss.segmenter import Segmenter
+from pnpovss.service.batching import Together
+from pnpovss.service.memory import Memory
+from pnpovss.service.metrics import Metrics
+from pnpovss.service.options import ServiceOptions
+from pnpovss.service.remembering import Remembering
+from pnpovss.service.work import Workers
+
+__all__ = ["Loaded", "Service"]
+
+logger = logging.getLogger(__name__)
+
+
+class Loaded:
+    """What there is once the model is loaded.
+
+    Attributes:
+        segmenter: the model, with the settings of the service.
+        sight: the same, with what is remembered.
+        workers: who compute.
+    """
+
+    def __init__(self, segmenter: Segmenter, options: ServiceOptions) -> None:
+        device, cores = segmenter.backbone.card.device.type, options.cores()
+        count = options.workers or (cores if device == "cpu" else 4)
+        batch = options.batch or (1 if device == "cpu" else 8)
+        backbone = segmenter.backbone if batch == 1 else cast(Backbone, Together(segmenter.backbone, batch))
+        self.segmenter = segmenter
+        self.sight = Remembering(backbone, Memory(options.limits.memory_bytes), options.limits)
+        self.workers = Workers(count, options.limits.waiting, _share(cores) if device == "cpu" else lambda busy: None)
+
+
+class Service:
+    """From start to stop.
+
+    Attributes:
+        choice: of the model and its settings.
+        options: how it is run.
+        metrics: what it tells of itself.
+        loaded: None until the model is there.
+        failed: why the model cannot be had; None where nothing is wrong.
+    """
+
+    def __init__(self, choice: ModelChoice, options: ServiceOptions) -> None:
+        self.choice = choice
+        self.options = options
+        self.metrics = Metrics()
+        self.loaded: Loaded | None = None
+        self.failed: BaseException | None = None
+        self.on_failure: Callable[[], Any] = lambda: None
+
+    async def start(self) -> None:
+        """Begin to load the model; the service answers meanwhile that it is not ready."""
+        thread = threading.Thread(target=self._load, args=(asyncio.get_running_loop(),), name="loader", daemon=True)
+        thread.start()
+
+    async def stop(self) -> None:
+        """Finish what was accepted."""
+        if self.loaded is not None:
+            await asyncio.to_thread(self.loaded.workers.close)
+
+    def _load(self, loop: asyncio.AbstractEventLoop) -> None:
+        begun = time.perf_counter()
+        try:
+            loaded = Loaded(self.choice.load(), self.options)
+            _warm_up(loaded.segmenter)
+        except BaseException as error:  # told to whoever started the service
+            self.failed = error
+            loop.call_soon_threadsafe(self.on_failure)
+            return
+        self.metrics.watch(loaded.workers, loaded.sight.memory)
+        self.loaded = loaded
+        extra = {
+            "model": self.choice.model,
+            "workers": loaded.workers.count,
+            "seconds": round(time.perf_counter() - begun, 2),
+        }
+        logger.info("ready", extra=extra)
+
+
+def _share(cores: int) -> Callable[[int], None]:
+    """Each worker computes with its part of the cores; one that is alone has them all."""
+
+    def before(busy: int) -> None:
+        import torch
+
+        torch.set_num_threads(max(1, cores // busy))
+
+    return before
+
+
+def _warm_up(segmenter: Segmenter) -> None:
+    """Segment a picture, so that nobody's first request waits for what is compiled or laid out once."""
+    noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    segmenter(Image.fromarray(noise), ["cat", "grass"], present=[0, 1])
