@@ -85,18 +85,14 @@ def _files(seen: Seen, kind: str) -> list[tuple[str, bytes]]:
 
 
 def _word_pictures(seen: Seen) -> list[tuple[str, bytes]]:
-    words = dict.fromkeys(seen.result.heatmaps.words)
-    named = enumerate(words, start=1)
-    return [(f"photo.word-{i}.png", png_bytes(_word_picture(seen, word))) for i, word in named]
-
-
-def _word_picture(seen: Seen, word: str) -> Image.Image:
-    return heat_picture(seen.image, _word_heat(seen.result, word), word)
-
-
-def _word_heat(result: Segmentation, word: str) -> np.ndarray:
-    small = result.heatmaps.word_maps[result.heatmaps.words.index(word)]
-    return cv2.resize(small, result.size[::-1], interpolation=cv2.INTER_LINEAR)
+    """A picture per word, all on one scale; words that several prompts repeat are shown once."""
+    maps, size = seen.result.heatmaps, seen.result.size[::-1]
+    top = float(maps.word_maps.max(initial=0))
+    found = []
+    for i, word in enumerate(dict.fromkeys(maps.words), start=1):
+        heat = cv2.resize(maps.word_maps[maps.words.index(word)], size, interpolation=cv2.INTER_LINEAR)
+        found.append((f"photo.word-{i}.png", png_bytes(heat_picture(seen.image, heat, word, top))))
+    return found
 
 
 def _record(seen: Seen) -> dict[str, Any]:

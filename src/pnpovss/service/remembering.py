@@ -5,17 +5,18 @@ maps of some names, the Dense CRF of the photo. A second word looks again but en
 the maps. Every value is what `Segmenter` computes; nothing is an approximation.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, cast
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from PIL import Image
 
 from pnpovss.backbones.base import Backbone, ImageFeatures, Match, Reading, TextTokens
-from pnpovss.backbones.memory import SharedEncodings
+from pnpovss.backbones.memory import digest
 from pnpovss.batch.recipe import EVERYTHING, FilterChoice
 from pnpovss.config import Settings
 from pnpovss.errors import PnpOvssError
@@ -80,7 +81,7 @@ class Remembering:
     """
 
     def __init__(self, backbone: Backbone, memory: Memory, limits: Limits) -> None:
-        self.backbone = cast(Backbone, _Interruptible(cast(Backbone, SharedEncodings(backbone, _Encodings(memory)))))
+        self.backbone = cast(Backbone, _Watched(backbone, memory))
         self.memory = memory
         self.limits = limits
 
@@ -173,38 +174,27 @@ def _text(settings: Any) -> str:
     return settings.model_dump_json(warnings=False)
 
 
-class _Encodings:
-    """The part of a memory that holds encodings."""
+class _Watched:
+    """Stands in for a backbone; encodings are remembered, and a request that nobody waits for ends before each call."""
 
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    def get(self, digest: bytes) -> ImageFeatures | None:
-        """See `Encodings`."""
-        return self._memory.get(self._key(digest))
-
-    def put(self, digest: bytes, features: ImageFeatures) -> None:
-        """See `Encodings`."""
-        self._memory.put(self._key(digest), features)
-
-    @staticmethod
-    def _key(digest: bytes) -> tuple[Hashable, ...]:
-        return "encoding", digest
-
-
-class _Interruptible:
-    """Stands in for a backbone; before each call, a request that nobody waits for ends."""
-
-    def __init__(self, inner: Backbone) -> None:
+    def __init__(self, inner: Backbone, memory: Memory) -> None:
         self.inner = inner
+        self.memory = memory
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
 
-    def encode_images(self, pixels: torch.Tensor) -> ImageFeatures:
-        """As the backbone's own."""
+    def encode_images(self, pixels: Float[torch.Tensor, "b 3 H W"]) -> ImageFeatures:
+        """As the backbone's own; equal pixels are encoded once, as long as they are remembered."""
         go_on()
-        return self.inner.encode_images(pixels)
+        keys = [("encoding", digest(image)) for image in pixels]
+        known = [self.memory.get(key) for key in keys]
+        if new := [i for i, features in enumerate(known) if features is None]:
+            features = self.inner.encode_images(pixels if len(new) == len(keys) else pixels[new])
+            for row, i in enumerate(new):
+                known[i] = features[row : row + 1]
+                self.memory.put(keys[i], known[i])
+        return known[0] if len(known) == 1 else type(known[0]).join(known)
 
     def match(self, features: Any, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None) -> Match:
         """As the backbone's own."""

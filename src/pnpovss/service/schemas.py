@@ -130,28 +130,32 @@ class PassAnswer(BaseModel):
     """One look of Salience Dropout."""
 
     kept: str = Field(description="base64 of a byte per patch: 1 could be seen, 0 was blanked")
-    match: float = Field(description="probability in [0, 1] that the prompt matches what could be seen")
+    weight: float = Field(description="of the pass in the sum")
+    maps: list[MapAnswer] = Field(description="of each name that was looked for")
+
+
+class StepMaps(BaseModel):
+    """The map of each name after a step."""
+
+    step: str = Field(description="attention, GradCAM, passes, threshold")
     maps: list[MapAnswer] = Field(description="of each name that was looked for")
 
 
 class StageAnswer(BaseModel):
     """The label map after a step of refinement."""
 
-    step: str
+    step: str = Field(description="threshold, blur, Dense CRF")
     labels: str = Field(description="base64 of an indexed PNG")
 
 
 class StepsAnswer(BaseModel):
-    """The method, step by step, on one photo; over the whole photo, without views."""
+    """The method, step by step, on a smaller copy of one photo; over the whole of it, without views."""
 
     photo_id: str
     grid: tuple[int, int] = Field(description="patches down and across")
     kept: list[int] = Field(description="positions of the names that were looked for")
-    prompts: list[str]
-    attention: list[MapAnswer] = Field(description="of each name in the first look, without GradCAM")
+    maps: list[StepMaps]
     passes: list[PassAnswer]
-    total: list[MapAnswer] = Field(description="of each name: the sum over the passes")
-    threshold: list[MapAnswer] = Field(description="the same, with what lies below the threshold set to 0")
     stages: list[StageAnswer]
     settings: dict[str, Any]
 
