@@ -18,7 +18,7 @@ from pnpovss.hints.looks_like import looks_like
 from pnpovss.results.colours import colour
 from pnpovss.results.pictures import heat_picture
 from pnpovss.results.segmentation import Segmentation
-from pnpovss.service.pictures import gray_png, index_png, levels, png_bytes, shrunk
+from pnpovss.service.pictures import gray_png, label_png, levels, png_bytes, shrunk
 
 __all__ = ["Answer", "Seen", "answer"]
 
@@ -111,7 +111,7 @@ def _view(seen: Seen) -> dict[str, Any]:
     return {
         **record,
         "shown": list(size),
-        "labels": index_png(result.labels, len(result.names), size),
+        "labels": label_png(result.labels, size),
         "sure": gray_png(_sureness(result), size),
         "grid": list(maps.names.shape[1:]),
         "name_maps": {str(kept): levels(each) for kept, each in zip(result.kept, maps.names, strict=True)},

@@ -14,7 +14,7 @@ from pnpovss.results.labels import as_asked
 from pnpovss.saliency.gradcam import gradcam
 from pnpovss.saliency.tokens import merge_tokens
 from pnpovss.segmenter import Segmenter
-from pnpovss.service.pictures import bits, index_png, levels, shrunk
+from pnpovss.service.pictures import bits, label_png, levels, shrunk
 from pnpovss.service.remembering import Asked, Remembering
 from pnpovss.service.schemas import (
     HeadAnswer,
@@ -72,7 +72,7 @@ def steps(sight: Remembering, asked: Asked) -> StepsAnswer:
         maps=[StepMaps(step=step, maps=_maps(maps)) for step, maps in found.maps.items()],
         passes=[PassAnswer(kept=bits(each.kept), weight=each.weight, maps=_maps(each.maps)) for each in found.passes],
         stages=[
-            StageAnswer(step=step, labels=index_png(as_asked(labels, kept, count), count, shown))
+            StageAnswer(step=step, labels=label_png(as_asked(labels, kept, count), shown))
             for step, labels in found.stages.items()
         ],
         settings=segmenter.config.without("views").model_dump(mode="json"),

@@ -7,9 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from PIL import Image
 
-from pnpovss.results.colours import palette
-
-__all__ = ["bits", "gray_png", "index_png", "levels", "png_bytes", "shrunk", "text_of"]
+__all__ = ["bits", "gray_png", "label_png", "levels", "png_bytes", "shrunk", "text_of"]
 
 
 def text_of(content: bytes) -> str:
@@ -40,17 +38,14 @@ def _nearest(array: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return array if size == array.shape else array[rows[:, None], columns]
 
 
-def index_png(labels: Integer[np.ndarray, "h w"], names: int, size: tuple[int, int]) -> str:
-    """A label map as a PNG with the names' colours, at another size by nearest neighbours; one byte per pixel.
+def label_png(labels: Integer[np.ndarray, "h w"], size: tuple[int, int]) -> str:
+    """A label map as a gray PNG whose levels are the labels, at another size by nearest neighbours.
 
     Args:
-        labels: 0 is the background, i + 1 the i-th name.
-        names: how many there are, at most 255.
+        labels: 0 is the background, i + 1 the i-th name; at most 255.
         size: (height, width) [px].
     """
-    picture = Image.fromarray(np.ascontiguousarray(_nearest(labels, size).astype(np.uint8)))
-    picture.putpalette(palette(names).tobytes())
-    return text_of(png_bytes(picture))
+    return text_of(png_bytes(Image.fromarray(np.ascontiguousarray(_nearest(labels, size).astype(np.uint8)))))
 
 
 def gray_png(values: Float[np.ndarray, "h w"], size: tuple[int, int]) -> str:

@@ -145,7 +145,7 @@ class StageAnswer(BaseModel):
     """The label map after a step of refinement."""
 
     step: str = Field(description="threshold, blur, Dense CRF")
-    labels: str = Field(description="base64 of an indexed PNG")
+    labels: str = Field(description="base64 of a gray PNG: 0 is the background, i + 1 the i-th name")
 
 
 class StepsAnswer(BaseModel):

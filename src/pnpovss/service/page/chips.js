@@ -1,0 +1,70 @@
+// Names as chips: Enter adds one, commas make synonyms, Backspace in the empty field takes the last one back.
+
+export class Chips {
+  constructor(box, onChange) {
+    this.box = box;
+    this.onChange = onChange;
+    this.names = []; // each a list: the name, then its synonyms
+    this.input = document.createElement("input");
+    Object.assign(this.input, { id: "name", type: "text", autocomplete: "off", enterKeyHint: "done", placeholder: "cat" });
+    this.input.setAttribute("aria-describedby", "asking-hint problem-names");
+    this.input.addEventListener("keydown", (event) => this.#key(event));
+    this.input.addEventListener("change", () => this.add(this.input.value));
+    box.append(this.input);
+    box.addEventListener("click", (event) => { if (event.target === box) this.input.focus(); });
+  }
+
+  // As the API wants them: a text, or a list of synonyms.
+  get asked() { return this.names.map((words) => (words.length === 1 ? words[0] : words)); }
+
+  set(names) {
+    this.names = names.map((name) => [name].flat());
+    this.#draw();
+  }
+
+  add(text) {
+    const words = text.split(",").map((word) => word.trim()).filter(Boolean);
+    this.input.value = "";
+    if (!words.length) return;
+    this.names.push(words);
+    this.#changed();
+  }
+
+  #remove(index) {
+    this.names.splice(index, 1);
+    this.#changed();
+    this.input.focus();
+  }
+
+  #changed() {
+    this.#draw();
+    this.onChange();
+  }
+
+  #key(event) {
+    if (event.key === "Enter") {
+      event.preventDefault();
+      this.add(this.input.value);
+    } else if (event.key === "Backspace" && !this.input.value && this.names.length) {
+      event.preventDefault();
+      this.input.value = this.names.pop().join(", ");
+      this.#changed();
+    }
+  }
+
+  #draw() {
+    for (const old of this.box.querySelectorAll(".chip")) old.remove();
+    this.names.forEach((words, index) => {
+      const chip = document.createElement("span"), text = document.createElement("span"), button = document.createElement("button");
+      chip.className = "chip";
+      text.textContent = words.join(", ");
+      button.type = "button";
+      button.textContent = "\u00d7";
+      button.setAttribute("aria-label", `Remove ${words[0]}`);
+      button.addEventListener("click", () => this.#remove(index));
+      chip.append(text, button);
+      this.box.insertBefore(chip, this.input);
+    });
+    this.input.placeholder = this.names.length ? "another name" : "cat";
+  }
+}

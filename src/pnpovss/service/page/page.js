@@ -1,0 +1,269 @@
+// The page: a photo and names in, what was found out. Each part has a file of its own; this one connects them.
+
+import { ask, get, onKeyNeeded } from "./api.js";
+import { Chips } from "./chips.js";
+import { Controls } from "./controls.js";
+import { readGray, rgb } from "./draw.js";
+import { showHeads, Strip } from "./method.js";
+import { takePhotos } from "./photos.js";
+import { Stage } from "./stage.js";
+import { asPython, asShell, differences, save } from "./takeaway.js";
+
+const at = (id) => document.getElementById(id);
+const FIELDS = { photo: "problem-photo", photo_id: "problem-photo", names: "problem-names", settings: "problem-settings", presence: "problem-settings" };
+const FILES = [
+  ["Label map", "labels", ".labels.png"], ["Overlay", "overlay", ".overlay.png"], ["COCO JSON", "rle", ".json"],
+  ["Heat maps", "heat", ".heat.zip"], ["Everything (npz)", "npz", ".npz"],
+];
+
+let photo = null; // { blob, name, id, bitmap }
+let view = null; // what the service answered last
+let model = { name: "mini" }, told = null, controls = null;
+const hidden = new Set(); // names that are not drawn
+let pinned = null; // what stays warm while nothing is pointed at
+
+const stage = new Stage(at("stage"), at("cross"), point);
+const strip = new Strip();
+const chips = new Chips(at("chips"), () => segment());
+
+// Problems are told beside what caused them.
+function tell(problem, place) {
+  for (const each of document.querySelectorAll(".problem")) each.textContent = "";
+  if (problem) at(place || FIELDS[problem.field] || "problem").textContent = problem.message;
+}
+
+// One call at a time: a newer one ends the one before; while one runs, drafts wait for it, and only the last is sent.
+let running = null, next = null;
+
+async function segment({ draft = false } = {}) {
+  if (!photo || !chips.names.length || !controls) return;
+  if (draft && running) { next = { draft }; return; }
+  running?.abort();
+  const mine = running = new AbortController();
+  next = null;
+  at("busy").hidden = false;
+  const begun = performance.now();
+  try {
+    const fields = { names: chips.asked, settings: controls.settings, outputs: "view", draft: String(draft) };
+    const answer = await ask("/v1/segment", photo, fields, { signal: mine.signal, tell: (text) => { at("took").textContent = text; } });
+    const found = await answer.json();
+    await show(found);
+    at("took").textContent = `${Math.round(performance.now() - begun)} ms${draft ? ", a draft" : ""}`;
+    tell(null);
+  } catch (problem) {
+    if (problem.name === "AbortError") return;
+    tell(problem);
+  } finally {
+    if (running === mine) {
+      running = null;
+      at("busy").hidden = true;
+      if (next) segment(next);
+    }
+  }
+}
+
+async function show(found) {
+  const [labels, sure] = await Promise.all([readGray(found.labels), readGray(found.sure)]);
+  view = found;
+  stage.lay(labels, sure, colours());
+  listNames();
+  listWords();
+  at("hints").replaceChildren(...found.hints.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
+  at("method").hidden = at("heads-box").hidden = false;
+  const settings = differences(told, controls.settings);
+  at("shell").textContent = asShell(model.name, told.preset, photo.name, chips.asked, settings);
+  at("python").textContent = asPython(model.name, told.preset, photo.name, chips.asked, settings);
+  at("stage").setAttribute("aria-label", `The photo, with ${view.names.filter((row) => row.share > 0).map((row) => row.name).join(", ") || "nothing"} found`);
+}
+
+const colours = () => view.names.map((row, i) => (hidden.has(row.name) ? null : rgb(view.names[i].colour)));
+const percent = (share) => (share === 0 ? "not found" : share < 0.01 ? "< 1%" : `${Math.round(share * 100)}%`);
+
+function point(found) {
+  if (!found || !view) {
+    at("pointed").textContent = "Point at the photo, or move over it with the arrow keys.";
+    return;
+  }
+  const name = document.createElement("b");
+  name.textContent = found.label ? view.names[found.label - 1].name : "background";
+  at("pointed").replaceChildren(name, `, ${Math.round(found.sure * 100)}% sure`);
+}
+
+// Maps of names share one scale, maps of words another.
+function warm(what) {
+  if (!what) return stage.warm(null);
+  const maps = what.kind === "name" ? Object.values(view.name_maps) : view.words;
+  const map = what.kind === "name" ? view.name_maps[what.index] : view.words[what.index];
+  return stage.warm(map || { top: 0, values: "" }, view.grid, Math.max(...maps.map((each) => each.top)));
+}
+
+// A button that shows a map while it is pointed at or focused, and keeps it when it is pressed.
+function warming(button, what) {
+  const same = () => pinned && pinned.kind === what.kind && pinned.index === what.index;
+  button.setAttribute("aria-pressed", String(Boolean(same())));
+  button.addEventListener("pointerenter", () => warm(what));
+  button.addEventListener("focus", () => warm(what));
+  for (const event of ["pointerleave", "blur"]) button.addEventListener(event, () => warm(pinned));
+  button.addEventListener("click", () => {
+    pinned = same() ? null : what;
+    for (const each of document.querySelectorAll("#names .name, #words button")) each.setAttribute("aria-pressed", "false");
+    button.setAttribute("aria-pressed", String(Boolean(pinned)));
+    warm(pinned || what);
+  });
+}
+
+function listNames() {
+  at("names").replaceChildren(...view.names.map((row, index) => {
+    const item = document.createElement("li"), swatch = document.createElement("button");
+    const name = document.createElement("button"), numbers = document.createElement("span");
+    item.className = row.kept ? "" : "absent";
+    swatch.className = "swatch";
+    swatch.type = name.type = "button";
+    swatch.style.background = swatch.style.borderColor = row.kept ? row.colour : "transparent";
+    swatch.disabled = !row.kept;
+    swatch.setAttribute("aria-label", `Show ${row.name}`);
+    swatch.setAttribute("aria-pressed", String(row.kept && !hidden.has(row.name)));
+    swatch.addEventListener("click", () => {
+      if (!hidden.delete(row.name)) hidden.add(row.name);
+      swatch.setAttribute("aria-pressed", String(!hidden.has(row.name)));
+      stage.colours = colours();
+      stage.draw();
+    });
+    name.className = "name";
+    name.append(row.name, ...(row.synonyms.length ? [Object.assign(document.createElement("small"), { textContent: ` ${row.synonyms.join(", ")}` })] : []));
+    warming(name, { kind: "name", index });
+    numbers.className = "numbers";
+    const match = row.match === null ? "" : `match ${row.match.toFixed(2)}`;
+    numbers.append(row.kept ? percent(row.share) : "absent", document.createElement("br"), Object.assign(document.createElement("small"), { textContent: match }));
+    item.append(swatch, name, numbers);
+    return item;
+  }));
+}
+
+function listWords() {
+  at("words").replaceChildren(...view.words.map(({ word }, index) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
+    warming(button, { kind: "word", index });
+    return button;
+  }));
+}
+
+async function take(blob, name, names) {
+  tell(null);
+  let bitmap;
+  try {
+    bitmap = await createImageBitmap(blob);
+  } catch {
+    return tell({ message: "this browser cannot show this photo; save it as JPEG or PNG" }, "problem-photo");
+  }
+  photo = { blob, name, id: null, bitmap };
+  view = pinned = null;
+  strip.clear();
+  at("heads").replaceChildren();
+  at("names").replaceChildren();
+  at("words").replaceChildren();
+  at("hints").replaceChildren();
+  document.body.classList.add("has-photo");
+  at("work").hidden = false;
+  stage.warm(null);
+  stage.show(bitmap);
+  if (names) chips.set(names);
+  if (chips.names.length) await segment();
+  else chips.input.focus();
+}
+
+// What is asked beside the regions: steps and heads. The strip shows at least four passes.
+async function explain(address, settings, place, button) {
+  button.disabled = true;
+  try {
+    const answer = await (await ask(address, photo, { names: chips.asked, settings }, {})).json();
+    tell(null);
+    return answer;
+  } catch (problem) {
+    tell(problem, place);
+    return null;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+at("show-steps").addEventListener("click", async () => {
+  const passes = Math.max(4, controls.value("dropout.passes") || 1);
+  const answer = await explain("/v1/steps", { ...controls.settings, "dropout.passes": passes }, "problem-steps", at("show-steps"));
+  if (answer) await strip.show(photo.bitmap, answer, view.names);
+});
+
+async function heads() {
+  const answer = await explain("/v1/heads", controls.settings, "problem-heads", at("show-heads"));
+  if (!answer) return;
+  const select = at("heads-name"), before = Math.min(Number(select.value) || 0, chips.names.length - 1);
+  select.replaceChildren(...chips.names.map(([name], i) => new Option(name, i)));
+  select.value = String(before);
+  at("heads-name-box").hidden = chips.names.length < 2;
+  const draw = () => showHeads(photo.bitmap, answer, Number(select.value), (layer, head) => { controls.set({ layer, head }); heads(); });
+  select.onchange = draw;
+  draw();
+}
+at("show-heads").addEventListener("click", heads);
+
+for (const [text, kind, suffix] of FILES) {
+  const button = Object.assign(document.createElement("button"), { type: "button", className: "quiet", textContent: text });
+  button.addEventListener("click", async () => {
+    try {
+      const answer = await ask("/v1/segment", photo, { names: chips.asked, settings: controls.settings, outputs: kind });
+      save(await answer.blob(), photo.name.replace(/\.[^.]*$/, "") + suffix);
+    } catch (problem) {
+      tell(problem);
+    }
+  });
+  at("downloads").append(button);
+}
+for (const button of document.querySelectorAll(".copy")) {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(at(button.dataset.of).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
+
+at("asking").addEventListener("submit", (event) => event.preventDefault());
+at("opacity").addEventListener("input", (event) => {
+  stage.opacity = Number(event.target.value);
+  event.target.nextElementSibling.textContent = `${Math.round(stage.opacity * 100)}%`;
+  stage.draw();
+});
+at("outlines").addEventListener("change", (event) => { stage.outlines = event.target.checked; stage.draw(); });
+
+function theme(dark) {
+  document.documentElement.classList.toggle("dark", dark);
+  at("theme").textContent = dark ? "Light" : "Dark";
+  at("theme").setAttribute("aria-pressed", String(dark));
+}
+at("theme").addEventListener("click", () => theme(!document.documentElement.classList.contains("dark")));
+theme(matchMedia("(prefers-color-scheme: dark)").matches);
+
+onKeyNeeded(() => new Promise((done) => {
+  const box = at("key-box");
+  box.onclose = () => {
+    if (at("key").value) sessionStorage.setItem("key", at("key").value);
+    done(Boolean(at("key").value));
+    at("key").value = "";
+  };
+  box.showModal();
+}));
+
+takePhotos(take, (text) => tell({ message: text }, "problem-photo"));
+
+async function start() {
+  try {
+    [[model], told] = [await get("/v1/models"), await get("/v1/settings")];
+    controls = new Controls(told.settings, (done) => segment({ draft: !done }));
+    at("model").textContent = `${model.name} on ${model.device}`;
+    at("model").classList.add("ready");
+    segment();
+  } catch (problem) {
+    at("model").textContent = "No model";
+    tell(problem);
+  }
+}
+start();

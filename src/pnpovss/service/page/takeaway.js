@@ -1,0 +1,52 @@
+// What a person takes along: files, and the same call for the command line and for Python.
+
+const quoted = (text) => (/^[\w./=:-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
+
+const python = (value) => {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([key, each]) => `${JSON.stringify(key)}: ${python(each)}`).join(", ")}}`;
+  return JSON.stringify(value);
+};
+
+// Settings that differ from the preset's: what the service was started with, and what was changed here.
+export function differences(told, changed) {
+  const started = told.settings.filter((row) => !row.name.includes(".") || row.value !== null);
+  const own = started.filter((row) => typeof row.value !== "object" || row.value === null)
+    .filter((row) => row.value !== row.presets[told.preset]).map((row) => [row.name, row.value]);
+  return { ...Object.fromEntries(own), ...changed };
+}
+
+export function asShell(model, preset, photo, names, settings) {
+  const lists = names.some(Array.isArray);
+  const lines = names.map((name) => [name].flat().join(", "));
+  const call = ["pnpovss segment", quoted(photo)];
+  call.push(lists ? "--names-file names.txt" : `--names ${quoted(lines.join(", "))}`);
+  if (model !== "mini") call.push(`--model ${quoted(model)}`);
+  if (preset !== "default") call.push(`--preset ${preset}`);
+  for (const [name, value] of Object.entries(settings)) call.push(`--set ${quoted(`${name}=${value === null ? "none" : typeof value === "object" ? JSON.stringify(value) : value}`)}`);
+  const before = lists ? `printf '%s\\n' ${lines.map(quoted).join(" ")} > names.txt\n` : "";
+  return before + call.join(" \\\n  ");
+}
+
+export function asPython(model, preset, photo, names, settings) {
+  const options = [JSON.stringify(model)];
+  if (preset !== "default") options.push(`preset=${JSON.stringify(preset)}`);
+  if (Object.keys(settings).length) options.push(`settings=${python(settings)}`);
+  return [
+    "from pnpovss import Segmenter",
+    "",
+    `segmenter = Segmenter.from_pretrained(${options.join(", ")})`,
+    `result = segmenter(${JSON.stringify(photo)}, ${python(names)})`,
+    `result.overlay(${JSON.stringify(photo)}).save("overlay.png")`,
+  ].join("\n");
+}
+
+export function save(blob, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
