@@ -26,7 +26,7 @@ SHOWN = 1280  # longer side of what the page draws [px]
 JSON, PNG, ZIP, NPZ = "application/json", "image/png", "application/zip", "application/octet-stream"
 
 # Kinds of files that the command line writes, too; a photo has several of the last.
-_FILES = ("labels", "overlay", "npz", "heat")
+_FILES = ("labels", "instances", "overlay", "npz", "heat")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def answer(seen: Seen, outputs: Sequence[str]) -> Answer:
     kinds = tuple(dict.fromkeys(outputs))
     if len(kinds) == 1 and kinds[0] not in ("heat", "words"):
         [(name, content)] = _files(seen, kinds[0])
-        types = {"labels": PNG, "overlay": PNG, "npz": NPZ}
+        types = {"labels": PNG, "instances": PNG, "overlay": PNG, "npz": NPZ}
         return Answer(content, types.get(kinds[0], JSON), None if kinds[0] not in types else name)
     files = dict(_files(seen, "rle")) | {name: content for kind in kinds for name, content in _files(seen, kind)}
     return Answer(_zip(files), ZIP, "photo.zip")

@@ -9,6 +9,7 @@ from pnpovss.batch.events import one_line
 from pnpovss.errors import (
     ConfigError,
     ImageError,
+    InvalidInputError,
     MissingExtraError,
     NamesError,
     PnpOvssError,
@@ -82,6 +83,7 @@ _KINDS: tuple[tuple[type[BaseException], HTTPStatus, str, str, str | None], ...]
     (ConfigError, _UNUSABLE, "settings", "The settings cannot be used", "settings"),
     (PresenceError, _UNUSABLE, "presence", "The presence filter cannot be used", "presence"),
     (MissingExtraError, _UNUSABLE, "extra", "This service was installed without what the request needs", "photo"),
+    (InvalidInputError, _UNUSABLE, "request", "The request cannot be carried out", None),
     (ResourceError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "memory", "It would not fit in memory", "photo"),
     (Late, HTTPStatus.SERVICE_UNAVAILABLE, "late", "It took too long", None),
     (Stopped, HTTPStatus.SERVICE_UNAVAILABLE, "stopped", "The service is stopping", None),

@@ -35,7 +35,7 @@ from pnpovss.service.work import go_on
 __all__ = ["Asked", "Forgotten", "Remembering", "photo_id"]
 
 # Settings that the maps do not depend on; all others they do.
-_AFTER_MAPS = ("threshold", "background", "blur", "crf")
+_AFTER_MAPS = ("threshold", "background", "blur", "crf", "instances")
 
 
 class Forgotten(PnpOvssError):

@@ -21,11 +21,12 @@ __all__ = [
     "settings_schema",
 ]
 
-Output = Literal["rle", "polygons", "labels", "overlay", "heat", "words", "npz", "view"]
+Output = Literal["rle", "polygons", "labels", "instances", "overlay", "heat", "words", "npz", "view"]
 OUTPUTS: dict[str, str] = {
     "rle": "the record of `pnpovss segment`: each name's share, match, score, box and mask (COCO run lengths)",
     "polygons": "the same, with polygons [[x, y, x, y, ...], ...] in place of run lengths",
     "labels": "the label map, an indexed PNG at the photo's size: 0 is the background, i + 1 the i-th name",
+    "instances": "the number of the thing that each pixel belongs to, a 16-bit PNG; with a setting instances.split",
     "overlay": "the photo with its regions tinted, over a legend, a PNG",
     "heat": "a heat map picture per name that was looked for, PNGs in a ZIP file",
     "words": "a heat map picture per word of the prompt, PNGs in a ZIP file",
