@@ -158,10 +158,10 @@ class Config(_Frozen):
         description="several heads in place of one, as [[layer, head], ...]: their maps are averaged",
     )
     image_size: int | None = Field(default=None, ge=16, le=4096, description="side the image is resized to [px]")
-    read: Literal["names", "answer"] | None = Field(
+    read: Literal["names", "answer", "legrad"] | None = Field(
         default=None,
         description="where to look: names, where each name's tokens look; answer, where the token looks that the match "
-        "is read from, each name asked alone; none: the model's own",
+        "is read from, each name asked alone; legrad, at the gradients of all heads alone; none: the model's own",
     )
     keep_aspect: bool = Field(default=False, description="keep the image's proportions instead of a square input")
     squash_names: bool = Field(default=False, description='write "potted plant" as one word, "pottedplant"')
@@ -253,7 +253,13 @@ class Config(_Frozen):
         read = self.read or card.reads[0]
         if read not in card.reads:
             raise ConfigError(f"{card.name!r} cannot be read by {read!r}; it can by: {', '.join(card.reads)}")
-        for pair in self.heads or ((layer, head),):
+        if read == "legrad" and not self.gradcam:
+            raise ConfigError("read = legrad is made of gradients; leave the step gradcam on")
+        heads = self.heads
+        if heads is None and self.layer is None and self.head is None:
+            every = tuple((of, number) for of, count in card.heads.items() for number in range(count))
+            heads = every if read == "legrad" else own.heads
+        for pair in heads or ((layer, head),):
             _check_head(card, *pair)
         if size % card.patch:
             near = max(1, round(size / card.patch)) * card.patch
@@ -262,10 +268,13 @@ class Config(_Frozen):
             )
         if card.sizes == "fixed" and size != own.image_size:
             raise ConfigError(f"{card.name!r} reads images at {own.image_size} px only, got image_size {size}")
+        if card.sizes == "frames" and size % own.image_size:
+            raise ConfigError(f"{card.name!r} reads images at multiples of {own.image_size} px, got image_size {size}")
         if card.sizes != "any" and self.keep_aspect:
             raise ConfigError(f"{card.name!r} reads square images only; leave keep_aspect off")
-        layer, head = self.heads[0] if self.heads else (layer, head)
-        filled = {**self.model_dump(), "layer": layer, "head": head, "image_size": size, "read": read}
+        layer, head = heads[0] if heads else (layer, head)
+        own_values = {"layer": layer, "head": head, "heads": heads, "image_size": size, "read": read}
+        filled = {**self.model_dump(), **own_values}
         try:
             return Settings.model_validate(filled)
         except ValidationError as error:
@@ -281,7 +290,7 @@ class Settings(Config):
     layer: int = Field(ge=0, description=Config.model_fields["layer"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
     head: int = Field(ge=0, description=Config.model_fields["head"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
     image_size: int = Field(ge=16, le=4096, description=Config.model_fields["image_size"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
-    read: Literal["names", "answer"] = Field(description=Config.model_fields["read"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
+    read: Literal["names", "answer", "legrad"] = Field(description=Config.model_fields["read"].description)  # pyright: ignore[reportIncompatibleVariableOverride,reportGeneralTypeIssues]
 
     @model_validator(mode="before")
     @classmethod

@@ -66,7 +66,7 @@ def ask(names: Sequence[Name], backbone: Backbone, settings: Settings) -> Prompt
     Raises:
         NamesError: a name that is too long for the text encoder, or that its vocabulary cannot write.
     """
-    card, answer = backbone.card, settings.read == "answer"
+    card, answer = backbone.card, settings.read != "names"
     prompts = build_prompts(
         names,
         backbone.tokenize,

@@ -262,7 +262,8 @@ class Segmenter:
         """The map of each token in each image, the mean over the heads that are read, and each prompt's probability."""
         heads = self.config.all_heads
         groups = self.backbone.card.read_together(layer for layer, _ in heads)
-        looks = [self.backbone.match(features, prompts, Reading(layers, self.config.gradcam)) for layers in groups]
+        wanted = [Reading(layers, self.config.gradcam, self.config.read == "legrad") for layers in groups]
+        looks = [self.backbone.match(features, prompts, each) for each in wanted]
         rows = [[(layers.index(layer), head) for layer, head in heads if layer in layers] for layers in groups]
         maps = [
             torch.stack([sum_heads(*each) for each in zip(seen, rows, strict=True)]).sum(0) / len(heads)
@@ -328,11 +329,10 @@ def _warn_of_guess(card: Card, config: Config) -> None:
     own = card.recommended
     if own.source.startswith("untuned") and config.heads is None and (config.layer is None or config.head is None):
         _logger.warning(
-            "nobody tuned %s: it is read at layer %d, head %d (%s), and may look elsewhere than it says; choose with "
-            "the settings layer and head",
+            "nobody tuned %s: it is read at %s (%s), and may look elsewhere than it says; choose with the settings "
+            "layer and head",
             card.name,
-            own.layer if config.layer is None else config.layer,
-            own.head if config.head is None else config.head,
+            config.resolve(card).heads_in_words,
             own.source,
         )
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from transformers import CLIPModel, MetaClip2Model, SiglipModel
 
 from pnpovss.backbones.base import LoadOptions, Reading
 from pnpovss.backbones.dual.backbone import DualBackbone, load_dual
-from pnpovss.errors import CheckpointError
+from pnpovss.errors import CheckpointError, ConfigError
 from pnpovss.prompts import PREFIX
 from pnpovss.segmenter import Segmenter
 from tests.support.dual_checkpoints import END, own_logit, save_clip, save_metaclip, save_siglip
@@ -70,6 +71,65 @@ def test_attention_is_that_of_the_models_own_forward(both: tuple[DualBackbone, A
         wanted = torch.stack([outputs.attentions[layer][0, :, 0, 1:] for layer in layers])
     for token in range(len(prompt)):  # all tokens of a prompt share its map
         torch.testing.assert_close(seen.attention[:, :, token].flatten(2), wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_legrad_is_the_positive_gradient_of_each_layer_s_own_cosine(both: tuple[DualBackbone, Any]):
+    backbone, own = both
+    image, names = pixels(24, 56, 2), [backbone.tokenize(f"A picture of {name}") for name in ("cat", "dog")]
+    layers = tuple(sorted(backbone.card.heads))[-2:]
+    match = backbone.match(backbone.encode_images(image), [names, names[1:]], Reading(layers, legrad=True))
+    texts = backbone.embed_texts(names) * own.logit_scale.exp()
+    asked = [(0, 0), (0, 1), (1, 1)]  # image, name
+    found = [match.maps[0], match.maps[0], match.maps[1]]
+    starts = [0, len(names[0]), 0]
+    for (photo, name), seen, start in zip(asked, found, starts, strict=True):
+        assert seen.composed is not None
+        pixel = image[photo : photo + 1].clone().requires_grad_()
+        for row, layer in enumerate(layers):
+            if isinstance(own, SiglipModel):
+                tokens = own.vision_model(pixel, interpolate_pos_encoding=True).last_hidden_state
+                head = own.vision_model.head
+                weights = head.attention.in_proj_weight.chunk(3), head.attention.in_proj_bias.chunk(3)
+                query, key, value = (
+                    torch.nn.functional.linear(each, weight, bias).unflatten(-1, (4, -1)).transpose(1, 2)
+                    for each, weight, bias in zip((head.probe, tokens, tokens), *weights, strict=True)
+                )
+                probs = (query @ key.mT / query.shape[-1] ** 0.5).softmax(-1)
+                pooled = head.attention.out_proj((probs @ value).transpose(1, 2).flatten(2))
+                vector = (pooled + head.mlp(head.layernorm(pooled)))[:, 0]
+                patches = slice(0, None)
+            else:
+                outputs = own.vision_model(
+                    pixel, interpolate_pos_encoding=True, output_attentions=True, output_hidden_states=True
+                )
+                probs, state = outputs.attentions[layer], outputs.hidden_states[layer + 1]
+                vector = own.visual_projection(own.vision_model.post_layernorm(state.mean(1)))
+                patches = slice(1, None)
+            cosine = torch.nn.functional.normalize(vector, dim=-1)[0] @ texts[name]
+            [gradient] = torch.autograd.grad(cosine, [probs])
+            wanted = gradient.clamp(min=0).mean(2)[0, :, patches]
+            for token in range(start, start + len(names[name])):
+                torch.testing.assert_close(seen.composed[row, :, token].flatten(1), wanted, rtol=1e-4, atol=1e-6)
+    assert torch.equal(match.logits[0], backbone.match(backbone.encode_images(image), [names, names[1:]]).logits[0])
+
+
+def test_legrad_is_a_setting(both: tuple[DualBackbone, Any]):
+    folder, photo = both[0].card.name, np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8)
+    options: dict[str, Any] = {"device": "cpu", "without": ["crf", "dropout"]}
+    usual = Segmenter.from_pretrained(folder, **options)
+    last = max(usual.backbone.card.heads)
+    assert usual.config.read == "answer"
+    assert usual.config.heads == tuple((last, head) for head in range(4))
+    legrad = Segmenter.from_pretrained(folder, **options, settings={"read": "legrad"})
+    assert legrad.config.heads == tuple((layer, head) for layer in usual.backbone.card.heads for head in range(4))
+    one, two = (each(photo, ["cat", "dog"]).heatmaps.names for each in (usual, legrad))
+    assert one.shape == two.shape == (2, 4, 4)
+    assert (two.max((1, 2)) > 0).all()
+    assert np.abs(one / one.max() - two / two.max()).max() > 0.01
+    with pytest.raises(ConfigError, match="legrad is made of gradients"):
+        Segmenter.from_pretrained(folder, device="cpu", settings={"read": "legrad"}, without=["gradcam"])
+    with pytest.raises(ConfigError, match=r"cannot be read by 'legrad'; it can by: names, answer"):
+        Segmenter.from_pretrained("mini", device="cpu", settings={"read": "legrad"})
 
 
 def test_all_names_share_one_forward_of_the_photo(both: tuple[DualBackbone, Any]):

@@ -16,7 +16,7 @@ from transformers import BridgeTowerForImageAndTextRetrieval
 
 from pnpovss.backbones.base import TextTokens
 from pnpovss.backbones.mini.backbone import BUNDLED
-from tests.support import blip2_models, blip_models, dual_checkpoints, fuser_models
+from tests.support import blip2_models, blip_models, captioner_models, dual_checkpoints, fuser_models, joint_models
 from tests.support.decoder_models import TINY, decoder_slope, save_decoder
 
 
@@ -79,6 +79,10 @@ SMALL = {
     "blip": Small("blip", blip_models.save_checkpoint, blip_slope),
     "blip2": Small("blip2", blip2_models.save_blip2, blip2_models.blip2_slope),
     "bridgetower": Small("bridgetower", fuser_models.save_bridgetower, bridgetower_slope),
+    "florence2": Small("captioner", captioner_models.save_florence2, captioner_models.florence2_slope),
+    "blip captioner": Small("captioner", captioner_models.save_blip, captioner_models.blip_slope),
+    "vilt": Small("joint", joint_models.save_vilt, joint_models.joint_slope),
+    "flava": Small("joint", joint_models.save_flava, joint_models.joint_slope),
     "clip": Small("dual", dual_checkpoints.save_clip, dual_checkpoints.dual_slope),
     "metaclip": Small("dual", dual_checkpoints.save_metaclip, dual_checkpoints.dual_slope),
     "siglip": Small("dual", dual_checkpoints.save_siglip, dual_checkpoints.dual_slope),

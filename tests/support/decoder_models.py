@@ -24,6 +24,7 @@ CONTROL = (
     "<end_of_utterance>",
     "<fake_token_around_image>",
     "<global-img>",
+    *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2, 3)),
     "<|vision_start|>",
     "<|vision_end|>",
     "<img>",
@@ -236,8 +237,8 @@ class Whole:
         frames |= {"idefics3": frames["smolvlm"], "internvl": "<img>{}</img>"}
         self.around = frames.get(kind, "{}")
 
-    def ids(self, question: str, cells: int) -> list[int]:
-        """As the published processors write a chat: the template, then one image token per cell."""
+    def ids(self, question: str, cells: int | str) -> list[int]:
+        """As the published processors write a chat: the template, then one image token per cell, or what is given."""
         content = [{"type": "image"}, {"type": "text", "text": question}]
         chat = self.words.apply_chat_template(
             [{"role": "user", "content": content}],
@@ -245,13 +246,16 @@ class Whole:
             tokenize=False,
             add_generation_prompt=True,
         )
-        return self.words(str(chat).replace("<image>", self.around.format("<image>" * cells)))["input_ids"]
+        image = self.around.format("<image>" * cells) if isinstance(cells, int) else cells
+        return self.words(str(chat).replace("<image>", image))["input_ids"]
 
-    def __call__(self, images: Tensor, ids: list[int], **options: Any) -> tuple[Tensor, Any]:
+    def __call__(
+        self, images: Tensor, ids: list[int], *, inputs: dict[str, Tensor] | None = None, **options: Any
+    ) -> tuple[Tensor, Any]:
         """Logit of Yes above No as the next word, and the whole output."""
         text = torch.tensor([ids]).expand(len(images), -1)
         image = self.model.config.image_token_id
-        inputs = self.inputs(images, text, image)
+        inputs = inputs or self.inputs(images, text, image)
         output = self.model(input_ids=text, attention_mask=torch.ones_like(text), **inputs, **options)
         space = "" if self.words.decode(ids).endswith("\n") else " "
         yes, no = (self.words(space + word)["input_ids"][0] for word in ("Yes", "No"))

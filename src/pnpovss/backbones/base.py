@@ -37,6 +37,7 @@ class Recommended:
     Attributes:
         layer: 0-based layer whose attention is read.
         head: 0-based head of that layer.
+        heads: several (layer, head), in place of that one: their maps are averaged.
         image_size: side of the square input in pixels.
         settings: other config fields (dotted names) that the `default` preset takes from this checkpoint.
         source: where the values come from, for the provenance of a result; starts with "untuned" if they are a guess.
@@ -47,6 +48,7 @@ class Recommended:
     image_size: int
     settings: dict[str, Any] = field(default_factory=dict)
     source: str = "untuned"
+    heads: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,8 @@ class Card:
         heads: the number of heads of each layer whose attention can be read, by 0-based layer index.
         recommended: what this checkpoint was tuned to.
         joint_prompt: whether one prompt may hold several names; False where each name must be asked for alone.
-        sizes: "any" height and width, only "square" inputs, or only the "fixed" recommended square.
+        sizes: "any" height and width, only "square" inputs, only the "fixed" recommended square, or that and its
+            multiples, cut into "frames" of it.
         prompt: what the text encoder is asked, {} where the names stand.
         reads: what can be read of it (see the setting `read`); the first is its own choice.
         answer: the place in a prompt of the token that the match is read from; negative from the end.
@@ -82,9 +85,9 @@ class Card:
     heads: dict[int, int]
     recommended: Recommended
     joint_prompt: bool = True
-    sizes: Literal["any", "square", "fixed"] = "any"
+    sizes: Literal["any", "square", "fixed", "frames"] = "any"
     prompt: str = PROMPT
-    reads: tuple[Literal["names", "answer"], ...] = ("names", "answer")
+    reads: tuple[Literal["names", "answer", "legrad"], ...] = ("names", "answer")
     answer: int = 0
 
     def read_together(self, layers: Iterable[int]) -> list[tuple[int, ...]]:
@@ -125,10 +128,12 @@ class Reading:
     Attributes:
         layers: 0-based layers whose attention is wanted, each once, all of one number of heads.
         gradient: also differentiate the match logit with respect to it.
+        legrad: compose maps as LeGrad does; only where `Card.reads` names it.
     """
 
     layers: tuple[int, ...]
     gradient: bool = True
+    legrad: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,7 +42,9 @@ _backbones = Registry(
         "blip": "pnpovss.backbones.blip:SPEC",
         "blip2": "pnpovss.backbones.blip2:SPEC",
         "bridgetower": "pnpovss.backbones.bridgetower:SPEC",
+        "captioner": "pnpovss.backbones.captioner:SPEC",
         "dual": "pnpovss.backbones.dual:SPEC",
+        "joint": "pnpovss.backbones.joint:SPEC",
         "decoder": "pnpovss.backbones.decoder:SPEC",
     },
 )

@@ -10,9 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import BlipForImageTextRetrieval
 
-from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.base import Backbone, LoadOptions, Match, Reading, Recommended, TextTokens
 from pnpovss.backbones.blip.tokenizer import BlipTokenizer
 from pnpovss.backbones.blip.vision import VisionSide
+from pnpovss.backbones.captioner.backbone import is_captioner, load_captioner
 from pnpovss.backbones.parts.checkpoint import read_model
 from pnpovss.backbones.parts.origin import Origin, find
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, encode_text, match_prompts
@@ -93,13 +94,15 @@ class BlipBackbone:
         return F.normalize(self._text_projection(encode_text(self._text, texts, self.card.device)), dim=-1)
 
 
-def load_blip(name: str, options: LoadOptions) -> BlipBackbone:
-    """Load a checkpoint by hub id or folder.
+def load_blip(name: str, options: LoadOptions) -> Backbone:
+    """Load a checkpoint by hub id or folder; one that writes captions as a captioner.
 
     Raises:
         CheckpointError: it cannot be had, or its files are missing, damaged or of another architecture.
     """
     folder, origin = find(name, options, "blip")
+    if is_captioner(folder):
+        return load_captioner(name, options)
     model = read_model(folder, BlipForImageTextRetrieval)
     text = _text_config(model)
     tokenizer = BlipTokenizer(folder, text.vocab_size)

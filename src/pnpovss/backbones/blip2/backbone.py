@@ -25,19 +25,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import Blip2ForImageTextRetrieval
 
-from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens, TokenMaps
+from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
 from pnpovss.backbones.blip2 import MODELS
-from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
-from pnpovss.backbones.parts.checkpoint import (
-    CLIP_NORMALISATION,
-    Rgb,
-    locate,
-    read_config,
-    read_model,
-    read_normalisation,
-    weight_names,
-)
-from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, pad_prompts
+from pnpovss.backbones.parts.capture import CAPTURE, read_attention
+from pnpovss.backbones.parts.checkpoint import read_model, weight_names
+from pnpovss.backbones.parts.origin import Origin, find
+from pnpovss.backbones.parts.pairing import by_image, check_layers, chunks, flatten, pad_prompts, token_maps
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens
 from pnpovss.backbones.parts.tuned import tuned
@@ -48,7 +41,7 @@ __all__ = ["Blip2Backbone", "load_blip2"]
 
 PROMPTS = 16  # matched at once: bounds memory
 # What a file may hold beside the first stage: the language model that the second stage was trained with.
-_SECOND_STAGE = ("language_model.", "language_projection.", "embeddings.position_ids")
+_SECOND_STAGE = ("language_model.", "language_projection.")
 
 
 class Blip2Backbone:
@@ -65,16 +58,11 @@ class Blip2Backbone:
         self,
         model: Any,
         tokenizer: WordPiece,
-        *,
-        name: str,
-        revision: str | None,
-        normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION,
-        options: LoadOptions | None = None,
+        origin: Origin,
     ) -> None:
         """Take over a frozen model in evaluation mode whose Q-Former attends through `CAPTURE`."""
-        options = options or LoadOptions()
-        model.to(options.device)
-        model.vision_model.to(options.dtype)
+        model.to(origin.options.device)
+        model.vision_model.to(origin.options.dtype)
         self._model, self._tokenizer = model, tokenizer
         self._layers = model.qformer.encoder.layer
         text, vision = model.config.qformer_config, model.config.vision_config
@@ -83,18 +71,11 @@ class Blip2Backbone:
             for index, layer in enumerate(self._layers)
             if layer.has_cross_attention
         }
-        mean, std = normalisation
-        self.card = Card(
-            name=name,
-            revision=revision,
-            device=options.device,
-            dtype=options.dtype,
+        self.card = origin.card(
             patch=int(vision.patch_size),
-            mean=mean,
-            std=std,
             max_tokens=int(text.max_position_embeddings),
             heads=heads,
-            recommended=tuned(name, model.config.to_dict()) or _guess(heads, int(vision.image_size)),
+            recommended=tuned(origin.name, model.config.to_dict()) or _guess(heads, int(vision.image_size)),
         )
 
     def tokenize(self, text: str) -> TextTokens:
@@ -129,40 +110,48 @@ class Blip2Backbone:
         """
         reading = reading or Reading((), gradient=False)
         check_layers(self.card.heads, reading.layers)
-        flatten(prompts, len(features))
-        logits, maps = [], []
-        for image, own in enumerate(prompts):
-            # Tensors made under inference_mode cannot enter a graph.
-            with torch.inference_mode(False):
-                patches = features.tokens[image : image + 1].clone()
-            parts = [
-                self._match(patches, own[start : start + PROMPTS], reading, features)
-                for start in range(0, len(own), PROMPTS)
-            ]
-            logits += [found for found, _ in parts]
-            maps.append(_in_a_row([each for _, of_part in parts for each in of_part], reading, self.card, features))
-        found = torch.cat(logits)
+        flat, _ = flatten(prompts, len(features))
+        with torch.inference_mode(False):  # whose tensors cannot enter a graph
+            ids, real = pad_prompts(flat, self._tokenizer.pad_id, self.card.max_tokens, self.card.device)
+            tokens = features.tokens.clone() if features.tokens.is_inference() else features.tokens
+        parts = [
+            self._match(tokens[image : image + 1], ids[rows], real[rows], reading)
+            for image, rows in chunks(prompts, PROMPTS)
+        ]
+        logits = torch.cat([found for found, _ in parts])
+        maps = [torch.cat(each).unflatten(-1, features.grid) for each in zip(*(own for _, own in parts), strict=True)]
+        gradient, composed = maps[1:] or (None, None)
         return Match(
-            logits=by_image(found[:, 1], prompts),
-            probability=by_image(found.softmax(-1)[:, 1], prompts),
-            maps=tuple(maps) if reading.layers else (),
+            logits=by_image(logits[:, 1], prompts),
+            probability=by_image(logits.softmax(-1)[:, 1], prompts),
+            maps=token_maps(maps[0], gradient, prompts, composed) if maps else (),
         )
 
     def _match(
-        self, patches: Float[Tensor, "1 n d"], prompts: Sequence[TextTokens], reading: Reading, features: PatchTokens
-    ) -> tuple[Float[Tensor, "p 2"], list[TokenMaps]]:
-        """Logits of some prompts of one image, and the maps of each prompt's tokens."""
-        ids, real = pad_prompts(prompts, self._tokenizer.pad_id, self.card.max_tokens, self.card.device)
+        self, patches: Float[Tensor, "1 n d"], ids: Int[Tensor, "p t"], real: Bool[Tensor, "p t"], reading: Reading
+    ) -> tuple[Float[Tensor, "p 2"], tuple[Float[Tensor, "p layer head t patch"], ...]]:
+        """Logits of some prompts of one image; attention, and gradient and composed maps if these are wanted."""
         layers = [self._layers[index] for index in reading.layers]
         modules = [layer.attention.attention for layer in layers] + [layer.crossattention.attention for layer in layers]
         differentiate = reading.gradient and bool(layers)
         with read_attention(modules, gradient=differentiate) as seen:
             logits = self._logits(patches, ids, real)
-            gradients = seen.gradients(logits[:, 1].sum()) if differentiate else None
+            gradients = seen.gradients(logits[:, 1].sum()) if differentiate else []
         if not layers:
-            return logits.detach(), []
-        lengths = [len(prompt) for prompt in prompts]
-        return logits.detach(), _maps(seen, gradients, self._queries, lengths, features)
+            return logits.detach(), ()
+        read, look = self._split(seen.attention)
+        weighed = _weigh(read, look, *self._split(gradients)) if differentiate else ()
+        return logits.detach(), (_compose(read, look), *weighed)
+
+    def _split(
+        self, both: Sequence[Tensor]
+    ) -> tuple[Float[Tensor, "p layer head q t"], Float[Tensor, "p layer head q patch"]]:
+        """What queries read of the text, and where they look: of self- and of cross-attentions."""
+        middle = len(both) // 2
+        return (
+            torch.stack([each[:, :, : self._queries, self._queries :] for each in both[:middle]], 1),
+            torch.stack([each[..., PatchTokens.prefix :] for each in both[middle:]], 1),
+        )
 
     @property
     def _queries(self) -> int:
@@ -181,52 +170,26 @@ class Blip2Backbone:
         return model.itm_head(states[:, : self._queries]).mean(1)
 
 
-def _maps(
-    seen: Seen,
-    gradients: list[Tensor] | None,
-    queries: int,
-    lengths: list[int],
-    features: PatchTokens,
-) -> list[TokenMaps]:
-    """The maps of each prompt's tokens, composed over the queries as the module's docstring says."""
-
-    def split(both: list[Tensor]) -> tuple[Float[Tensor, "p layer head q t"], Float[Tensor, "p layer head q n"]]:
-        middle = len(both) // 2
-        return torch.stack([each[:, :, :queries, queries:] for each in both[:middle]], 1), torch.stack(
-            [each[..., features.prefix :] for each in both[middle:]], 1
-        )
-
-    read, look = split(seen.attention)
-    share = read.mean(2)  # p layer q t
+def _compose(
+    read: Float[Tensor, "p layer head q t"], look: Float[Tensor, "p layer head q patch"]
+) -> Float[Tensor, "p layer head t patch"]:
+    """Where the queries look, the mean of those that read a token; for the first token, of all."""
+    share = read.mean(2)
     share[..., 0] = 1
-    share = share / share.sum(2, keepdim=True)
-    attention = torch.einsum("plqt,plhqn->plhtn", share, look)
-    gradient = composed = None
-    if gradients is not None:
-        moved, turned = split(gradients)
-        gradient = turned.sum(3, keepdim=True).expand_as(attention)
-        weight = (moved.clamp(min=0) * read).mean(2)
-        weight[..., 0] = 1
-        composed = torch.einsum("plqt,plhqn->plhtn", weight, turned.clamp(min=0) * look)
-    grids = [None if each is None else each.unflatten(-1, features.grid) for each in (attention, gradient, composed)]
-
-    def of(row: int, length: int) -> TokenMaps:
-        own = [None if each is None else each[row, :, :, :length] for each in grids]
-        assert own[0] is not None
-        return TokenMaps(own[0], *own[1:])
-
-    return [of(*each) for each in enumerate(lengths)]
+    return torch.einsum("plqt,plhqn->plhtn", share / share.sum(2, keepdim=True).clamp(min=1e-12), look)
 
 
-def _in_a_row(prompts: list[TokenMaps], reading: Reading, card: Card, features: PatchTokens) -> TokenMaps:
-    """The maps of all prompts of an image, one after the other."""
-    heads = card.heads[reading.layers[0]] if reading.layers else 0
-    nothing = features.tokens.new_zeros(len(reading.layers), heads, 0, *features.grid)
-
-    def join(what: str) -> Tensor:
-        return torch.cat([nothing, *(getattr(each, what) for each in prompts)], 2)
-
-    return TokenMaps(join("attention"), *((join("gradient"), join("composed")) if reading.gradient else (None, None)))
+def _weigh(
+    read: Float[Tensor, "p layer head q t"],
+    look: Float[Tensor, "p layer head q patch"],
+    moved: Float[Tensor, "p layer head q t"],
+    turned: Float[Tensor, "p layer head q patch"],
+) -> tuple[Float[Tensor, "p layer head t patch"], Float[Tensor, "p layer head t patch"]]:
+    """The gradient of all queries' look, and the maps of the module's docstring; g_S is `moved`, g_C `turned`."""
+    weight = (moved.clamp(min=0) * read).mean(2)
+    weight[..., 0] = 1
+    composed = torch.einsum("plqt,plhqn->plhtn", weight, turned.clamp(min=0) * look)
+    return turned.sum(3, keepdim=True).expand_as(composed), composed
 
 
 def load_blip2(name: str, options: LoadOptions) -> Blip2Backbone:
@@ -236,12 +199,11 @@ def load_blip2(name: str, options: LoadOptions) -> Blip2Backbone:
         CheckpointError: it cannot be had, its files are missing, damaged or of another architecture, or it has no head
             for image-text matching.
     """
-    folder, revision = locate(name, options)
-    config = read_config(folder, "blip-2")
+    folder, origin = find(name, options, "blip-2")
     if not any(key.startswith("itm_head.") for key in weight_names(folder)):
         raise CheckpointError(
             f"the checkpoint in {folder} has no head for image-text matching (itm_head): it is of BLIP-2's second "
-            f"stage, which writes text ({config.get('architectures')}). Use one of {', '.join(MODELS)}"
+            f"stage, which writes text. Use one of {', '.join(MODELS)}"
         )
     model = read_model(
         folder,
@@ -250,14 +212,7 @@ def load_blip2(name: str, options: LoadOptions) -> Blip2Backbone:
         attn_implementation={"vision_config": "sdpa", "qformer_config": CAPTURE},
     )
     tokenizer = WordPiece(folder, int(model.embeddings.word_embeddings.num_embeddings))
-    return Blip2Backbone(
-        model,
-        tokenizer,
-        name=name,
-        revision=revision,
-        normalisation=read_normalisation(folder),
-        options=options,
-    )
+    return Blip2Backbone(model, tokenizer, origin)
 
 
 def _guess(heads: dict[int, int], side: int) -> Recommended:

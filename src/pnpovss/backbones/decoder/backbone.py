@@ -12,6 +12,7 @@ import torch
 import transformers
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import DynamicCache
 
 from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens
@@ -53,6 +54,7 @@ class DecoderBackbone:
         model.to(options.device)
         text = model.config.get_text_config()
         self._chat, self._eyes = chat, architecture.eyes(model)
+        self._tiles, self._most = architecture.tiled or _never_cut, architecture.most
         self._embed, self._head = model.get_input_embeddings(), model.get_output_embeddings()
         self._longest = int(text.max_position_embeddings)
         heads = dict.fromkeys(range(text.num_hidden_layers), int(text.num_attention_heads))
@@ -93,15 +95,46 @@ class DecoderBackbone:
         Raises:
             InvalidInputError: a size that the model does not read.
         """
-        grid = self._grid(pixels)
-        image = self._eyes.see(pixels.to(self.card.device, self.card.dtype))
-        before = self._embed(torch.tensor(self._chat.before, device=self.card.device))
-        prefix = torch.cat([before.expand(len(pixels), -1, -1), image.tokens], 1)
-        cache, start = DynamicCache(), len(before)
-        positions = self._prefix_positions(start, grid)
+        grid, pixels = self._grid(pixels), pixels.to(self.card.device, self.card.dtype)
+        parts, columns, image = self._tiled(pixels) if self._is_cut(pixels) else self._whole(pixels, grid)
+        prefix = torch.cat([part.expand(len(pixels), -1, -1) for part in parts], 1)
+        cache, positions = DynamicCache(), self._prefix_positions(columns[0], grid)
         # By place: transformers renamed the cache's argument from one release to another.
-        self._eyes.language(None, None, positions, cache, prefix, **_deeper(image, start))
-        return ImagePrefix(keys_and_values(cache), grid, start)
+        self._eyes.language(None, None, positions, cache, prefix, **_deeper(image, columns[0]))
+        return ImagePrefix(keys_and_values(cache), grid, columns)
+
+    def _is_cut(self, pixels: Float[Tensor, "b 3 H W"]) -> bool:
+        return self._eyes.sizes == "frames" and max(pixels.shape[2:]) > self._eyes.side
+
+    def _whole(
+        self, pixels: Float[Tensor, "b 3 H W"], grid: tuple[int, int]
+    ) -> tuple[list[Float[Tensor, "_b _n d"]], tuple[int, ...], ImageTokens]:
+        """What stands in the prefix, side by side, and where the image's tokens are: they end it."""
+        image, before = self._eyes.see(pixels), self._words(self._chat.before)
+        return [before, image.tokens], tuple(range(before.shape[1], before.shape[1] + grid[0] * grid[1])), image
+
+    def _tiled(
+        self, pixels: Float[Tensor, "b 3 H W"]
+    ) -> tuple[list[Float[Tensor, "_b _n d"]], tuple[int, ...], ImageTokens]:
+        """The same for an image that is cut into tiles, behind which the whole stands, small."""
+        side, cells = self._eyes.side, self._eyes.side // self._eyes.cell
+        down, across = (extent // side for extent in pixels.shape[2:])
+        tiles = pixels.unfold(2, side, side).unfold(3, side, side).flatten(2, 3).transpose(1, 2)  # b tile 3 H W
+        small = F.interpolate(pixels.float(), (side, side), mode="bicubic", antialias=True).to(pixels.dtype)
+        image = self._eyes.see(torch.cat([tiles, small[:, None]], 1).flatten(0, 1))
+        frames = image.tokens.unflatten(0, (len(pixels), -1))
+        parts: list[Tensor] = []
+        starts, length = [], 0
+        for marks, frame in zip(self._chat.between(self._tiles(down, across)), frames.unbind(1), strict=True):
+            parts += [self._words(marks), frame]
+            starts.append(length + len(marks))
+            length = starts[-1] + frame.shape[1]
+        place = torch.arange(cells * cells).view(1, cells, 1, cells)
+        first = torch.tensor(starts[:-1]).view(down, 1, across, 1)
+        return parts, tuple((first + place).flatten().tolist()), image
+
+    def _words(self, ids: Sequence[int]) -> Float[Tensor, "1 n d"]:
+        return self._embed(torch.tensor([ids], dtype=torch.long, device=self.card.device))
 
     def match(
         self, features: ImagePrefix, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
@@ -175,6 +208,11 @@ class DecoderBackbone:
             raise InvalidInputError(f"{height} x {width} px is no multiple of the cell of {self.card.name}, {cell} px")
         if self._eyes.sizes == "fixed" and (height, width) != (side, side):
             raise InvalidInputError(f"{self.card.name} reads {side} x {side} px only, got {height} x {width}")
+        if self._eyes.sizes == "frames" and (height % side or width % side or max(height, width) > self._most * side):
+            raise InvalidInputError(
+                f"{self.card.name} reads {side} x {side} px, or up to {self._most} x {self._most} times that, each a "
+                f"tile; got {height} x {width}"
+            )
         return height // cell, width // cell
 
     def _prefix_positions(self, start: int, grid: tuple[int, int]) -> Int[Tensor, "3 1 n"] | None:
@@ -189,15 +227,19 @@ class DecoderBackbone:
         """The same for the question, which goes on beyond the image's longer side."""
         if not self._eyes.rotates_by_grid:
             return None
-        first = features.start + max(features.grid)
+        first = features.columns[0] + max(features.grid)
         return torch.arange(first, first + ids.shape[1], device=ids.device).expand(3, *ids.shape)
+
+
+def _never_cut(rows: int, columns: int) -> str:
+    raise AssertionError(f"an image of one frame was cut into {rows} x {columns}")
 
 
 def _of_image(
     maps: Sequence[Float[Tensor, "p head t k"]], features: ImagePrefix
 ) -> Float[Tensor, "p layer head t gh gw"] | None:
     """The image's columns, on their grid, layers side by side."""
-    cells = slice(features.start, features.states.shape[-2])
+    cells = list(features.columns)
     return torch.stack([each[..., cells].unflatten(-1, features.grid) for each in maps], 1) if maps else None
 
 

@@ -1,5 +1,6 @@
 """The chat around a question: what stands before the image, what after it, and which tokens answer yes or no."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +51,7 @@ class Chat:
         asked = self._read(self._head + self._tail)
         if asked.ids.count(image_id) != 1:
             raise CheckpointError(f"the tokenizer in {folder} does not read the image's token {image_id} in its chat")
-        self.before = asked.ids[: asked.ids.index(image_id)]
-        if self.before[:1] == self.before[1:2] and self._begins_by_itself():
-            self.before = self.before[1:]
+        self.before = self._once(asked.ids[: asked.ids.index(image_id)])
         self.yes, self.no = (self._answer(folder, asked, answer) for answer in ("Yes", "No"))
         if self.yes == self.no:
             raise CheckpointError(f"the tokenizer in {folder} begins Yes and No alike, with token {self.yes}")
@@ -72,6 +71,24 @@ class Chat:
         unknown = tuple(i - first for i in chat.unknown if i >= first)
         return TextTokens(chat.ids[first:], chat.pieces[first:], tuple(spans[first:]), unknown)
 
+    def between(self, tiled: str) -> list[tuple[int, ...]]:
+        """Ids of what stands before each of an image's frames, the first before the first.
+
+        Args:
+            tiled: what is written in place of the one frame, with {} for the tokens of each.
+
+        Raises:
+            CheckpointError: the tokenizer does not know the marks that this takes.
+        """
+        image = str(self._tokenizer.id_to_token(self._image_id))
+        marks = re.findall(r"<[^<>]+>", tiled)
+        if unknown := [mark for mark in marks if self._tokenizer.token_to_id(mark) not in self._control]:
+            raise CheckpointError(f"this checkpoint's tokenizer has no {unknown[0]}, so its image cannot be cut")
+        ids = self._read(self._head.replace(self._frame, tiled.replace("{}", image)) + self._tail).ids
+        ends = [place for place, token in enumerate(ids) if token == self._image_id]
+        parts = [ids[start:end] for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
+        return [self._once(parts[0]), *parts[1:]]
+
     def _around(self, folder: Path, frame: str) -> tuple[str, str]:
         """What the checkpoint's chat writes before and after the text, the image's frame included."""
         image = self._tokenizer.id_to_token(self._image_id)
@@ -82,16 +99,18 @@ class Chat:
             raise CheckpointError(
                 f"the chat template in {folder} does not write one {image!r} and then the question, but {rendered!r}"
             )
-        head, tail = rendered.replace(image, frame.format(image)).split(_MARK)
+        self._frame = frame.format(image)
+        head, tail = rendered.replace(image, self._frame).split(_MARK)
         return head, tail
 
     def _read(self, chat: str) -> TextTokens:
         return text_tokens(self._tokenizer, chat, getattr(self._tokenizer.model, "unk_token", None))
 
-    def _begins_by_itself(self) -> bool:
-        """Whether the tokenizer begins a text with a token that is not written there: the template may have it too."""
+    def _once(self, ids: tuple[int, ...]) -> tuple[int, ...]:
+        """Without the token that the tokenizer begins every text with, where the template has written it, too."""
         plain = self._tokenizer.encode(self._head, add_special_tokens=False).ids
-        return self._tokenizer.encode(self._head).ids == [plain[0], *plain]
+        doubled = ids[:1] == ids[1:2] and self._tokenizer.encode(self._head).ids == [plain[0], *plain]
+        return ids[1:] if doubled else ids
 
     def _answer(self, folder: Path, asked: TextTokens, answer: str) -> int:
         space = "" if self._tail[-1:].isspace() else " "

@@ -8,12 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, Rgb
+from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, HALF_NORMALISATION, IMAGENET_NORMALISATION, Rgb
 
 __all__ = ["ARCHITECTURES", "Architecture", "Eyes", "ImageTokens"]
 
-_HALF: tuple[Rgb, Rgb] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-_IMAGENET: tuple[Rgb, Rgb] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 _CELLS = 24  # cells along a side that models of any size are shown by default
 
 
@@ -47,7 +45,7 @@ class Eyes:
     language: Any
     cell: int
     side: int
-    sizes: Literal["any", "fixed"] = "fixed"
+    sizes: Literal["any", "fixed", "frames"] = "fixed"
     rotates_by_grid: bool = False
 
 
@@ -60,16 +58,21 @@ class Architecture:
         eyes: the image side of a model of that class.
         frame: what its processor writes for one image, {} its tokens.
         normalisation: RGB mean and standard deviation, where the checkpoint does not say.
+        tiled: what its processor writes for so many rows and columns of tiles, {} for the tokens of each tile, row by
+            row, and at last for those of the whole; None where an image is never cut.
+        most: rows or columns of tiles that it was shown.
     """
 
     model: str
     eyes: Callable[[Any], Eyes]
     frame: str
     normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION
+    tiled: Callable[[int, int], str] | None = None
+    most: int = 1
 
 
 def _idefics3(model: Any) -> Eyes:
-    """Idefics3 and SmolVLM: one square frame, patches shuffled into cells of `scale_factor` patches a side.
+    """Idefics3 and SmolVLM: square frames, patches shuffled into cells of `scale_factor` patches a side.
 
     The model's own `get_image_features` drops a frame whose pixels are all 0 as padding; its parts do not.
     """
@@ -79,7 +82,7 @@ def _idefics3(model: Any) -> Eyes:
         return ImageTokens(inner.connector(inner.vision_model(pixels).last_hidden_state))
 
     cell = vision.patch_size * model.config.scale_factor
-    return Eyes(see, inner.text_model, cell, vision.image_size)
+    return Eyes(see, inner.text_model, cell, vision.image_size, "frames")
 
 
 def _llava(model: Any) -> Eyes:
@@ -93,14 +96,14 @@ def _llava(model: Any) -> Eyes:
 
 
 def _internvl(model: Any) -> Eyes:
-    """InternVL: one square frame, patches shuffled into cells."""
+    """InternVL: square frames, patches shuffled into cells."""
     vision, inner = model.config.vision_config, model.model
 
     def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
         return ImageTokens(inner.get_image_features(pixels, return_dict=True).pooler_output)
 
     cell = round(vision.patch_size[0] / model.config.downsample_ratio)
-    return Eyes(see, inner.language_model, cell, vision.image_size[0])
+    return Eyes(see, inner.language_model, cell, vision.image_size[0], "frames")
 
 
 def _qwen(model: Any) -> Eyes:
@@ -130,14 +133,30 @@ def _patches(pixels: Float[Tensor, "b 3 H W"], patch: int, merge: int, frames: i
     return cut.reshape(images * rows * columns * merge**2, -1)
 
 
+def _idefics3_tiles(rows: int, columns: int) -> str:
+    tile = "<fake_token_around_image><row_{}_col_{}>{{}}"
+    cut = "".join("".join(tile.format(r + 1, c + 1) for c in range(columns)) + "\n" for r in range(rows))
+    return f"{cut}\n{_FRAME}"
+
+
+def _internvl_tiles(rows: int, columns: int) -> str:
+    return "<img>" + "{}" * (rows * columns + 1) + "</img>"
+
+
 _FRAME = "<fake_token_around_image><global-img>{}<fake_token_around_image>"
 
 ARCHITECTURES = {
-    "smolvlm": Architecture("SmolVLMForConditionalGeneration", _idefics3, _FRAME, _HALF),
-    "idefics3": Architecture("Idefics3ForConditionalGeneration", _idefics3, _FRAME, _HALF),
+    "smolvlm": Architecture(
+        "SmolVLMForConditionalGeneration", _idefics3, _FRAME, HALF_NORMALISATION, _idefics3_tiles, 6
+    ),
+    "idefics3": Architecture(
+        "Idefics3ForConditionalGeneration", _idefics3, _FRAME, HALF_NORMALISATION, _idefics3_tiles, 6
+    ),
     "llava": Architecture("LlavaForConditionalGeneration", _llava, "{}"),
-    "internvl": Architecture("InternVLForConditionalGeneration", _internvl, "<img>{}</img>", _IMAGENET),
+    "internvl": Architecture(
+        "InternVLForConditionalGeneration", _internvl, "<img>{}</img>", IMAGENET_NORMALISATION, _internvl_tiles, 3
+    ),
     "qwen2_5_vl": Architecture("Qwen2_5_VLForConditionalGeneration", _qwen, "{}"),
-    "qwen3_vl": Architecture("Qwen3VLForConditionalGeneration", _qwen, "{}", _HALF),
+    "qwen3_vl": Architecture("Qwen3VLForConditionalGeneration", _qwen, "{}", HALF_NORMALISATION),
 }
 """By `model_type`."""

@@ -23,23 +23,23 @@ class ImagePrefix:
     Attributes:
         states: keys and values of every layer, after rotation.
         grid: (gh, gw), the image's tokens down and across.
-        start: where in the prefix they begin; they end it.
+        columns: where in the prefix they are, row by row; tokens of other kinds may stand between them.
     """
 
     states: Float[Tensor, "b layer 2 kv n e"]
     grid: tuple[int, int]
-    start: int
+    columns: tuple[int, ...]
 
     def __len__(self) -> int:
         return len(self.states)
 
     def __getitem__(self, images: slice) -> "ImagePrefix":
-        return ImagePrefix(self.states[images], self.grid, self.start)
+        return ImagePrefix(self.states[images], self.grid, self.columns)
 
     @classmethod
     def join(cls, parts: Sequence["ImagePrefix"]) -> "ImagePrefix":
         """Images of one grid, one after the other."""
-        return cls(torch.cat([part.states for part in parts]), parts[0].grid, parts[0].start)
+        return cls(torch.cat([part.states for part in parts]), parts[0].grid, parts[0].columns)
 
 
 def keys_and_values(cache: DynamicCache) -> Float[Tensor, "b layer 2 kv n e"]:

@@ -3,7 +3,10 @@
 Their towers never see each other, so no text token looks at a patch. What looks at the patches is the token that the
 photo's vector is made of: CLIP's class token, in its last layers, and SigLIP's probe, in its pooling head. A name's map
 is that attention weighed by the gradient of the name's scaled cosine (as LeGrad, arXiv 2404.03214, and GradCAM do);
-all tokens of a prompt share it, so each name is asked alone.
+all tokens of a prompt share it, so each name is asked alone. With `read` = "legrad" the map is what LeGrad makes of it:
+for each of the last layers, the photo's vector as if the tower ended there (CLIP: the mean of its tokens), the gradient
+of its own scaled cosine where it is positive, without the attention as a factor, averaged over rows, heads and layers.
+SigLIP, which pools once, has one such layer.
 
 The match logit is scale * cosine + bias. SigLIP was trained to give a pair's probability by its sigmoid. CLIP's cosine
 has none: what stands for it is the softmax against the bare "A picture of", as if one of the two texts had to be right.
@@ -12,7 +15,7 @@ That ranks names; it is no calibrated probability, and nobody measured from whic
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -90,7 +93,7 @@ class DualBackbone:
             heads=self._tower.heads,
             recommended=tuned(name, config.to_dict()) or _guess(self._tower, config.vision_config),
             joint_prompt=False,
-            reads=("answer",),
+            reads=("answer", "legrad"),
         )
 
     def tokenize(self, text: str) -> TextTokens:
@@ -124,6 +127,9 @@ class DualBackbone:
         check_layers(self.card.heads, reading.layers)
         flat, owner = flatten(prompts, len(features))
         texts = self._dual.embed_texts([*flat, self._neutral])
+        if reading.legrad:
+            maps = self._legrad(features, prompts, owner, texts[:-1], reading.layers)
+            return replace(self.match(features, prompts), maps=maps)
         with read_attention(self._tower.modules(reading.layers), rows=[0], gradient=reading.gradient) as seen:
             image = unit(self._tower.pool(features.hidden, reading.layers, seen))[owner]
             logits, neutral = (self._logit(image, each) for each in (texts[:-1], texts[-1:]))
@@ -132,8 +138,33 @@ class DualBackbone:
         return Match(
             logits=by_image(logits.detach(), prompts),
             probability=by_image(odds.detach().sigmoid(), prompts),
-            maps=self._maps(seen, gradient, features, prompts, owner) if reading.layers else (),
+            maps=self._maps(features, prompts, torch.stack(seen.attention, 1)[owner, :, :, 0], gradient)
+            if reading.layers
+            else (),
         )
+
+    def _legrad(
+        self,
+        features: LayerInputs,
+        prompts: Sequence[Sequence[TextTokens]],
+        owner: list[int],
+        texts: Float[Tensor, "p d"],
+        layers: tuple[int, ...],
+    ) -> tuple[TokenMaps, ...]:
+        """Per layer, the tower ended there: gradients of its own scaled cosines, the mean over rows of what is > 0."""
+        found = []
+        for layer in layers:
+            rows: dict[int, Float[Tensor, "3 head patch"]] = {}
+            for asked in _turns(prompts):
+                with read_attention(self._tower.modules((layer,))) as seen:
+                    image = unit(self._tower.end_at(features.hidden, layer, seen))[[owner[row] for row in asked]]
+                    [gradient] = seen.gradients(self._logit(image, texts[asked]).sum())  # b head q patch
+                parts = (seen.attention[0], gradient, gradient.clamp(min=0))
+                means = torch.stack([each.mean(2) for each in parts])
+                rows.update((row, means[:, owner[row]]) for row in asked)
+            found.append(torch.stack([rows[row] for row in range(len(owner))]))
+        attention, gradient, composed = torch.stack(found, 1).unbind(2)  # each p layer head patch
+        return self._maps(features, prompts, attention, gradient, composed)
 
     @torch.no_grad()
     def embed_images(self, features: LayerInputs) -> Float[Tensor, "b d"]:
@@ -149,21 +180,26 @@ class DualBackbone:
 
     def _maps(
         self,
-        seen: Seen,
-        gradient: Float[Tensor, "p layer head patch"] | None,
         features: LayerInputs,
         prompts: Sequence[Sequence[TextTokens]],
-        owner: list[int],
+        attention: Float[Tensor, "p layer head patch"],
+        *more: Float[Tensor, "p layer head patch"] | None,
     ) -> tuple[TokenMaps, ...]:
-        """Each prompt's map, given to all its tokens; tokens of the tower that are no patches are left out."""
-        attention = torch.stack(seen.attention, 1)[owner, :, :, 0]
+        """Each prompt's maps, given to all its tokens; tokens of the tower that are no patches are left out."""
         longest = max(len(prompt) for of_image in prompts for prompt in of_image)
 
         def tokens(rows: Float[Tensor, "p layer head patch"]) -> Float[Tensor, "p layer head token gh gw"]:
             patches = rows[..., self._tower.prefix :].unflatten(-1, features.grid)
             return patches[:, :, :, None].expand(-1, -1, -1, longest, -1, -1)
 
-        return token_maps(tokens(attention), None if gradient is None else tokens(gradient), prompts)
+        gradient, composed = (None if each is None else tokens(each) for each in (*more, None, None)[:2])
+        return token_maps(tokens(attention), gradient, prompts, composed)
+
+
+def _turns(prompts: Sequence[Sequence[TextTokens]]) -> list[list[int]]:
+    """Rows of the flat list that are asked together: the first prompts of all images, then the second ones, ..."""
+    place = [number for of_image in prompts for number in range(len(of_image))]
+    return [[row for row, number in enumerate(place) if number == turn] for turn in range(max(place) + 1)]
 
 
 def _gradients(
@@ -190,12 +226,13 @@ def load_dual(name: str, options: LoadOptions) -> DualBackbone:
 
 
 def _guess(tower: Tower, vision: Any) -> Recommended:
-    """The last layer, its first head. No name is held to be absent: nobody measured from which number on one is."""
+    """All heads of the last layer. No name is held to be absent: nobody measured from which number on one is."""
     layer = max(tower.heads)
     return Recommended(
         layer=layer,
         head=0,
+        heads=tuple((layer, head) for head in range(tower.heads[layer])),
         image_size=int(vision.image_size),
         settings={"presence": None},
-        source="untuned: a guess, the last layer and its first head",
+        source="untuned: a guess, the mean over the heads of the last layer",
     )

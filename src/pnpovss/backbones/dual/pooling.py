@@ -61,6 +61,11 @@ class ClassToken:
             state = layer(state, None)
         return self._projection(self._vision.post_layernorm(state[:, 0]))
 
+    def end_at(self, hidden: Float[Tensor, "b layer n d"], layer: int, seen: Seen) -> Float[Tensor, "b e"]:
+        """The photos' vectors as if the tower ended with this layer, the mean of its tokens standing for them."""
+        state = self._layers[layer](hidden[:, layer - self._first], None)
+        return self._projection(self._vision.post_layernorm(state.mean(1)))
+
 
 class Probe:
     """SigLIP: a learned query that attends to the patches once, in a head above the layers, counted as one more.
@@ -107,6 +112,10 @@ class Probe:
             probs = seen.take(attention, probs)
         pooled = attention.out_proj((probs.to(value.dtype) @ value).transpose(1, 2).flatten(2))
         return (pooled + self._head.mlp(self._head.layernorm(pooled)))[:, 0]
+
+    def end_at(self, hidden: Float[Tensor, "b layer n d"], layer: int, seen: Seen) -> Float[Tensor, "b e"]:
+        """The photos' vectors; the tower ends with this head."""
+        return self.pool(hidden, (layer,), seen)
 
 
 Tower = ClassToken | Probe

@@ -60,7 +60,8 @@ def write_checkpoint(folder: Path, model: Mini, tokenizer: Tokenizer, recommende
     save_file(state, folder / WEIGHTS)
     (folder / WEIGHTS).chmod(0o644)  # safetensors makes it private
     tokenizer.save(str(folder / TOKENIZER), pretty=False)
-    config = {"model_type": MODEL_TYPE, "format": FORMAT, "recommended": vars(recommended)}
+    told = {name: value for name, value in vars(recommended).items() if name in _TOLD}
+    config = {"model_type": MODEL_TYPE, "format": FORMAT, "recommended": told}
     (folder / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -113,9 +114,12 @@ def _read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
+_TOLD = {field.name for field in fields(Recommended)} - {"heads"}  # a mini is tuned to one head
+
+
 def _recommended(config: dict[str, Any], folder: Path) -> Recommended:
     told = config.get("recommended")
-    if not isinstance(told, dict) or set(told) != {field.name for field in fields(Recommended)}:
+    if not isinstance(told, dict) or set(told) != _TOLD:
         raise CheckpointError(f"{folder / CONFIG} does not tell the settings it was tuned to: {told!r:.200}")
     for name in ("layer", "head", "image_size"):
         value = told[name]

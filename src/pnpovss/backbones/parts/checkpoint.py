@@ -19,6 +19,8 @@ from pnpovss.errors import CheckpointError
 
 __all__ = [
     "CLIP_NORMALISATION",
+    "HALF_NORMALISATION",
+    "IMAGENET_NORMALISATION",
     "content_hash",
     "hub_config",
     "is_cached",
@@ -40,6 +42,9 @@ CLIP_NORMALISATION: tuple[Rgb, Rgb] = (
     (0.26862954, 0.26130258, 0.27577711),
 )
 """RGB mean and standard deviation of CLIP, which many others took over."""
+
+HALF_NORMALISATION: tuple[Rgb, Rgb] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+IMAGENET_NORMALISATION: tuple[Rgb, Rgb] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")

@@ -9,7 +9,7 @@ from torch import Tensor
 from pnpovss.backbones.base import TextTokens, TokenMaps
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
 
-__all__ = ["by_image", "check_layers", "flatten", "pad_prompts", "token_maps"]
+__all__ = ["by_image", "check_layers", "chunks", "flatten", "pad_prompts", "token_maps"]
 
 Nested = Sequence[Sequence[TextTokens]]
 
@@ -26,6 +26,16 @@ def flatten(prompts: Nested, images: int) -> tuple[list[TextTokens], list[int]]:
     if not flat:
         raise InvalidInputError("no prompts were given: matching needs at least one")
     return flat, [image for image, of_image in enumerate(prompts) for _ in of_image]
+
+
+def chunks(prompts: Nested, most: int) -> list[tuple[int, slice]]:
+    """(image, rows of the flat list) of what is computed at once: prompts of one image, at most so many."""
+    parts, first = [], 0
+    for image, own in enumerate(prompts):
+        end = first + len(own)
+        parts += [(image, slice(start, min(start + most, end))) for start in range(first, end, most)]
+        first = end
+    return parts
 
 
 def pad_prompts(
@@ -78,6 +88,7 @@ def token_maps(
     attention: Float[Tensor, "p layer head token gh gw"],
     gradient: Float[Tensor, "p layer head token gh gw"] | None,
     prompts: Nested,
+    composed: Float[Tensor, "p layer head token gh gw"] | None = None,
 ) -> tuple[TokenMaps, ...]:
     """One row per prompt, as the maps of each image: padding removed, the tokens of its prompts in a row.
 
@@ -85,10 +96,11 @@ def token_maps(
         attention: tokens past the end of a shorter prompt are padding.
         gradient: the same shape, or None.
         prompts: of each image.
+        composed: see `TokenMaps`.
     """
-    maps = _joined(attention, prompts)
-    grads = [None] * len(maps) if gradient is None else _joined(gradient, prompts)
-    return tuple(TokenMaps(seen, grad) for seen, grad in zip(maps, grads, strict=True))
+    nothing = [None] * len(prompts)
+    parts = [nothing if rows is None else _joined(rows, prompts) for rows in (gradient, composed)]
+    return tuple(TokenMaps(*each) for each in zip(_joined(attention, prompts), *parts, strict=True))
 
 
 def _joined(rows: Float[Tensor, "p layer head token gh gw"], prompts: Nested) -> list[Tensor]:

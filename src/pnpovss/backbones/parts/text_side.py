@@ -200,14 +200,14 @@ def _layer(
 
 
 def self_attention(
-    module: Any, hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "p 1 1 t"] | None
+    module: Any, hidden: Float[Tensor, "p t d"], mask: Bool[Tensor, "#p 1 #t t"] | None
 ) -> Float[Tensor, "p t d"]:
     """The self-attention of a layer, residual and norm included; `mask` tells which tokens count."""
     return attend(module, hidden, hidden, mask)
 
 
 def attend(
-    module: Any, hidden: Float[Tensor, "p t d"], source: Float[Tensor, "p s e"], mask: Bool[Tensor, "p 1 1 s"] | None
+    module: Any, hidden: Float[Tensor, "p t d"], source: Float[Tensor, "#p s e"], mask: Bool[Tensor, "#p 1 #t s"] | None
 ) -> Float[Tensor, "p t d"]:
     """Attention to `source` that is not read, residual and norm included; `mask` tells which of its tokens count."""
     attention = module.self

@@ -56,7 +56,7 @@ def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) 
     prompts = ask(inputs.names, backbone, settings)
     looks = []
     for layers in backbone.card.read_together(backbone.card.heads):
-        [seen] = backbone.match(features, [prompts.tokens], Reading(layers)).maps
+        [seen] = backbone.match(features, [prompts.tokens], Reading(layers, legrad=settings.read == "legrad")).maps
         for row, layer in enumerate(layers):
             for head in range(backbone.card.heads[layer]):
                 cam = merge_tokens(sum_heads(seen, [(row, head)]), prompts.name_tokens)
