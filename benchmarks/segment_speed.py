@@ -1,9 +1,10 @@
 """How long `mini` takes for one photo with every step on, and where the time goes.
 
-    python benchmarks/segment_speed.py [--threads 2] [--out benchmarks/results/segment_speed.md]
+    python benchmarks/segment_speed.py [--threads 2] [--without STEP] [--set NAME=VALUE] [--out FILE]
 
-A photo of 500 x 375 pixels and three names, settings of the `default` preset, after loading and after one photo that is
-not counted (it compiles the Dense CRF where its cache is empty). Wall seconds, medians.
+A photo of 500 x 375 pixels and three names, all of them looked for, settings of the `default` preset but for those
+given, after loading and after one photo that is not counted (it compiles the Dense CRF where its cache is empty). Wall
+seconds, medians.
 """
 
 import argparse
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from pnpovss.cli.settings import parse_settings
 from pnpovss.images import load_image
 from pnpovss.inputs import prepare
 from pnpovss.refine.photo_crf import PhotoCrf
@@ -34,19 +36,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--without", nargs="*", default=[], help="steps to turn off")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="replace a setting")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/segment_speed.md"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    segmenter = Segmenter.from_pretrained("mini", device="cpu", without=["presence"])
+    segmenter = Segmenter.from_pretrained(
+        "mini", device="cpu", without=["presence", *arguments.without], settings=parse_settings(arguments.set)
+    )
     photo = load_image(PHOTO).resize((500, 375))
     segmenter(photo, NAMES)
     rounds = [one_round(segmenter, photo) for _ in range(arguments.rounds)]
     medians = {step: statistics.median(each[step] for each in rounds) for step in rounds[0]}
     rows = "".join(f"| {step} | {seconds:.3f} |\n" for step, seconds in medians.items())
-    command = f"`python benchmarks/segment_speed.py --threads {arguments.threads}`"
+    given = "".join(f" --without {step}" for step in arguments.without) + "".join(f" --set {s}" for s in arguments.set)
+    command = f"`python benchmarks/segment_speed.py --threads {arguments.threads}{given}`"
     arguments.out.write_text(
         f"# One photo with mini\n\n{command}, {date.today()}, torch {torch.__version__}, {arguments.rounds} rounds, "
-        f"medians\n\n500 x 375 pixels, {len(NAMES)} names, preset `default`, every step on, after loading.\n\n"
+        f"medians\n\n500 x 375 pixels, {len(NAMES)} names, preset `default`, all names looked for, after loading.\n\n"
         f"| step | wall seconds |\n|---|---|\n{rows}"
     )
     print(arguments.out.read_text())
