@@ -14,10 +14,8 @@ __all__ = ["explain"]
 
 def explain(
     photo: Annotated[Path, typer.Argument(metavar="PHOTO", help="One photo.")],
-    names: Annotated[str | None, typer.Option(help='What to look for: "cat, potted plant".')] = None,
-    names_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One name per line, with synonyms after commas.")
-    ] = None,
+    names: options.Names = None,
+    names_file: options.NamesFile = None,
     model: options.Model = "mini",
     preset: options.Preset = "default",
     without: options.Without = None,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pnpovss._version import __version__
-from pnpovss.cli import ablate, doctor, eval, explain, export, gallery, models, report, segment, serve, sweep
+from pnpovss.cli import ablate, compare, doctor, eval, explain, export, gallery, models, report, segment, serve, sweep
 from pnpovss.cli.standard_output import Enduring
 from pnpovss.cli.terminal import FAILED
 
@@ -25,6 +25,7 @@ app.command("export")(export.export)
 app.command("gallery")(gallery.gallery)
 app.command("serve")(serve.serve)
 app.command("models")(models.models)
+app.command("compare")(compare.compare)
 app.command("eval")(eval.evaluate)
 app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)

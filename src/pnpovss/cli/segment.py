@@ -37,10 +37,8 @@ def segment(
     photos: Annotated[
         list[str] | None, typer.Argument(metavar="PHOTO...", help="Photos, folders of photos, or patterns.")
     ] = None,
-    names: Annotated[str | None, typer.Option(help='What to look for: "cat, potted plant".')] = None,
-    names_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One name per line, with synonyms after commas.")
-    ] = None,
+    names: options.Names = None,
+    names_file: options.NamesFile = None,
     recursive: Annotated[bool, typer.Option("--recursive", "-r", help="Look into subfolders; results mirror them.")] = (
         False
     ),
@@ -108,7 +106,7 @@ def segment(
     ] = None,
     dtype: options.Dtype = "float32",
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
-    local_files_only: Annotated[bool, typer.Option("--local-files-only", help="Never ask a hub.")] = False,
+    local_files_only: options.LocalFilesOnly = False,
     max_pixels: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Refuse photos with more pixels; 50 million if not given.")
     ] = None,

@@ -30,6 +30,7 @@ from pnpovss.evaluation.report.tables import (
 )
 from pnpovss.evaluation.runs.evaluate import run_summary
 from pnpovss.evaluation.runs.folder import Run, make_folder, read_run
+from pnpovss.files.templates import template
 from pnpovss.files.writing import write_all
 
 __all__ = ["page", "write_report"]
@@ -148,19 +149,7 @@ def page(runs: Sequence[Run]) -> str:
 
 
 def _template() -> Any:
-    """The page's template: everything that is put into it is escaped, and nothing may be missing."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pnpovss.evaluation.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters |= {"percent": percent, "span": span, "swatch": swatch}
-    return environment.get_template("report.html.j2")
+    return template("pnpovss.evaluation.report", "report.html.j2", percent=percent, span=span, swatch=swatch)
 
 
 def _unlike(runs: Sequence[Run]) -> list[str]:
