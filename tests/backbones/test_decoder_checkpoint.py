@@ -128,9 +128,9 @@ def test_a_text_begins_once(folder: Path) -> None:
         "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
         "special_tokens": {begin: {"id": begin, "ids": [0], "tokens": [begin]}},
     }
-    plain = load_decoder(str(folder), LoadOptions()).encode_images(torch.zeros(1, 3, 32, 32)).start
+    plain = load_decoder(str(folder), LoadOptions()).encode_images(torch.zeros(1, 3, 32, 32)).columns[0]
     path.write_text(json.dumps(content))
-    assert load_decoder(str(folder), LoadOptions()).encode_images(torch.zeros(1, 3, 32, 32)).start == plain + 1
+    assert load_decoder(str(folder), LoadOptions()).encode_images(torch.zeros(1, 3, 32, 32)).columns[0] == plain + 1
     template = folder / "chat_template.jinja"
     template.write_text("{{ bos_token }}" + template.read_text())
-    assert load_decoder(str(folder), LoadOptions()).encode_images(torch.zeros(1, 3, 32, 32)).start == plain + 1
+    assert load_decoder(str(folder), LoadOptions()).encode_images(torch.zeros(1, 3, 32, 32)).columns[0] == plain + 1

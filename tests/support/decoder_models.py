@@ -27,6 +27,8 @@ CONTROL = (
     *(f"<row_{row}_col_{column}>" for row in (1, 2) for column in (1, 2, 3)),
     "<|vision_start|>",
     "<|vision_end|>",
+    "<start_of_image>",
+    "<end_of_image>",
     "<img>",
     "</img>",
     "<image>",
@@ -40,6 +42,9 @@ _CHATS = {
     "plain": "{% for m in messages %}{{ m['role'] | upper }}: {% for c in m['content'] %}"
     "{% if c['type'] == 'image' %}<image>\n{% else %}{{ c['text'] }}{% endif %}{% endfor %} {% endfor %}"
     "{% if add_generation_prompt %}ASSISTANT:{% endif %}",
+    "gemma": "<|begin|>{% for m in messages %}<|im_start|>{{ m['role'] }}\n{% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<start_of_image>{% else %}{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>model\n{% endif %}",
     "qwen": "<|im_start|>system\nHelp.<|im_end|>\n{% for m in messages %}<|im_start|>{{ m['role'] }}\n"
     "{% for c in m['content'] %}{% if c['type'] == 'image' %}<|vision_start|><image><|vision_end|>"
     "{% else %}{{ c['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
@@ -111,6 +116,16 @@ def _internvl(text: dict[str, Any], image: int) -> transformers.PretrainedConfig
     )
 
 
+def _gemma3(text: dict[str, Any], image: int) -> transformers.PretrainedConfig:
+    """A window that is shorter than the prefix, in every other layer."""
+    vision = {**_VISION, "model_type": "siglip_vision_model", "image_size": 32, "patch_size": 4}
+    kinds = ["sliding_attention", "full_attention"] * 2
+    text = {**text, "head_dim": 8, "sliding_window": 12, "layer_types": kinds, "query_pre_attn_scalar": 8}
+    return transformers.Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=16, image_token_index=image
+    )
+
+
 def _qwen2_5(text: dict[str, Any], image: int) -> transformers.PretrainedConfig:
     vision = {"depth": 3, "hidden_size": 24, "intermediate_size": 40, "num_heads": 3, "patch_size": 4}
     vision |= {"out_hidden_size": 32, "window_size": 16, "fullatt_block_indexes": [1], "in_channels": 3}
@@ -136,6 +151,11 @@ def _pixels(pixels: Tensor, ids: Tensor, image: int) -> dict[str, Tensor]:
     return {"pixel_values": pixels}
 
 
+def _with_kinds(pixels: Tensor, ids: Tensor, image: int) -> dict[str, Tensor]:
+    """Image tokens see one another where their kind says so."""
+    return {"pixel_values": pixels, "token_type_ids": (ids == image).long()}
+
+
 def _processed(pixels: Tensor, ids: Tensor, image: int) -> dict[str, Tensor]:
     """Patches cut in plain loops, two frames each, cell by cell."""
     patch, rows = 4, []
@@ -155,6 +175,7 @@ TINY = {
     "idefics3": Tiny(_idefics3("idefics3"), "frame", 8, _one_frame),
     "llava": Tiny(_llava, "plain", 8, _pixels),
     "internvl": Tiny(_internvl, "plain", 8, _pixels),
+    "gemma3": Tiny(_gemma3, "gemma", 8, _with_kinds),
     "qwen2_5_vl": Tiny(_qwen2_5, "qwen", 8, _processed),
     "qwen3_vl": Tiny(_qwen3, "qwen", 8, _processed),
 }
@@ -235,6 +256,7 @@ class Whole:
         self.template = (folder / "chat_template.jinja").read_text()
         frames = {"smolvlm": "<fake_token_around_image><global-img>{}<fake_token_around_image>"}
         frames |= {"idefics3": frames["smolvlm"], "internvl": "<img>{}</img>"}
+        frames |= {"gemma3": "\n\n<start_of_image>{}<end_of_image>\n\n"}
         self.around = frames.get(kind, "{}")
 
     def ids(self, question: str, cells: int | str) -> list[int]:
@@ -247,7 +269,7 @@ class Whole:
             add_generation_prompt=True,
         )
         image = self.around.format("<image>" * cells) if isinstance(cells, int) else cells
-        return self.words(str(chat).replace("<image>", image))["input_ids"]
+        return self.words(re.sub("<image>|<start_of_image>", lambda _: image, str(chat)))["input_ids"]
 
     def __call__(
         self, images: Tensor, ids: list[int], *, inputs: dict[str, Tensor] | None = None, **options: Any
@@ -292,6 +314,7 @@ def _keep_precision(model: torch.nn.Module) -> None:
     for name, norm in list(model.named_modules()):
         if type(norm).__name__.endswith("RMSNorm"):
             weight: Any = norm.weight
-            exact = torch.nn.RMSNorm(weight.shape[0], eps=norm.variance_epsilon, dtype=weight.dtype)  # pyright: ignore
-            exact.weight.data.copy_(weight)
+            small: Any = norm.eps if "Gemma" in type(norm).__name__ else norm.variance_epsilon
+            exact = torch.nn.RMSNorm(weight.shape[0], eps=small, dtype=weight.dtype)  # pyright: ignore
+            exact.weight.data.copy_(weight + ("Gemma" in type(norm).__name__))
             model.set_submodule(name, exact)

@@ -100,7 +100,8 @@ class DecoderBackbone:
         prefix = torch.cat([part.expand(len(pixels), -1, -1) for part in parts], 1)
         cache, positions = DynamicCache(), self._prefix_positions(columns[0], grid)
         # By place: transformers renamed the cache's argument from one release to another.
-        self._eyes.language(None, None, positions, cache, prefix, **_deeper(image, columns[0]))
+        mask = None if self._eyes.mask is None else self._eyes.mask(prefix.shape[1], columns[0])
+        self._eyes.language(None, mask, positions, cache, prefix, **_deeper(image, columns[0]))
         return ImagePrefix(keys_and_values(cache), grid, columns)
 
     def _is_cut(self, pixels: Float[Tensor, "b 3 H W"]) -> bool:
@@ -271,7 +272,7 @@ def load_decoder(name: str, options: LoadOptions) -> DecoderBackbone:
     if model.config.get_text_config().num_hidden_layers < 2:
         raise CheckpointError(f"the language model in {folder} has one layer; names are read below the last of several")
     vocabulary = int(model.get_input_embeddings().num_embeddings)
-    chat = Chat(folder, model.config.image_token_id, architecture.frame, vocabulary)
+    chat = Chat(folder, model.config.image_token_id, architecture.frame, vocabulary, architecture.mark)
     normalisation = read_normalisation(folder, architecture.normalisation)
     return DecoderBackbone(
         model, architecture, chat, name=name, revision=revision, normalisation=normalisation, options=options

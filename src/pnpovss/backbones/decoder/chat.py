@@ -31,7 +31,7 @@ class Chat:
         no: id of the token that begins the answer "No".
     """
 
-    def __init__(self, folder: Path, image_id: int, frame: str, vocabulary: int) -> None:
+    def __init__(self, folder: Path, image_id: int, frame: str, vocabulary: int, mark: str | None = None) -> None:
         """Read the chat of a checkpoint.
 
         Args:
@@ -39,6 +39,7 @@ class Chat:
             image_id: id of the token that stands for the image.
             frame: what the checkpoint's processor writes in place of that token, with {} for the image's tokens.
             vocabulary: number of word embeddings that the model has.
+            mark: what the template writes for an image; that token where it is None.
 
         Raises:
             CheckpointError: no tokenizer or chat template, or one that does not put one image before the question.
@@ -47,7 +48,7 @@ class Chat:
         self._tokenizer.encode_special_tokens = False  # the template is made of them; a text's are refused below
         self._image_id = image_id
         self._control = set(self._tokenizer.get_added_tokens_decoder())
-        self._head, self._tail = self._around(folder, frame)
+        self._head, self._tail = self._around(folder, frame, mark)
         asked = self._read(self._head + self._tail)
         if asked.ids.count(image_id) != 1:
             raise CheckpointError(f"the tokenizer in {folder} does not read the image's token {image_id} in its chat")
@@ -89,18 +90,19 @@ class Chat:
         parts = [ids[start:end] for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
         return [self._once(parts[0]), *parts[1:]]
 
-    def _around(self, folder: Path, frame: str) -> tuple[str, str]:
+    def _around(self, folder: Path, frame: str, mark: str | None) -> tuple[str, str]:
         """What the checkpoint's chat writes before and after the text, the image's frame included."""
         image = self._tokenizer.id_to_token(self._image_id)
         if image is None:
             raise CheckpointError(f"the tokenizer in {folder} has no token {self._image_id}, the image's by the config")
-        rendered = _render(folder, self._tokenizer)
-        if rendered.count(image) != 1 or rendered.count(_MARK) != 1 or rendered.index(image) > rendered.index(_MARK):
+        rendered, written = _render(folder, self._tokenizer), mark or image
+        once = rendered.count(written) == rendered.count(_MARK) == 1
+        if not once or rendered.index(written) > rendered.index(_MARK):
             raise CheckpointError(
-                f"the chat template in {folder} does not write one {image!r} and then the question, but {rendered!r}"
+                f"the chat template in {folder} does not write one {written!r} and then the question, but {rendered!r}"
             )
         self._frame = frame.format(image)
-        head, tail = rendered.replace(image, self._frame).split(_MARK)
+        head, tail = rendered.replace(written, self._frame).split(_MARK)
         return head, tail
 
     def _read(self, chat: str) -> TextTokens:

@@ -39,6 +39,8 @@ class Eyes:
         side: the square that is shown by default, in pixels.
         sizes: see `Card`.
         rotates_by_grid: whether a token's position is (time, row, column) instead of its place in the text (M-RoPE).
+        mask: of (length, place of the image's first token): which tokens of a prefix see which, by kind of layer, where
+            that is more than those before them; None where it is not.
     """
 
     see: Callable[[Float[Tensor, "b 3 H W"]], ImageTokens]
@@ -47,6 +49,7 @@ class Eyes:
     side: int
     sizes: Literal["any", "fixed", "frames"] = "fixed"
     rotates_by_grid: bool = False
+    mask: Callable[[int, int], dict[str, Float[Tensor, "1 1 n n"]]] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Architecture:
         tiled: what its processor writes for so many rows and columns of tiles, {} for the tokens of each tile, row by
             row, and at last for those of the whole; None where an image is never cut.
         most: rows or columns of tiles that it was shown.
+        mark: what its chat template writes for an image; the image's own token where that is None.
     """
 
     model: str
@@ -69,6 +73,7 @@ class Architecture:
     normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION
     tiled: Callable[[int, int], str] | None = None
     most: int = 1
+    mark: str | None = None
 
 
 def _idefics3(model: Any) -> Eyes:
@@ -122,6 +127,29 @@ def _qwen(model: Any) -> Eyes:
     return Eyes(see, inner.language_model, cell, _CELLS * cell, "any", rotates_by_grid=True)
 
 
+def _gemma3(model: Any) -> Eyes:
+    """Gemma 3: one square frame; the tokens of the image see one another, in layers of a window what is near."""
+    config, inner = model.config, model.model
+
+    def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
+        return ImageTokens(inner.get_image_features(pixels, return_dict=True).pooler_output)
+
+    def mask(length: int, first: int) -> dict[str, Float[Tensor, "1 1 n n"]]:
+        weights = model.get_input_embeddings().weight
+        place = torch.arange(length, device=weights.device)
+        query, key = place[:, None], place[None]
+        seen = (key <= query) | ((key >= first) & (query >= first))
+        kinds = {"full_attention": seen, "sliding_attention": seen & (key > query - config.text_config.sliding_window)}
+        least = torch.finfo(weights.dtype).min
+        return {
+            kind: torch.zeros(each.shape, dtype=weights.dtype, device=each.device).masked_fill(~each, least)[None, None]
+            for kind, each in kinds.items()
+        }
+
+    side = int(config.vision_config.image_size)
+    return Eyes(see, inner.language_model, side // round(config.mm_tokens_per_image**0.5), side, mask=mask)
+
+
 def _patches(pixels: Float[Tensor, "b 3 H W"], patch: int, merge: int, frames: int) -> Float[Tensor, "patches values"]:
     """Patches as Qwen-VL reads them: cell by cell, each repeated for the frames that a film would have."""
     images, colours, height, width = pixels.shape
@@ -155,6 +183,13 @@ ARCHITECTURES = {
     "llava": Architecture("LlavaForConditionalGeneration", _llava, "{}"),
     "internvl": Architecture(
         "InternVLForConditionalGeneration", _internvl, "<img>{}</img>", IMAGENET_NORMALISATION, _internvl_tiles, 3
+    ),
+    "gemma3": Architecture(
+        "Gemma3ForConditionalGeneration",
+        _gemma3,
+        "\n\n<start_of_image>{}<end_of_image>\n\n",
+        HALF_NORMALISATION,
+        mark="<start_of_image>",
     ),
     "qwen2_5_vl": Architecture("Qwen2_5_VLForConditionalGeneration", _qwen, "{}"),
     "qwen3_vl": Architecture("Qwen3VLForConditionalGeneration", _qwen, "{}", HALF_NORMALISATION),
