@@ -41,7 +41,8 @@ class Loaded:
         backbone = segmenter.backbone if batch == 1 else cast(Backbone, Together(segmenter.backbone, batch))
         self.segmenter = segmenter
         self.sight = Remembering(backbone, Memory(options.limits.memory_bytes), options.limits)
-        self.workers = Workers(count, options.limits.waiting, _share(cores) if device == "cpu" else lambda busy: None)
+        share = _share(cores) if device == "cpu" else lambda busy: None
+        self.workers = Workers(count, options.limits.waiting, share, first=lambda: _warm_up(segmenter))
 
 
 class Service:
@@ -76,8 +77,9 @@ class Service:
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         begun = time.perf_counter()
         try:
-            loaded = Loaded(self.choice.load(), self.options)
-            _warm_up(loaded.segmenter)
+            segmenter = self.choice.load()
+            _warm_up(segmenter)  # whatever is wrong with the model is told here
+            loaded = Loaded(segmenter, self.options)
         except BaseException as error:  # told to whoever started the service
             self.failed = error
             loop.call_soon_threadsafe(self.on_failure)
@@ -104,6 +106,6 @@ def _share(cores: int) -> Callable[[int], None]:
 
 
 def _warm_up(segmenter: Segmenter) -> None:
-    """Segment a picture, so that nobody's first request waits for what is compiled or laid out once."""
+    """Segment a picture, so that nobody's first request waits for what is compiled once, or laid out once a thread."""
     noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
     segmenter(Image.fromarray(noise), ["cat", "grass"], present=[0, 1])

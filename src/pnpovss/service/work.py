@@ -89,24 +89,34 @@ class Workers:
         seconds: smoothed mean of what one took.
     """
 
-    def __init__(self, count: int, waiting: int, before: Callable[[int], None] = lambda busy: None) -> None:
-        """Start the threads.
+    def __init__(
+        self,
+        count: int,
+        waiting: int,
+        before: Callable[[int], None] = lambda busy: None,
+        *,
+        first: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Start the threads, and wait until each is ready.
 
         Args:
             count: of threads.
             waiting: requests that may wait for one.
             before: called by a thread before each request, with the number of threads that are busy, itself included.
+            first: called by each thread before it is ready; one after the other.
         """
         self.count, self.most = count, waiting
         self.running = 0
         self.seconds = 1.0
-        self._before = before
+        self._before, self._first = before, first
+        self._ready = threading.Semaphore(0)
         self._waiting: deque[Work] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [threading.Thread(target=self._live, name=f"worker-{i}", daemon=True) for i in range(count)]
         for thread in self._threads:
             thread.start()
+            self._ready.acquire()
 
     @property
     def waiting(self) -> int:
@@ -156,6 +166,10 @@ class Workers:
             thread.join()
 
     def _live(self) -> None:
+        try:
+            self._first()
+        finally:
+            self._ready.release()
         while (work := self._take()) is not None:
             begun = time.monotonic()
             try:

@@ -31,6 +31,7 @@ export class Stage {
     this.photo = photo;
     this.element.width = Math.round(photo.width * scale);
     this.element.height = Math.round(photo.height * scale);
+    this.element.style.setProperty("--aspect", photo.width / photo.height);
     this.labels = this.edges = this.heat = null;
     this.draw();
   }

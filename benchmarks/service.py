@@ -1,0 +1,270 @@
+"""What the service holds: cold start, memory, a second word, a slider, and 200 clients at once beside a plain loop.
+
+    python -m benchmarks.service [--seconds 120] [--out benchmarks/results/service.md]
+
+`pnpovss serve` runs with `mini` as a process of its own, its clients in this one, both on the same cores. Every request
+brings a photo that the service has not seen: the example photos, cut and packed anew. The plain loop is one process that
+segments the same photos by the same names, one after the other, and makes the same record of each; it runs before and
+after. A client that is refused (429) waits as long as it is told, then asks again.
+"""
+
+import argparse
+import asyncio
+import io
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from tests.support.serving import Served, served
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+NAMES = ["cat", "cup", "woman", "grass"]
+PHOTOS = 300
+RAMP = ((1, 12), (8, 15), (32, 20))  # clients, seconds
+
+LOOP = """
+import json, pickle, sys, time
+from pnpovss import Segmenter
+from pnpovss.files.json import to_json
+photos, names = pickle.load(open(sys.argv[1], "rb")), sys.argv[2].split(", ")
+segmenter = Segmenter.from_pretrained("mini")
+for photo in photos[:3]:
+    segmenter(photo, names, name_match=True)
+begun, done = time.monotonic(), 0
+while time.monotonic() - begun < float(sys.argv[3]):
+    to_json(segmenter(photos[done % len(photos)], names, name_match=True).to_dict())
+    done += 1
+print(json.dumps(done / (time.monotonic() - begun)))
+"""
+
+
+def photos() -> Iterator[bytes]:
+    """JPEG files, each another cut of an example photo, about 450 x 350 pixels."""
+    rng = np.random.default_rng(0)
+    sources = [Image.open(EXAMPLES / name).convert("RGB") for name in ("cat.jpg", "astronaut.jpg", "coffee.jpg")]
+    for source in itertools.cycle(sources):
+        width, height = (int(extent * rng.uniform(0.85, 1)) for extent in source.size)
+        left, top = (
+            int(rng.uniform(0, full - cut + 1)) for full, cut in zip(source.size, (width, height), strict=True)
+        )
+        file = io.BytesIO()
+        source.crop((left, top, left + width, top + height)).save(file, "JPEG", quality=88)
+        yield file.getvalue()
+
+
+def request(photo: bytes | str, names: list[str] = NAMES, **fields: str) -> bytes:
+    """A request for masks, as bytes; a photo by its content or its id."""
+    parts = {"names": json.dumps(names), **fields}
+    if isinstance(photo, str):
+        parts["photo_id"] = photo
+    body = b"".join(
+        f'--limit\r\ncontent-disposition: form-data; name="{name}"\r\n\r\n{text}\r\n'.encode()
+        for name, text in parts.items()
+    )
+    if isinstance(photo, bytes):
+        head = b'--limit\r\ncontent-disposition: form-data; name="photo"; filename="p.jpg"\r\n\r\n'
+        body += head + photo + b"\r\n"
+    body += b"--limit--\r\n"
+    head = (
+        "POST /v1/segment HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n"
+        f"content-type: multipart/form-data; boundary=limit\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+@dataclass
+class Answers:
+    """What clients were answered.
+
+    Attributes:
+        statuses: how often each HTTP status came; 0 where the connection broke.
+        seconds: of each photo that was segmented, from the request that was accepted to the end of its answer.
+        patience: the same from the first try, refusals and waiting included.
+    """
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+    patience: list[float] = field(default_factory=list)
+
+
+async def send(port: int, content: bytes) -> tuple[int, dict[str, str], bytes]:
+    """One request on a connection of its own: status, headers, body; status 0 where the connection broke."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(content)
+        await writer.drain()
+        answer = await reader.read()
+        writer.close()
+    except OSError:
+        return 0, {}, b""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    return (int(status.split()[1]) if status else 0), headers, body
+
+
+async def client(port: int, contents: Iterator[bytes], end: float, answers: Answers) -> None:
+    """Ask until the end, politely."""
+    while time.monotonic() < end:
+        content, first = next(contents), time.monotonic()
+        while True:
+            begun = time.monotonic()
+            status, headers, _ = await send(port, content)
+            answers.statuses[status] += 1
+            if status == 429 and time.monotonic() < end:
+                await asyncio.sleep(float(headers["retry-after"]))
+                continue
+            if status == 200:
+                answers.seconds.append(time.monotonic() - begun)
+                answers.patience.append(time.monotonic() - first)
+            break
+
+
+def load(port: int, files: list[bytes], clients: int, seconds: float) -> tuple[Answers, float]:
+    """So many clients for so long; what they were answered, and photos per second until the last answer."""
+    contents, answers = itertools.cycle([request(file) for file in files]), Answers()
+
+    async def run() -> None:
+        end = time.monotonic() + seconds
+        await asyncio.gather(*(client(port, contents, end, answers) for _ in range(clients)))
+
+    begun = time.monotonic()
+    asyncio.run(run())
+    return answers, len(answers.seconds) / (time.monotonic() - begun)
+
+
+def loop(files: list[bytes], seconds: float) -> float:
+    """Photos per second of the plain loop."""
+    import pickle
+
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(pickle.dumps(files))
+        call = [sys.executable, "-c", LOOP, file.name, ", ".join(NAMES), str(seconds)]
+        return json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
+
+
+def again(port: int, files: list[bytes]) -> dict[str, list[float]]:
+    """Milliseconds of what is asked a second time about photos that are remembered."""
+    found: dict[str, list[float]] = {
+        "a new photo, one word": [],
+        "a second word": [],
+        "a slider, draft": [],
+        "a slider, full": [],
+    }
+
+    def timed(kind: str, content: bytes) -> dict[str, str]:
+        begun = time.monotonic()
+        status, headers, body = asyncio.run(send(port, content))
+        assert status == 200, body
+        found[kind].append(1000 * (time.monotonic() - begun))
+        return headers
+
+    for i, file in enumerate(files):
+        photo = timed("a new photo, one word", request(file, ["cat"]))["photo-id"]
+        timed("a second word", request(photo, ["cat", "table"], outputs="view"))
+        for draft in ("true", "false"):
+            settings = json.dumps({"threshold": 0.11 + i / 100})
+            kind = "a slider, draft" if draft == "true" else "a slider, full"
+            timed(kind, request(photo, ["cat", "table"], outputs="view", draft=draft, settings=settings))
+    return found
+
+
+class Watch:
+    """The memory of a process, looked at twice a second."""
+
+    def __init__(self, process: int) -> None:
+        self.process, self.most, self.ended = psutil.Process(process), 0, False
+        self.thread = threading.Thread(target=self._look, daemon=True)
+        self.thread.start()
+
+    def _look(self) -> None:
+        while not self.ended:
+            self.most = max(self.most, self.now())
+            time.sleep(0.5)
+
+    def now(self) -> int:
+        return self.process.memory_info().rss
+
+
+def measure(seconds: float) -> str:
+    """All of it, as Markdown."""
+    files = list(itertools.islice(photos(), PHOTOS))
+    before = loop(files, seconds / 4)
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as service:
+        port, watch = urlsplit(service.url).port or 0, Watch(service.process.pid)
+        rest = watch.now()
+        asyncio.run(send(port, request(files[-1])))
+        second = again(port, files[-15:])
+        rows = []
+        for clients, long in (*RAMP, (200, seconds)):
+            answers, rate = load(port, files, clients, long)
+            rows.append((clients, long, answers, rate))
+        watch.ended = True
+        end = watch.now()
+    after = loop(files, seconds / 4)
+    return page(service, (before, after), second, rows, (rest, watch.most, end))
+
+
+def page(
+    service: Served,
+    loops: tuple[float, float],
+    second: dict[str, list[float]],
+    rows: list[tuple[int, float, Answers, float]],
+    memory: tuple[int, int, int],
+) -> str:
+    """What was measured, as Markdown."""
+    plain = sum(loops) / 2
+    lines = [
+        "# The service under load",
+        "",
+        f"`python -m benchmarks.service`, {time.strftime('%Y-%m-%d')}, mini, {psutil.cpu_count()} cores, which clients and service",
+        f"share; photos of about 450 x 350 pixels, {len(NAMES)} names, each photo new to the service.",
+        "",
+        f"Cold start until ready: {service.cold:.1f} s. Memory at rest {memory[0] / 1e6:.0f} MB, at most {memory[1] / 1e6:.0f} MB",
+        f"under load, {memory[2] / 1e6:.0f} MB after it; of it, up to 512 MB are what is remembered of photos.",
+        "",
+        f"The plain loop made {loops[0]:.2f} photos per second before and {loops[1]:.2f} after ({plain:.2f} on average).",
+        "",
+        "| clients | seconds | photos per second | of the plain loop | p50 [s] | p95 [s] | p50 with refusals [s] | p95 | refused (429) | other than 200 and 429 |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for clients, long, answers, rate in rows:
+        other = sum(count for status, count in answers.statuses.items() if status not in (200, 429))
+        times = [*np.percentile(answers.seconds, (50, 95)), *np.percentile(answers.patience, (50, 95))]
+        told = " | ".join(f"{value:.2f}" for value in times)
+        lines.append(
+            f"| {clients} | {long:.0f} | {rate:.2f} | {rate / plain:.2f} | {told} | {answers.statuses[429]} | {other} |"
+        )
+    lines += ["", "| one client, a photo that is remembered | median [ms] | p95 [ms] |", "|---|---|---|"]
+    for what, times in second.items():
+        lines.append(f"| {what} | {np.median(times):.0f} | {np.percentile(times, 95):.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, and write the table."""
+    parser = argparse.ArgumentParser(description="What the service holds.")
+    parser.add_argument("--seconds", type=float, default=120)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    text = measure(arguments.seconds)
+    print(text)
+    if arguments.out:
+        arguments.out.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
