@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from pnpovss.datasets import open_dataset
 from scripts.help import helps
 from tests.support import trees
+from tests.support.serving import served
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted((ROOT / "docs").glob("*.md"))
@@ -19,7 +21,7 @@ WITH_CODE = [document for document in DOCUMENTS if "\n```python\n" in document.r
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def given(document: str, folder: Path) -> dict[str, Any]:
+def given(document: str, folder: Path, stack: ExitStack) -> dict[str, Any]:
     """The values and files that a page takes as given."""
     if document == "crf.md":
         return {"photo": np.zeros((6, 8, 3), np.uint8), "softmax": np.full((3, 6, 8), 1 / 3, np.float32)}
@@ -28,6 +30,8 @@ def given(document: str, folder: Path) -> dict[str, Any]:
         return {"result": SimpleNamespace(labels=np.zeros((4, 6), np.uint8))}
     if document == "presence.md":
         return {"data": open_dataset("voc2012", trees.voc(folder))}
+    if document == "service.md":
+        return {"service": stack.enter_context(served(folder)).url.rstrip("/")}
     return {}
 
 
@@ -35,9 +39,10 @@ def given(document: str, folder: Path) -> dict[str, Any]:
 def test_code_in_documents_runs(document: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
-    scope = given(document.name, tmp_path)
-    for block in re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE):
-        exec(compile(block, document.name, "exec"), scope)
+    with ExitStack() as stack:
+        scope = given(document.name, tmp_path, stack)
+        for block in re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.DOTALL | re.MULTILINE):
+            exec(compile(block, document.name, "exec"), scope)
 
 
 @pytest.mark.parametrize("program", EXAMPLES, ids=lambda path: path.name)

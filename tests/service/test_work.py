@@ -52,6 +52,23 @@ def test_a_full_queue_refuses_and_says_when_to_come_back():
     run(main)
 
 
+def test_who_would_wait_too_long_is_refused():
+    async def main() -> None:
+        go, taken = threading.Event(), threading.Event()
+        workers = Workers(1, 100, patience=2.5)
+        workers.seconds = 1.0
+        works = [workers.submit(lambda: taken.set() or go.wait(10), 10)]
+        await asyncio.to_thread(taken.wait, 10)
+        works += [workers.submit(lambda: True, 10) for _ in range(3)]
+        with pytest.raises(Full):
+            workers.submit(lambda: True, 10)
+        go.set()
+        assert all(await asyncio.gather(*(work.answer for work in works)))
+        workers.close()
+
+    run(main)
+
+
 def test_what_nobody_waits_for_is_not_begun_and_ends_where_it_asks():
     async def main() -> None:
         begun, ended = threading.Event(), threading.Event()

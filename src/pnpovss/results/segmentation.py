@@ -24,6 +24,7 @@ from pnpovss.results.heatmaps import HeatMaps
 from pnpovss.results.instances import Instances
 from pnpovss.results.labels import label_counts, label_dtype
 from pnpovss.results.legend import entry
+from pnpovss.results.notebook import ShowsItself
 from pnpovss.results.provenance import Provenance
 from pnpovss.results.regions import Region, regions
 from pnpovss.results.saved import ARRAYS, FORMAT, OPTIONAL, SavedInstances, SavedMeta
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Segmentation"]
 
 
-@dataclass(frozen=True, eq=False)
-class Segmentation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Segmentation(ShowsItself):
     """One image, segmented by names.
 
     Names may be left out because they are held not to be in the photo; `kept` tells which were looked for. What belongs

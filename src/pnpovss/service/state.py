@@ -24,6 +24,8 @@ __all__ = ["Loaded", "Service"]
 
 logger = logging.getLogger(__name__)
 
+_PATIENCE = 0.6  # of the time that a request may take: what it may wait, as far as can be told
+
 
 class Loaded:
     """What there is once the model is loaded.
@@ -42,7 +44,13 @@ class Loaded:
         self.segmenter = segmenter
         self.sight = Remembering(backbone, Memory(options.limits.memory_bytes), options.limits)
         share = _share(cores) if device == "cpu" else lambda busy: None
-        self.workers = Workers(count, options.limits.waiting, share, first=lambda: _warm_up(segmenter))
+        self.workers = Workers(
+            count,
+            options.limits.waiting,
+            share,
+            first=lambda: _warm_up(segmenter),
+            patience=options.limits.seconds * _PATIENCE,
+        )
 
 
 class Service:

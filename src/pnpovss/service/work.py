@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 __all__ = ["Full", "GivenUp", "Late", "Stopped", "Work", "Workers", "go_on"]
@@ -96,6 +96,7 @@ class Workers:
         before: Callable[[int], None] = lambda busy: None,
         *,
         first: Callable[[], None] = lambda: None,
+        patience: float = inf,
     ) -> None:
         """Start the threads, and wait until each is ready.
 
@@ -104,8 +105,9 @@ class Workers:
             waiting: requests that may wait for one.
             before: called by a thread before each request, with the number of threads that are busy, itself included.
             first: called by each thread before it is ready; one after the other.
+            patience: seconds; requests that would have to wait longer, as far as can be told, are refused.
         """
-        self.count, self.most = count, waiting
+        self.count, self.most, self.patience = count, waiting, patience
         self.running = 0
         self.seconds = 1.0
         self._before, self._first = before, first
@@ -125,8 +127,9 @@ class Workers:
 
     @property
     def is_full(self) -> bool:
-        """Whether a further request would be refused."""
-        return len(self._waiting) - (self.count - self.running) >= self.most
+        """Whether a further request would be refused: too many wait, or they would wait too long."""
+        ahead = len(self._waiting) - (self.count - self.running)
+        return ahead >= self.most or ahead / self.count * self.seconds > self.patience
 
     def refusal(self) -> Full:
         """What a client is told that came too late."""

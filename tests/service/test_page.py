@@ -1,0 +1,329 @@
+"""The page, used as a person would, in a real browser that reaches the service alone; CI lets none of it be skipped."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.service.conftest import Served
+
+playwright = pytest.importorskip("playwright.sync_api")
+axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SECONDS = 60_000  # milliseconds that anything may take on a busy machine
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="no browser here"),
+    # A browser that is driven leaves its event loop to the interpreter's end.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", *CAMERA]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, mini: Served) -> Iterator:
+    """The page, opened; at its end nothing was said on the console, and nobody else was asked for anything."""
+    context = browser.new_context(viewport={"width": 1024, "height": 900}, permissions=["clipboard-write", "camera"])
+    page = context.new_page()
+    page.set_default_timeout(SECONDS)
+    said, foreign = [], []
+    page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: said.append(str(error)))
+    host = urlsplit(mini.url).netloc
+
+    def only_here(route) -> None:
+        if urlsplit(route.request.url).netloc in (host, ""):
+            route.continue_()
+        else:
+            foreign.append(route.request.url)
+            route.abort()
+
+    context.route("**/*", only_here)
+    page.expected = ["Canvas2D: Multiple readback"]  # which these tests do
+    page.goto(mini.url)
+    page.wait_for_selector("#model.ready")
+    yield page
+    unexpected = [text for text in said if not any(re.search(pattern, text) for pattern in page.expected)]
+    context.close()
+    assert not unexpected
+    assert not foreign
+
+
+def done(page) -> None:
+    """Wait until the last answer is drawn."""
+    page.wait_for_selector("#names li")
+    page.wait_for_selector("#busy", state="hidden")
+
+
+def open_example(page, text: str = "cat, sofa") -> None:
+    page.get_by_role("button", name=text).click()
+    done(page)
+
+
+SUM = """() => {
+    const canvas = document.getElementById('stage'), context = canvas.getContext('2d');
+    const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+    let sum = 0;
+    for (let i = 0; i < data.length; i += 4) sum = (31 * sum + data[i] + 3 * data[i + 1] + 7 * data[i + 2]) % 999983;
+    return sum;
+}"""
+
+
+def pixels(page) -> int:
+    """A sum over the canvas: another picture, another number."""
+    return page.evaluate(SUM)
+
+
+def test_an_example_is_segmented_and_looked_at(page):
+    open_example(page)
+    rows = page.locator("#names li")
+    assert "cat" in rows.nth(0).inner_text()
+    assert re.search(r"\d+%", rows.nth(0).inner_text())
+    assert "absent" in rows.nth(1).get_attribute("class")
+    drawn = pixels(page)
+    page.get_by_role("button", name="Show cat").click()
+    bare = pixels(page)
+    assert bare != drawn
+    page.get_by_role("button", name="Show cat").click()
+    assert pixels(page) == drawn
+    page.get_by_label("Outlines").uncheck()
+    assert pixels(page) not in (drawn, bare)
+    page.get_by_label("Outlines").check()
+    page.locator("#opacity").fill("0.9")
+    assert page.locator("#opacity + output").inner_text() == "90%"
+    assert pixels(page) != drawn
+    # A word, and a name, show where they make the model look; a press keeps it.
+    page.locator("#opacity").fill("0.5")
+    words = page.locator("#words button")
+    assert words.all_inner_texts() == ["A", "picture", "of", "cat"]
+    words.nth(3).hover()
+    warm = pixels(page)
+    assert warm != drawn
+    assert page.locator("#scale").is_visible()
+    words.nth(0).hover()
+    assert pixels(page) not in (warm, drawn)
+    page.mouse.move(5, 5)
+    assert pixels(page) == drawn
+    page.locator("#names .name").nth(0).click()
+    page.mouse.move(5, 5)
+    assert page.locator("#names .name").nth(0).get_attribute("aria-pressed") == "true"
+    assert pixels(page) != drawn
+    page.locator("#names .name").nth(0).click()
+    page.mouse.move(5, 5)
+    page.keyboard.press("Tab")
+
+
+def test_a_pixel_tells_its_name_by_mouse_and_by_keyboard(page):
+    open_example(page)
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    assert re.fullmatch(r"cat, \d+% sure", page.locator("#pointed").inner_text())
+    page.mouse.move(box["x"] + 14, box["y"] + 14)
+    assert re.fullmatch(r"background, \d+% sure", page.locator("#pointed").inner_text())
+    page.mouse.move(1, 1)
+    page.locator("#stage").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator("#pointed").inner_text().startswith("cat, ")
+    for _ in range(60):
+        page.keyboard.press("ArrowLeft")
+    assert page.locator("#pointed").inner_text().startswith("background, ")
+
+
+def test_names_are_typed_with_synonyms_and_taken_back(page):
+    page.locator("#file").set_input_files(EXAMPLES / "coffee.jpg")
+    page.wait_for_selector("#work:not([hidden])")
+    field = page.get_by_label("What to look for")
+    assert field.evaluate("field => field === document.activeElement")
+    field.press_sequentially("cup, mug")
+    field.press("Enter")
+    done(page)
+    assert "mug" in page.locator("#names li").nth(0).inner_text()
+    field.press_sequentially("table")
+    field.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 2")
+    field.press("Backspace")
+    assert field.input_value() == "table"
+    field.fill("")
+    page.get_by_role("button", name="Remove cup").click()
+    assert page.locator(".chip").count() == 0
+    field.press_sequentially("cup")
+    field.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 1")
+    done(page)
+    page.expected.append("422")
+    field.press_sequentially("CUP")
+    field.press("Enter")
+    page.wait_for_selector("#problem-names:not(:empty)")
+    assert "give every name and synonym once" in page.locator("#problem-names").inner_text()
+
+
+def test_photos_are_dropped_pasted_and_taken(page):
+    content = list((EXAMPLES / "cat.jpg").read_bytes())
+    make = """(content) => { const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(content)], 'mine.jpg', { type: 'image/jpeg' })); return data; }"""
+    data = page.evaluate_handle(make, content)
+    page.dispatch_event("#drop", "dragover", {"dataTransfer": data})
+    assert "over" in page.locator("body").get_attribute("class")
+    page.dispatch_event("#drop", "drop", {"dataTransfer": data})
+    page.wait_for_selector("body.has-photo")
+    page.get_by_label("What to look for").fill("cat")
+    page.keyboard.press("Enter")
+    done(page)
+    paste = f"(content) => dispatchEvent(Object.assign(new Event('paste'), {{ clipboardData: ({make})(content) }}))"
+    page.evaluate(paste, list((EXAMPLES / "coffee.jpg").read_bytes()))
+    page.wait_for_function("() => document.getElementById('stage').width === 600")
+    done(page)
+    page.get_by_role("button", name="Take a photo").click()
+    page.wait_for_function("() => document.getElementById('video').videoWidth > 0")
+    page.get_by_role("button", name="Take it").click()
+    page.wait_for_function("() => document.getElementById('stage').width !== 600")
+    done(page)
+    assert page.locator("#camera-box[open]").count() == 0
+    page.locator("#file").set_input_files(EXAMPLES / "README.md")
+    assert "no photo" in page.locator("#problem-photo").inner_text()
+
+
+def test_sliders_draw_anew_from_what_is_remembered(page):
+    open_example(page)
+    drawn, sent = pixels(page), []
+    page.on("request", lambda request: sent.append(request) if request.method == "POST" else None)
+    slider = page.locator("input[name=threshold]")
+    slider.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("() => !/draft/.test(document.getElementById('took').textContent)")
+    done(page)
+    assert pixels(page) != drawn
+    assert sent
+    assert not [request for request in sent if b"filename" in (request.post_data_buffer or b"")], "the photo went once"
+    assert "0.13" in page.locator("input[name=threshold] + output").inner_text()
+    page.locator("input[name='crf.iterations']").fill("0")
+    page.locator("input[name='crf.iterations']").dispatch_event("change")
+    done(page)
+    assert page.locator("input[name='crf.iterations'] + output").inner_text() == "off"
+    page.get_by_text("The same on the command line").click()
+    shell = page.locator("#shell").inner_text()
+    assert "--set threshold=0.13" in shell
+    assert "--set crf=none" in shell
+    assert "--names-file names.txt" in shell
+    page.get_by_text("The same in Python").click()
+    python = page.locator("#python").inner_text()
+    compile(python, "page", "exec")
+    assert '"crf": None' in python
+    page.locator(".copy").nth(0).click()
+    page.get_by_role("button", name="As recommended").click()
+    page.wait_for_function("() => document.querySelector('input[name=threshold] + output').textContent === '0.10'")
+    done(page)
+    page.get_by_text("How the model looks").click()
+    page.get_by_label("Weigh by the gradient").uncheck()
+    done(page)
+    page.locator("input[name='presence.above']").fill("0")
+    page.locator("input[name='presence.above']").dispatch_event("change")
+    page.wait_for_function("() => !document.querySelector('#names li.absent')")
+
+
+def test_the_method_is_shown_and_played_and_heads_are_chosen(page):
+    open_example(page)
+    page.get_by_role("button", name="Show each step").click()
+    page.wait_for_selector("#steps li")
+    titles = page.locator("#steps b").all_inner_texts()
+    looks = [f"Look {i}" for i in range(1, 5)]
+    assert titles == [
+        "The photo",
+        "Attention",
+        "GradCAM",
+        *looks,
+        "The sum",
+        "Threshold",
+        "Labels",
+        "Blur",
+        "Dense CRF",
+    ]
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("() => document.querySelector('#steps-said').textContent.startsWith('2.')")
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name=re.compile("^Step 5")).click()
+    assert page.locator("#steps-said").inner_text().startswith("5. Look 2")
+    page.get_by_role("button", name="Show all heads").click()
+    page.wait_for_selector(".layer button")
+    assert page.locator(".layer button").count() == 8
+    drawn = pixels(page)
+    page.get_by_role("button", name="Layer 3, head 1").click()
+    page.wait_for_selector(".layer button[aria-label='Layer 3, head 1'][aria-pressed=true]")
+    done(page)
+    assert pixels(page) != drawn
+    assert "--set layer=3" in page.locator("#shell").text_content()
+
+
+def test_what_is_found_is_taken_along(page, tmp_path: Path):
+    open_example(page)
+    for text, name, start in (
+        ("Label map", "cat.labels.png", b"\x89PNG"),
+        ("Overlay", "cat.overlay.png", b"\x89PNG"),
+        ("COCO JSON", "cat.json", b"{"),
+        ("Heat maps", "cat.heat.zip", b"PK"),
+        ("Everything", "cat.npz", b"PK"),
+    ):
+        with page.expect_download() as download:
+            page.get_by_role("button", name=text).click()
+        assert download.value.suggested_filename == name
+        download.value.save_as(tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(start)
+    record = json.loads((tmp_path / "cat.json").read_text())
+    assert record["names"][0]["segmentation"]["size"] == [300, 451]
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1600])
+@pytest.mark.parametrize("dark", [False, True])
+def test_nothing_is_in_the_way_of_anybody(page, width: int, dark: bool, tmp_path: Path):
+    page.set_viewport_size({"width": width, "height": 900})
+    if dark:
+        page.get_by_role("button", name="Dark").click()
+    open_example(page)
+    page.get_by_role("button", name="Show each step").click()
+    page.wait_for_selector("#steps li")
+    page.get_by_role("button", name="Show all heads").click()
+    page.wait_for_selector(".layer button")
+    for box in page.locator("details").all():
+        box.evaluate("box => { box.open = true; }")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = axe.Axe().run(page).response["violations"]
+    serious = [
+        (each["id"], each["nodes"][0]["html"][:200]) for each in found if each["impact"] in ("serious", "critical")
+    ]
+    assert not serious
+    page.screenshot(path=tmp_path / f"{width}.png", full_page=True)
+
+
+def test_all_of_it_is_reached_by_keyboard(page):
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    open_example(page)
+    page.evaluate("document.activeElement.blur()")
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(
+            page.evaluate(
+                "document.activeElement.id || document.activeElement.name || document.activeElement.className"
+            )
+        )
+    wanted = {"theme", "choose", "camera", "name", "stage", "opacity", "outlines", "threshold", "reset", "show-steps"}
+    assert wanted <= reached
+    assert {"show-heads", "swatch"} <= reached
