@@ -66,7 +66,7 @@ def main() -> None:
     arguments = parse()
     unpacked = unpack(arguments.data, arguments.runs)
     segmenter = Segmenter.from_pretrained(arguments.model, device=arguments.device)
-    segmenter = Segmenter(share_encodings(segmenter.backbone), segmenter.config, segmenter.preset)
+    segmenter = segmenter.replace(backbone=share_encodings(segmenter.backbone))
     job = Job(segmenter, arguments.runs, arguments.out, arguments.limit)
     gpt4o = f"file:{arguments.data / 'gpt4o-voc-names.json'}"
     plans = {

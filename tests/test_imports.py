@@ -21,7 +21,7 @@ LAYERS = (
     ("_version", "errors", "printable", "plugins", "sentences"),
     ("config", "names"),
     ("images", "files", "results.rle", "prompts", "densecrf"),
-    ("results", "saliency", "refine", "backbones.base"),
+    ("results", "saliency", "refine", "backbones.base", "presets"),
     ("backbones", "presence.base"),
     ("inputs", "matching", "hints", "instances"),
     ("segmenter", "presence"),
@@ -168,7 +168,7 @@ def test_segmenting_a_photo_imports_no_evaluation():
     assert not [module for module in done.stdout.split() if module.startswith("pnpovss.evaluation")]
 
 
-COMMANDS = ("segment", "explain", "doctor", "models", "eval", "report", "ablate", "sweep")
+COMMANDS = ("segment", "explain", "doctor", "models", "eval", "report", "ablate", "sweep", "tune")
 
 
 @pytest.mark.parametrize("command", [(), *((word,) for word in COMMANDS)])

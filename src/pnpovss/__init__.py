@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pnpovss.results.provenance import Provenance
     from pnpovss.results.segmentation import Segmentation
     from pnpovss.segmenter import Segmenter
+    from pnpovss.tuning.tune import tune
 
 __all__ = [
     "Backbone",
@@ -63,6 +64,7 @@ __all__ = [
     "__version__",
     "load_image",
     "register",
+    "tune",
 ]
 
 _HOMES = {
@@ -75,6 +77,7 @@ _HOMES = {
     "Config": "config",
     "Segmenter": "segmenter",
     "load_image": "images",
+    "tune": "tuning.tune",
 }
 
 

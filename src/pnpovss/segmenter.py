@@ -19,6 +19,7 @@ from pnpovss.inputs import Inputs, ask, prepare
 from pnpovss.instances.find import check_installed, find_instances
 from pnpovss.matching import match_names
 from pnpovss.names import NameLike
+from pnpovss.presets import Preset, read_preset
 from pnpovss.prompts import Prompts
 from pnpovss.refine.photo_crf import PhotoCrf
 from pnpovss.refine.pipeline import nothing_found, refine
@@ -83,13 +84,27 @@ class Segmenter:
         backbone: the model whose attention is read.
         config: the settings that run; layer, head and image size are the model's own where none were set.
         preset: the name of the preset that the settings started from.
+        settings_source: who chose the preset's own settings: those of the checkpoint, or of a tuned.json.
     """
 
-    def __init__(self, backbone: Backbone, config: Config | None = None, preset: str = "default") -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        config: Config | None = None,
+        preset: str = "default",
+        settings_source: str | None = None,
+    ) -> None:
         self.backbone = backbone
         self.preset = preset
-        self.config = (preset_for(backbone, preset) if config is None else config).resolve(backbone.card)
+        self.settings_source = settings_source or backbone.card.recommended.source
+        if config is None:
+            config = read_preset(preset).config(backbone.card.recommended.settings)
+        self.config = config.resolve(backbone.card)
         check_installed(self.config.instances)
+
+    def replace(self, *, backbone: Backbone | None = None, config: Config | None = None) -> "Segmenter":
+        """The same with another backbone or other settings; where the settings started from stays as it was."""
+        return Segmenter(backbone or self.backbone, config or self.config, self.preset, self.settings_source)
 
     @classmethod
     def from_pretrained(
@@ -110,7 +125,7 @@ class Segmenter:
             model: a bundled name ("mini"), a hub id ("Salesforce/blip-itm-large-flickr"), or a checkpoint's folder.
             device: "cpu", "cuda", "cuda:1", "mps", or "auto": CUDA where there is one, else the CPU.
             dtype: "float32" (exact), or "bfloat16" (faster; labels differ a little).
-            preset: "default" (ours), "paper", or "authors" (as the released code computes it).
+            preset: "default" (ours), "paper", "authors" (as its released code computes it), or a tuned.json's path.
             settings: values that replace the preset's, by dotted name: {"dropout.passes": 2, "crf": None}.
             without: steps to turn off: presence, views, gradcam, dropout, threshold, background, blur, crf, instances.
             local_files_only: never ask a hub.
@@ -122,13 +137,17 @@ class Segmenter:
             ConfigError: an unknown preset, setting, step, device or dtype.
             MissingExtraError: a setting needs a package that is not installed.
         """
-        checked = Config.preset(preset, settings).without(*without)  # a typing error must not wait for a model to load
+        chosen = read_preset(preset)
+        checked = chosen.config().replace(settings or {}).without(*without)  # errors must not wait for a model to load
         check_installed(checked.instances)
         options = LoadOptions.parse(device, dtype, local_files_only=local_files_only, revision=revision)
         backbone = load_backbone(model, options)
-        config = preset_for(backbone, preset).replace(settings or {}).without(*without)
+        config = chosen.config(backbone.card.recommended.settings).replace(settings or {}).without(*without)
         _warn_of_guess(backbone.card, config)
-        return cls(backbone, config, preset)
+        if chosen.tuned is None:
+            return cls(backbone, config, preset)
+        _warn_of_another(backbone.card, chosen)
+        return cls(backbone, config, chosen.name, chosen.tuned.source)
 
     def __call__(
         self,
@@ -313,15 +332,14 @@ class Segmenter:
             match=explained.match,
             name_match=explained.name_match,
             provenance=Provenance.of(
-                self.backbone.card, preset=self.preset, config=self.config, prompts=explained.prompts.texts
+                self.backbone.card,
+                preset=self.preset,
+                config=self.config,
+                settings_source=self.settings_source,
+                prompts=explained.prompts.texts,
             ),
             instances=things,
         )
-
-
-def preset_for(backbone: Backbone, preset: str) -> Config:
-    """A preset; `default` also takes what the checkpoint was tuned to, `paper` and `authors` are the same for all."""
-    return Config.preset(preset, backbone.card.recommended.settings if preset == "default" else {})
 
 
 def _warn_of_guess(card: Card, config: Config) -> None:
@@ -334,6 +352,22 @@ def _warn_of_guess(card: Card, config: Config) -> None:
             card.name,
             config.resolve(card).heads_in_words,
             own.source,
+        )
+
+
+def _warn_of_another(card: Card, preset: Preset) -> None:
+    """Settings that were tuned for one model mean little to another."""
+    tuned = preset.tuned
+    assert tuned is not None
+    known = None not in (tuned.revision, card.revision)
+    if tuned.revision != card.revision if known else tuned.model != card.name:
+        _logger.warning(
+            "%s holds settings that were tuned for %s (%s), and %s (%s) is read with them; tune this model",
+            preset.name,
+            tuned.model,
+            tuned.revision,
+            card.name,
+            card.revision,
         )
 
 

@@ -5,7 +5,7 @@ want torchvision.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +85,21 @@ class DualEncoder:
             pictures: RGB, of any sizes.
             batch: how many are encoded at once.
         """
-        model, parts = self.checkpoint.model, []
+        parts = []
         for start in range(0, len(pictures), batch):
             pixels = torch.stack([self.preprocessing(picture) for picture in pictures[start : start + batch]])
-            pixels = pixels.to(model.device, model.dtype)
-            parts.append(unit(model.get_image_features(pixel_values=pixels).pooler_output))
+            parts.append(self.embed_pixels(pixels))
         return torch.cat(parts)
+
+    def squeeze(self, picture: Picture) -> Float[Tensor, "3 H W"]:
+        """The pixels of a whole picture, where the checkpoint would cut its middle out."""
+        return replace(self.preprocessing, shorter=None)(picture)
+
+    @torch.no_grad()
+    def embed_pixels(self, pixels: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
+        """Float32 unit vectors of pictures that are pixels already, all at once."""
+        model = self.checkpoint.model
+        return unit(model.get_image_features(pixel_values=pixels.to(model.device, model.dtype)).pooler_output)
 
     def embed_texts(self, texts: Sequence[str], batch: int = 64) -> Float[Tensor, "t d"]:
         """Float32 unit vectors of texts on the model's device.

@@ -189,7 +189,10 @@ class Job:
     @cached_property
     def _provenance(self) -> dict[str, Any]:
         return Provenance.of(
-            self.segmenter.backbone.card, preset=self.segmenter.preset, config=self.segmenter.config
+            self.segmenter.backbone.card,
+            preset=self.segmenter.preset,
+            config=self.segmenter.config,
+            settings_source=self.segmenter.settings_source,
         ).as_dict()
 
     def _why_anew(self, files: FileSet, content: str, names: tuple[Name, ...]) -> str | None:

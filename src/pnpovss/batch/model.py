@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pnpovss.config import Config
+from pnpovss.presets import read_preset
 
 if TYPE_CHECKING:
     from pnpovss.segmenter import Segmenter
@@ -31,7 +31,7 @@ class ModelChoice:
         Raises:
             ConfigError: an unknown preset, setting or step, or a value out of range.
         """
-        Config.preset(self.preset, self.settings).without(*self.without)
+        read_preset(self.preset).config().replace(self.settings).without(*self.without)
 
     def load(self, *, share_encodings: bool = False) -> "Segmenter":
         """The model with its settings.
@@ -45,4 +45,4 @@ class ModelChoice:
         segmenter = Segmenter.from_pretrained(**vars(self))
         if not share_encodings:
             return segmenter
-        return Segmenter(shared(segmenter.backbone), segmenter.config, segmenter.preset)
+        return segmenter.replace(backbone=shared(segmenter.backbone))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from pnpovss._version import __version__
-from pnpovss.cli import ablate, compare, doctor, eval, explain, export, gallery, models, report, segment, serve, sweep
+from pnpovss.cli import ablate, compare, doctor, eval, explain, export, gallery, models, report, segment, serve, sweep, tune
 from pnpovss.cli.standard_output import Enduring
 from pnpovss.cli.terminal import FAILED
 
@@ -31,6 +31,7 @@ app.command("report")(report.report)
 app.command("ablate")(ablate.ablate)
 app.command("sweep")(sweep.sweep)
 app.command("doctor")(doctor.doctor)
+app.command("tune")(tune.tune)
 
 
 def _print_version(wanted: bool) -> bool:

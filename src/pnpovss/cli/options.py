@@ -35,7 +35,7 @@ __all__ = [
 
 # The model and its settings.
 Model = Annotated[str, typer.Option(help="A bundled name, a hub id or a folder; see `pnpovss models`.")]
-Preset = Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}.")]
+Preset = Annotated[str, typer.Option(help=f"Settings to start from: {', '.join(PRESETS)}, or a tuned.json.")]
 Without = Annotated[list[str] | None, typer.Option(metavar="STEP,...", help=f"Steps to leave out: {', '.join(STEPS)}.")]
 Set = Annotated[
     list[str] | None,

@@ -40,4 +40,5 @@ ADE20K = Benchmark(
     samples=_samples,
     full=2000,
     source="http://data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip",
+    evaluates=lambda photo: photo.name.startswith("ADE_val_"),
 )

@@ -21,6 +21,7 @@ class Benchmark:
         samples: finds all photos and masks below a root; raises DatasetError where any is missing.
         full: photos in the whole split; a data set with fewer is called a subset.
         source: where to get it.
+        evaluates: whether a photo is one of those that the benchmark evaluates, by its name and folders.
     """
 
     key: str
@@ -29,6 +30,7 @@ class Benchmark:
     samples: Callable[[Path], Sequence[Sample]]
     full: int
     source: str
+    evaluates: Callable[[Path], bool]
 
 
 def find_folder(root: Path, inside: Iterable[str], needed: Iterable[str]) -> Path:

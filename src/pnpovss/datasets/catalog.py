@@ -10,7 +10,7 @@ from pnpovss.datasets.folder import SUMMARY, open_folder
 from pnpovss.datasets.voc import CONTEXT_59, CONTEXT_60, VOC2012
 from pnpovss.errors import DatasetError
 
-__all__ = ["BENCHMARKS", "known_datasets", "open_dataset"]
+__all__ = ["BENCHMARKS", "evaluated_by", "known_datasets", "open_dataset"]
 
 BENCHMARKS = {
     benchmark.key: benchmark
@@ -22,6 +22,11 @@ FOLDER = "folder"
 def known_datasets() -> dict[str, str]:
     """One line about each data set that `open_dataset` reads, by key."""
     return {**{key: benchmark.summary for key, benchmark in BENCHMARKS.items()}, FOLDER: SUMMARY}
+
+
+def evaluated_by(photo: Path) -> tuple[str, ...]:
+    """The benchmarks that evaluate a photo, as far as its name and folders tell: no setting may be chosen on it."""
+    return tuple(key for key, benchmark in BENCHMARKS.items() if benchmark.evaluates(photo))
 
 
 def open_dataset(key: str, root: str | Path, *, protocol: Counting = "field", exif: Exif | None = None) -> Dataset:

@@ -96,6 +96,11 @@ def _panoptic_samples(root: Path) -> Sequence[Sample]:
     return from_folders(folder / "images", folder / "annotations", [".jpg"], ".png")
 
 
+def _evaluates(photo: Path) -> bool:
+    """By its folder; val2017 was drawn from val2014, whose photos carry that in their names."""
+    return "val2017" in photo.parts or "val2014" in photo.parts or photo.name.startswith("COCO_val2014_")
+
+
 _SOURCE = (
     "http://images.cocodataset.org/zips/val2017.zip to images/, and http://calvin.inf.ed.ac.uk/wp-content/uploads/data/"
     "cocostuffdataset/stuffthingmaps_trainval2017.zip to annotations/, then mmsegmentation's "
@@ -110,6 +115,7 @@ COCO_OBJECT = Benchmark(
     samples=_stuff_samples,
     full=5000,
     source=_SOURCE,
+    evaluates=_evaluates,
 )
 
 COCO_STUFF = Benchmark(
@@ -119,6 +125,7 @@ COCO_STUFF = Benchmark(
     samples=_stuff_samples,
     full=5000,
     source=_SOURCE,
+    evaluates=_evaluates,
 )
 
 COCO_STUFF_27 = Benchmark(
@@ -130,6 +137,7 @@ COCO_STUFF_27 = Benchmark(
     samples=_stuff_samples,
     full=5000,
     source=_SOURCE,
+    evaluates=_evaluates,
 )
 
 COCO_PANOPTIC = Benchmark(
@@ -142,4 +150,5 @@ COCO_PANOPTIC = Benchmark(
         "http://images.cocodataset.org/zips/val2017.zip to images/, and masks whose values are the category ids of "
         "http://images.cocodataset.org/annotations/panoptic_annotations_trainval2017.zip to annotations/"
     ),
+    evaluates=_evaluates,
 )

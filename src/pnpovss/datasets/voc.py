@@ -6,7 +6,7 @@ from pathlib import Path
 from pnpovss.config import Background
 from pnpovss.datasets.base import Counting, LabelSpace, Sample
 from pnpovss.datasets.benchmark import Benchmark, find_folder, from_list
-from pnpovss.datasets.names import bundled_names
+from pnpovss.datasets.names import bundled_names, bundled_photos
 from pnpovss.errors import DatasetError
 
 __all__ = ["CONTEXT_59", "CONTEXT_60", "VOC2012"]
@@ -60,6 +60,18 @@ def _context_samples(root: Path) -> Sequence[Sample]:
     return from_list(folder / listing, folder / "JPEGImages", folder / "SegmentationClassContext")
 
 
+def _voc_evaluates(photo: Path) -> bool:
+    """By its name; VOC 2007's photo 000033 is 2007_000033 of VOC 2012."""
+    known = bundled_photos("voc2012")
+    return photo.stem in known or ("VOC2007" in photo.parts and f"2007_{photo.stem}" in known)
+
+
+def _context_evaluates(photo: Path) -> bool:
+    """By the list that comes with the photos, which all lie in one folder."""
+    listing = photo.parent.parent / "ImageSets/SegmentationContext/val.txt"
+    return photo.parent.name == "JPEGImages" and listing.is_file() and photo.stem in listing.read_text().split()
+
+
 VOC2012 = Benchmark(
     key="voc2012",
     summary="Pascal VOC 2012 val: 20 objects and the background",
@@ -67,6 +79,7 @@ VOC2012 = Benchmark(
     samples=_voc_samples,
     full=1449,
     source="http://host.robots.ox.ac.uk/pascal/VOC/voc2012/VOCtrainval_11-May-2012.tar",
+    evaluates=_voc_evaluates,
 )
 
 _CONTEXT_SOURCE = (
@@ -81,6 +94,7 @@ CONTEXT_60 = Benchmark(
     samples=_context_samples,
     full=5104,
     source=_CONTEXT_SOURCE,
+    evaluates=_context_evaluates,
 )
 
 CONTEXT_59 = Benchmark(
@@ -90,4 +104,5 @@ CONTEXT_59 = Benchmark(
     samples=_context_samples,
     full=5104,
     source=_CONTEXT_SOURCE,
+    evaluates=_context_evaluates,
 )

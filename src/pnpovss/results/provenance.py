@@ -16,12 +16,6 @@ PACKAGES = ("torch", "transformers")  # whose versions may change a result
 
 
 @runtime_checkable
-class _Recommended(Protocol):
-    @property
-    def source(self) -> str: ...
-
-
-@runtime_checkable
 class _Loaded(Protocol):
     """What provenance needs to know of a loaded model."""
 
@@ -33,8 +27,6 @@ class _Loaded(Protocol):
     def device(self) -> object: ...
     @property
     def dtype(self) -> object: ...
-    @property
-    def recommended(self) -> _Recommended: ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +38,7 @@ class Provenance:
         revision: commit or content hash of its weights, where known.
         preset: the preset's name.
         config: the settings that ran.
-        settings_source: where the checkpoint's recommended settings come from.
+        settings_source: where the checkpoint's recommended settings come from, or those of a tuned preset.
         prompts: the texts the model read.
         device: such as "cpu" or "cuda:0".
         dtype: compute dtype, such as "float32".
@@ -66,13 +58,16 @@ class Provenance:
     versions: dict[str, str]
 
     @classmethod
-    def of(cls, model: _Loaded, *, preset: str, config: Settings, prompts: tuple[str, ...] = ()) -> "Provenance":
+    def of(
+        cls, model: _Loaded, *, preset: str, config: Settings, settings_source: str, prompts: tuple[str, ...] = ()
+    ) -> "Provenance":
         """Of what a loaded model does with these settings here and now.
 
         Args:
-            model: its name, revision, device, dtype and recommended settings.
+            model: its name, revision, device and dtype.
             preset: the preset's name.
             config: every setting.
+            settings_source: see the attribute.
             prompts: the texts that it read.
         """
         return cls(
@@ -80,7 +75,7 @@ class Provenance:
             revision=model.revision,
             preset=preset,
             config=config,
-            settings_source=model.recommended.source,
+            settings_source=settings_source,
             prompts=prompts,
             device=str(model.device),
             dtype=str(model.dtype).removeprefix("torch."),

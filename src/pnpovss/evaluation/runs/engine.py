@@ -169,7 +169,7 @@ def fit_to_space(segmenter: Segmenter, space: LabelSpace) -> Segmenter:
     config = segmenter.config.without("presence")
     if config.background == Config.model_fields["background"].default:  # not set to something else on purpose
         config = config.replace({"background": space.background.model_dump()})
-    return Segmenter(share_encodings(segmenter.backbone), config, segmenter.preset)
+    return segmenter.replace(backbone=share_encodings(segmenter.backbone), config=config)
 
 
 def _is_done(plan: Plan, folder: Path, journal: Journal, key: str) -> bool:

@@ -113,7 +113,7 @@ def describe(
         revision=backbone.card.revision,
         preset=segmenter.preset,
         config=segmenter.config,
-        settings_source=backbone.card.recommended.source,
+        settings_source=segmenter.settings_source,
         dtype=str(backbone.card.dtype).removeprefix("torch."),
         variants=None if variants is None else dict(variants),
     )

@@ -102,7 +102,7 @@ def run_heads(
     """
     whole = fit_to_space(segmenter, dataset.space)
     one_head = whole.config.without("views", "dropout", "crf").replace({"heads": None})
-    one_look = Segmenter(whole.backbone, one_head, whole.preset)
+    one_look = whole.replace(config=one_head)
     own = f"{one_look.config.layer}.{one_look.config.head}"
 
     def predict(cases: Sequence[Case]) -> list[tuple[list[HeadLook], Labels]]:

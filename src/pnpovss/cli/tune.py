@@ -1,0 +1,175 @@
+"""`pnpovss tune`: choose layer, head, threshold and more without pixel labels."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from pnpovss.batch.model import ModelChoice
+from pnpovss.cli import options
+from pnpovss.cli.settings import parse_settings, parse_steps
+from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
+from pnpovss.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pnpovss.presets import Tuned
+
+__all__ = ["tune"]
+
+
+def tune(
+    photos: Annotated[Path, typer.Argument(metavar="PHOTOS", help="A folder of photos; with --dataset, its root.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the tuning; resumes an unfinished one.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="What is in each photo: CSV (photo, and names with ; between them, or caption) or JSON. Without this, "
+            "--dataset and --names-file, the photos' folders are called what they show.",
+        ),
+    ] = None,
+    names_file: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Names to look for, one per line, synonyms after commas: in captions, or, without --labels, by the "
+            "model itself (--presence).",
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(metavar="KEY", help="A data set with masks; only its image-level names are used.")
+    ] = None,
+    presence: Annotated[
+        str, typer.Option(metavar="FILTER", help="Who decides which names of --names-file are in a photo.")
+    ] = "itm",
+    judge: Annotated[
+        str,
+        typer.Option(help="Who looks at the masked photos: itc (the model itself), clip:MODEL, siglip:MODEL or none."),
+    ] = "itc",
+    reward: Annotated[
+        str | None,
+        typer.Option(
+            help="keep-delete (the default), vocabulary, margin or paper; with --judge none, a measure, such as "
+            "spatial-entropy (the default then)."
+        ),
+    ] = None,
+    search: Annotated[
+        str | None,
+        typer.Option(metavar="WHAT,...", help="Any of heads, threshold (the default: both), or paper alone."),
+    ] = None,
+    thresholds: Annotated[
+        str | None, typer.Option(metavar="T,T,...", help="Thresholds to try, instead of the authors'.")
+    ] = None,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Try everything on all photos, instead of the best third on more.")
+    ] = False,
+    keep_out: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR", help="Photos that you will report on: a likeness of one is refused."),
+    ] = None,
+    evaluation_photos: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY", help="Tune on photos that this benchmark evaluates; the result then says so."),
+    ] = None,
+    limit: options.Limit = None,
+    seed: Annotated[int, typer.Option(help="Of the order of the photos, and of all draws.")] = 0,
+    model: options.Model = "mini",
+    preset: options.Preset = "default",
+    without: options.Without = None,
+    set_: options.Set = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    debug: options.Debug = False,
+) -> None:
+    """Choose layer, head and threshold for a model, without pixel labels.
+
+    Writes tuned.json, which --preset takes, and tables of what was tried. No photo is looked at twice by the model.
+    """
+    results, notes = consoles(machine_readable=False)
+    with readable_errors(notes, debug=debug), logged_to(notes):
+        levels = _numbers(thresholds)
+        words = [word.strip() for word in (search or "").split(",") if word.strip()] or None
+        chosen, steps = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        choice = ModelChoice(model, device, dtype, preset, chosen, steps)
+        from pnpovss.batch.recipe import FilterChoice
+        from pnpovss.datasets import open_dataset
+        from pnpovss.names import read_names_file
+        from pnpovss.tuning.cells import THRESHOLDS
+        from pnpovss.tuning.gather import gather
+        from pnpovss.tuning.tune import TUNED
+        from pnpovss.tuning.tune import tune as choose
+
+        vocabulary = () if names_file is None else read_names_file(names_file).names
+        data = None if dataset is None else open_dataset(dataset, photos)
+        with notes.status(f"Loading {model}"):
+            segmenter = choice.load()
+            asks = bool(vocabulary) and labels is None and data is None
+            names = FilterChoice(presence, None, device).make(segmenter) if asks else None
+        with _bar(notes) as shown:
+            found = gather(
+                photos,
+                dataset=data,
+                labels=labels,
+                vocabulary=vocabulary,
+                presence=names,
+                evaluation_photos=evaluation_photos or (),
+                keep_out=keep_out or (),
+                limit=limit,
+                seed=seed,
+                on_photo=shown,
+            )
+            tuned = choose(
+                segmenter,
+                found,
+                out,
+                judge=judge,
+                reward=reward,
+                search=words,
+                thresholds=levels or THRESHOLDS,
+                exhaustive=exhaustive,
+                seed=seed,
+                on_photo=shown,
+            )
+        say(results, _told(tuned))
+        say(results, f"{out / TUNED}; use it: pnpovss segment PHOTO --preset {out / TUNED}")
+
+
+def _told(tuned: "Tuned") -> str:
+    """The choice and how sure it is, in a few lines."""
+    chosen = ", ".join(f"{name} {value}" for name, value in tuned.settings.items())
+    lines = [chosen, tuned.source]
+    if tuned.lead is not None:
+        lead = tuned.lead
+        lines.append(f"ahead of the next heads by {lead.value:.3g} ({lead.low:.3g} to {lead.high:.3g}, 95%)")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _bar(notes: Console) -> Iterator[Any]:
+    """What is done, how far it is, and the time left; on a terminal only, else a line for each tenth."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as bar:
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, of: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=of)
+            bar.update(tasks[what], completed=done)
+            if not notes.is_terminal and (done == of or done % -(-of // 10) == 0):
+                say(notes, f"{what} {done} of {of}")
+
+        yield show
+
+
+def _numbers(text: str | None) -> list[float]:
+    try:
+        levels = [float(part) for part in (text or "").split(",") if part.strip()]
+    except ValueError as error:
+        raise ConfigError(f"--thresholds wants numbers with commas between them, got {text!r}") from error
+    if wrong := [level for level in levels if not 0 <= level < 1]:
+        raise ConfigError(f"a threshold is a part of a map's range, from 0 to below 1, got {wrong[0]:g}")
+    return levels

@@ -1,0 +1,83 @@
+"""No setting is chosen on photos that results are reported on: who would do so by mistake is told.
+
+Two rules. Photos of known benchmarks are recognised by their names and folders, as those data sets are published.
+Photos of one's own evaluation are recognised by what they look like, whatever they are called.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from pnpovss.datasets.catalog import BENCHMARKS, evaluated_by
+from pnpovss.errors import InvalidInputError
+from pnpovss.images import PHOTO_SUFFIXES, ImageSource, load_image
+from pnpovss.tuning.photos import TuningPhoto
+
+__all__ = ["photos_below", "refuse_evaluation_photos", "refuse_likenesses"]
+
+_SIDE = 16
+_DIFFERENT = (
+    26  # of the 256 bits: scaled and stored anew a photo keeps nine of ten; two photos differ in a third or more
+)
+
+
+def refuse_evaluation_photos(photos: Sequence[TuningPhoto], allowed: Iterable[str] = ()) -> tuple[str, ...]:
+    """Refuse photos that a benchmark evaluates, unless it is named.
+
+    Args:
+        photos: by paths; pixels alone tell no name.
+        allowed: benchmarks whose evaluation photos may be tuned on. The result then says so.
+
+    Returns:
+        The benchmarks that were named and do have photos here.
+
+    Raises:
+        InvalidInputError: a photo of a benchmark that was not named, or a name of no benchmark.
+    """
+    allowed = set(allowed)
+    if unknown := sorted(allowed - set(BENCHMARKS)):
+        raise InvalidInputError(f"{unknown[0]!r} is no benchmark; known: {', '.join(BENCHMARKS)}")
+    used: set[str] = set()
+    for photo in photos:
+        found = set(evaluated_by(Path(photo.image).resolve())) if isinstance(photo.image, str | Path) else set()
+        if found and not found & allowed:
+            raise InvalidInputError(
+                f"{photo.key!r} is a photo that {' and '.join(sorted(found))} evaluate: settings chosen on it make a "
+                f"number reported on it worthless. Tune on other photos, or allow it by name "
+                f"(--evaluation-photos {min(found)}); the result then says so"
+            )
+        used |= found & allowed
+    return tuple(sorted(used))
+
+
+def refuse_likenesses(photos: Sequence[TuningPhoto], folder: Path) -> None:
+    """Refuse photos that look like one of a folder, whatever they are called, scaled or stored anew.
+
+    Raises:
+        InvalidInputError: the first such photo, and whose likeness it is; or a folder without photos.
+    """
+    paths = photos_below(folder)
+    if not paths:
+        raise InvalidInputError(f"{folder} holds no photo, so there is nothing to keep out")
+    known = np.stack([_likeness(path) for path in paths])
+    for photo in photos:
+        differing = (known != _likeness(photo.image)).sum(1)
+        if differing.min() <= _DIFFERENT:
+            raise InvalidInputError(
+                f"{photo.key!r} looks like {paths[int(differing.argmin())]}, which is to be kept out: settings chosen "
+                "on photos that are reported on make the report worthless; take it out of the photos to tune on"
+            )
+
+
+def photos_below(folder: Path) -> list[Path]:
+    """All photos in a folder and those in it, in order of their paths."""
+    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
+
+
+def _likeness(image: ImageSource) -> Bool[np.ndarray, " bit"]:
+    """Bits that a photo keeps when it is scaled or stored anew: which of two neighbours in a small copy is brighter."""
+    small = load_image(image).convert("L").resize((_SIDE + 1, _SIDE))
+    grey = np.asarray(small, np.int16)
+    return (grey[:, 1:] > grey[:, :-1]).ravel()

@@ -1,0 +1,179 @@
+"""Who says what is in a photo: folders named after it, a table, captions, a data set's masks, or the model itself."""
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from pnpovss.datasets.base import Dataset
+from pnpovss.errors import InvalidInputError
+from pnpovss.files.json import from_json
+from pnpovss.images import load_image
+from pnpovss.names import Name, parse_names, spelling
+from pnpovss.presence.base import Photo, PresenceFilter
+from pnpovss.tuning.guard import photos_below
+from pnpovss.tuning.photos import OnPhoto, TuningPhoto
+
+__all__ = ["class_folders", "from_dataset", "from_filter", "from_labels", "names_in", "read_labels"]
+
+_PHOTO = ("photo", "file", "image", "path", "filename")
+_NAMES = ("names", "labels", "label", "class", "name")
+_CAPTION = ("caption", "captions", "text")
+_EXPECTED = (
+    "expected CSV with a column photo and one of names (several with ; between them) or caption, or JSON as "
+    '{"a/cat.jpg": ["cat", "sofa"]} or {"a/cat.jpg": "a cat on a sofa"}'
+)
+
+
+def class_folders(folder: Path) -> list[TuningPhoto]:
+    """The photos of a folder of folders, each of which is called what its photos show ("potted_plant").
+
+    Raises:
+        InvalidInputError: photos that lie in no such folder, or none at all.
+    """
+    photos = []
+    for path in photos_below(folder):
+        place = path.relative_to(folder)
+        if len(place.parts) == 1:
+            raise InvalidInputError(
+                f"{path} lies in no folder that says what it shows; say it with --labels, or give --names-file and let "
+                "the model decide"
+            )
+        photos.append(TuningPhoto(str(place), path, parse_names([place.parts[0].replace("_", " ").strip()])))
+    if not photos:
+        raise InvalidInputError(f"{folder} holds no photo")
+    return photos
+
+
+def from_labels(folder: Path, labels: Path, vocabulary: Sequence[Name] = ()) -> list[TuningPhoto]:
+    """The photos of a folder that a table names something in.
+
+    Args:
+        folder: of photos.
+        labels: see `read_labels`; photos by path below the folder, or by file name where that is the only one.
+        vocabulary: the names that are looked for in captions; names alone are taken from the table.
+
+    Raises:
+        InvalidInputError: a table that cannot be read, a photo of it that is not there, captions without a vocabulary.
+        NamesError: a name that is none.
+    """
+    paths = photos_below(folder)
+    found: dict[str, Path] = {}
+    for path in paths:
+        for key in (path.name, path.stem):
+            found[key] = path if key not in found else Path()  # ambiguous
+    found |= {str(path.relative_to(folder)): path for path in paths}
+    photos = []
+    for key, said in read_labels(labels).items():
+        path = found.get(key)
+        if path is None or path == Path():
+            what = "is not there" if path is None else "is the name of several photos; give its path"
+            raise InvalidInputError(f"{labels} names the photo {key!r}, which {what} (below {folder})")
+        names = _read_names(said, vocabulary, labels)
+        if names:
+            photos.append(TuningPhoto(str(path.relative_to(folder)), path, names))
+    return photos
+
+
+def read_labels(path: Path) -> dict[str, list[str] | str]:
+    """What a table says of each photo: a list of names, or a caption (several of one photo are joined).
+
+    Raises:
+        InvalidInputError: neither CSV nor JSON as expected.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"cannot read {path}: {error}; {_EXPECTED}") from error
+    try:
+        return _json_labels(from_json(text)) if path.suffix.lower() == ".json" else _csv_labels(text)
+    except (InvalidInputError, csv.Error) as error:
+        raise InvalidInputError(f"{path}: {error}; {_EXPECTED}") from error
+
+
+def _json_labels(told: Any) -> dict[str, list[str] | str]:
+    if not isinstance(told, dict):
+        raise InvalidInputError(f"it holds a {type(told).__name__}")
+    for key, value in told.items():
+        if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
+            raise InvalidInputError(f"{key!r} has {value!r:.80}")
+    return told
+
+
+def _csv_labels(text: str) -> dict[str, list[str] | str]:
+    rows = csv.DictReader(io.StringIO(text))
+    columns = {str(column).strip().lower(): str(column) for column in rows.fieldnames or ()}
+    photo, names, caption = (next((columns[c] for c in known if c in columns), None) for known in _COLUMNS)
+    if photo is None or (names is None and caption is None):
+        raise InvalidInputError(f"its columns are {', '.join(columns) or 'none'}")
+    table: dict[str, list[str] | str] = {}
+    for row in rows:
+        said = row[names] if names is not None else row[str(caption)]
+        before = table.get(row[photo])
+        if names is not None:
+            own = [part.strip() for part in (said or "").split(";") if part.strip()]
+            table[row[photo]] = [*(before or ()), *(name for name in own if name not in (before or ()))]
+        else:
+            table[row[photo]] = f"{before}\n{said}" if before else said or ""
+    return table
+
+
+_COLUMNS = (_PHOTO, _NAMES, _CAPTION)
+
+
+def _read_names(said: list[str] | str, vocabulary: Sequence[Name], labels: Path) -> tuple[Name, ...]:
+    if isinstance(said, list):
+        return parse_names(said) if said else ()
+    if not vocabulary:
+        raise InvalidInputError(f"{labels} holds captions; give a names file, too: which words are names of things?")
+    return names_in(said, vocabulary)
+
+
+def names_in(caption: str, vocabulary: Sequence[Name]) -> tuple[Name, ...]:
+    """The names that a caption speaks of, in singular or plural, by any of their synonyms."""
+    text = spelling(caption)
+    return tuple(name for name in vocabulary if any(_speaks_of(text, spelling(word)) for word in name.all))
+
+
+def _speaks_of(text: str, word: str) -> bool:
+    stem = re.escape(word[:-1]) + "(?:y|ies)" if word.endswith("y") else re.escape(word) + "(?:s|es)?"
+    return re.search(rf"\b{stem}\b", text) is not None
+
+
+def from_dataset(dataset: Dataset) -> list[TuningPhoto]:
+    """The photos of a data set with the names that their masks hold; nothing else of a mask is used."""
+    names = dataset.space.names
+    found = [(sample, dataset.present(sample)) for sample in dataset]
+    return [TuningPhoto(each.key, each.image, tuple(names[i] for i in present)) for each, present in found if present]
+
+
+def from_filter(
+    folder: Path,
+    vocabulary: Sequence[Name],
+    presence: PresenceFilter,
+    limit: int | None = None,
+    seed: int = 0,
+    on_photo: OnPhoto | None = None,
+) -> list[TuningPhoto]:
+    """The photos of a folder with the names that a filter holds to be in them, such as the model that is tuned.
+
+    Args:
+        folder: of photos.
+        vocabulary: the names to choose from.
+        presence: who decides.
+        limit: of so many photos, drawn by `seed`; all if not given.
+        seed: of the draw.
+        on_photo: told after each photo.
+    """
+    paths, photos = photos_below(folder), []
+    Random(seed).shuffle(paths)
+    for done, path in enumerate(chosen := paths[:limit], start=1):
+        kept = presence.decide(Photo(load_image(path), str(path)), vocabulary).kept
+        if kept:
+            photos.append(TuningPhoto(str(path.relative_to(folder)), path, tuple(vocabulary[i] for i in kept)))
+        if on_photo:
+            on_photo("named", done, len(chosen))
+    return photos
