@@ -32,7 +32,7 @@ from pnpovss.saliency.gradcam import sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 from pnpovss.saliency.views import merge_views, views_of
 
-__all__ = ["Explained", "Pass", "Segmenter", "preset_for"]
+__all__ = ["Explained", "Pass", "Segmenter"]
 
 _logger = logging.getLogger(__name__)
 

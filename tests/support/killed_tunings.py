@@ -18,7 +18,7 @@ from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.tune import tune
 from tests.support.tuning import ColourJudge, photos_of_colours, two_heads
 
-PHOTOS = 40
+PHOTOS = 24
 LONGEST = 0.7  # until a kill [s]
 JOURNALS = ("collected.jsonl", "scored.jsonl", "means.jsonl")
 TABLES = ("cells.csv", "heads.csv")

@@ -16,6 +16,7 @@ from pnpovss.errors import InvalidInputError, NamesError, PresenceError
 from pnpovss.files.json import from_json
 from pnpovss.names import parse_names
 from pnpovss.presence import parse_presence
+from pnpovss.presets import read_preset
 from pnpovss.segmenter import Segmenter
 from pnpovss.service.limits import Limits
 from pnpovss.service.problems import Problem
@@ -159,15 +160,15 @@ def asked(sent: Sent, kind: type[R], base: Segmenter, limits: Limits) -> tuple[A
     limits.check_settings(settings)
     photo = request.photo_id if content is None else photo_id(content)
     assert photo is not None
-    return Asked(photo, content, names, settings, request.preset or base.preset, presence), request
+    source = base.settings_source if request.preset is None else base.backbone.card.recommended.source
+    return Asked(photo, content, names, settings, request.preset or base.preset, presence, source), request
 
 
 def _base(base: Segmenter, preset: str | None) -> Config:
     """The settings that a request starts from."""
     if preset is None:
         return Config.model_validate(base.config.model_dump())
-    recommended = base.backbone.card.recommended.settings if preset == "default" else {}
-    return Config.preset(preset, recommended)
+    return read_preset(preset).config(base.backbone.card.recommended.settings)
 
 
 def _words(words: str | list[str]) -> list[str]:

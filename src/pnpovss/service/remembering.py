@@ -61,6 +61,7 @@ class Asked:
         settings: that run.
         preset: that they started from.
         presence: a filter that decides which names are there; None leaves that to the settings.
+        settings_source: who chose the preset's own settings; the checkpoint if not given.
     """
 
     photo: str
@@ -69,6 +70,7 @@ class Asked:
     settings: Settings
     preset: str
     presence: str | None = None
+    settings_source: str | None = None
 
 
 class Remembering:
@@ -138,7 +140,7 @@ class Remembering:
             settings: that run; widths in pixels are of `image`.
         """
         go_on()
-        segmenter = Segmenter(self.backbone, settings, asked.preset)
+        segmenter = Segmenter(self.backbone, settings, asked.preset, asked.settings_source)
         inputs = Inputs(image, asked.names, torch.zeros(1, 3, 1, 1))  # the maps are there: nothing looks at pixels
         crf, key = None, ("crf", asked.photo, image.size, settings.crf and _text(settings.crf))
         if settings.crf is not None and explained.kept and not explained.names.is_cuda:
@@ -157,7 +159,7 @@ class Remembering:
         return scores
 
     def _segmenter(self, asked: Asked) -> Segmenter:
-        return Segmenter(self.backbone, asked.settings, asked.preset)
+        return Segmenter(self.backbone, asked.settings, asked.preset, asked.settings_source)
 
     def _decide(self, asked: Asked) -> tuple[tuple[int, ...], dict[str, Any]] | None:
         """Which names a filter holds to be there, and what the record says of that; None without a filter."""

@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from pnpovss.config import PRESETS, STEPS, Config, setting_names
-from pnpovss.segmenter import Segmenter, preset_for
+from pnpovss.presets import read_preset
+from pnpovss.segmenter import Segmenter
 from pnpovss.service.limits import Limits
 from pnpovss.service.schemas import OUTPUTS, ModelAnswer, SettingAnswer, SettingsAnswer, settings_schema
 
@@ -26,13 +27,14 @@ def model(segmenter: Segmenter) -> ModelAnswer:
         layer=config.layer,
         head=config.head,
         image_size=config.image_size,
-        source=card.recommended.source,
+        source=segmenter.settings_source,
     )
 
 
 def settings(segmenter: Segmenter, limits: Limits) -> SettingsAnswer:
     """Every setting, its values in the presets and in this service, and the limits on requests."""
-    presets = {name: preset_for(segmenter.backbone, name).resolve(segmenter.backbone.card) for name in PRESETS}
+    card = segmenter.backbone.card
+    presets = {name: read_preset(name).config(card.recommended.settings).resolve(card) for name in PRESETS}
     schemas = settings_schema()["properties"]
     rows = [
         SettingAnswer(

@@ -166,7 +166,9 @@ def make_judge(
         raise ConfigError(f"unknown judge {spec!r}; known: itc, clip:MODEL, siglip:MODEL, none")
     encoder = load_dual_encoder(model, load)
     if encoder.checkpoint.kind != kind:
-        raise ConfigError(f"{model} is a {encoder.checkpoint.kind} checkpoint; write --judge {encoder.checkpoint.kind}:{model}")
+        raise ConfigError(
+            f"{model} is a {encoder.checkpoint.kind} checkpoint; write --judge {encoder.checkpoint.kind}:{model}"
+        )
     return DualJudge(encoder, template)
 
 
