@@ -7,7 +7,21 @@ from typing import Annotated
 import typer
 
 from pnpovss._version import __version__
-from pnpovss.cli import ablate, compare, doctor, eval, explain, export, gallery, models, report, segment, serve, sweep, tune
+from pnpovss.cli import (
+    ablate,
+    compare,
+    doctor,
+    eval,
+    explain,
+    export,
+    gallery,
+    models,
+    report,
+    segment,
+    serve,
+    sweep,
+    tune,
+)
 from pnpovss.cli.standard_output import Enduring
 from pnpovss.cli.terminal import FAILED
 
