@@ -33,7 +33,7 @@ def steps_of(segmenter: Segmenter, photo: ImageSource, names: Sequence[NameLike]
         NamesError: as `Segmenter`, or none of the names is held to be in the photo.
         ImageError: a photo that cannot be read.
     """
-    whole = Segmenter(segmenter.backbone, segmenter.config.without("views"), segmenter.preset)
+    whole = segmenter.replace(config=segmenter.config.without("views"))
     inputs = prepare(photo, names, whole.backbone.card, whole.config)
     inputs, attention = _attention(whole, inputs)
     prompts = ask([inputs.names[i] for i in inputs.present or ()], whole.backbone, whole.config)
