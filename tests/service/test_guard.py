@@ -104,6 +104,7 @@ def test_addresses_that_are_not_there_and_methods_that_are_not_taken(serve: Serv
         answer = client.request(method, address)
         assert answer.status_code == status
         assert answer.headers["content-type"] == "application/problem+json"
+        assert ("allow" in answer.headers) == (status == 405)
 
 
 def test_logs_are_json_with_the_request_and_nothing_of_what_was_asked(serve: Serve, flag: bytes):  # noqa: F811

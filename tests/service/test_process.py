@@ -78,6 +78,7 @@ def test_who_goes_away_frees_a_place_and_who_stays_is_refused_politely(tmp_path:
         assert answer.status == 429
         assert int(answer.headers["retry-after"]) >= 1
         assert b"too many requests are waiting" in answer.read()
+        connection.close()
         for line in lines:
             line.close()
         until(lambda: metric(service, "pnpovss_running") == metric(service, "pnpovss_waiting") == 0)

@@ -57,13 +57,14 @@ def serve(
 
         replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
+        from pnpovss.service.limits import Limits
+        from pnpovss.service.options import KEY_VARIABLE, ServiceOptions, keys_from
+
+        keys = keys_from(os.environ.get(KEY_VARIABLE, ""))
         try:
             from pnpovss.service.server import serve as run
         except ImportError as error:
             raise MissingExtraError("The service", "serve") from error
-        from pnpovss.service.limits import Limits
-        from pnpovss.service.options import KEY_VARIABLE, ServiceOptions, keys_from
-
         limits = Limits(
             body_bytes=round(max_megabytes * 1e6),
             pixels=max_pixels,
@@ -75,7 +76,7 @@ def serve(
         how = ServiceOptions(
             host=host,
             port=port,
-            keys=keys_from(os.environ.get(KEY_VARIABLE, "")),
+            keys=keys,
             origins=tuple(allow_origin or ()),
             hosts=tuple(host_name or ()),
             workers=workers,

@@ -153,7 +153,7 @@ def _add_problems(app: FastAPI, service: Service) -> None:
         text = (
             f"{request.method} {request.url.path[:80]}: {status.phrase.lower()}; GET /openapi.json tells what there is"
         )
-        return problem_response(Problem(status, "address", status.phrase, text))
+        return problem_response(Problem(status, "address", status.phrase, text), error.headers)
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, error: Problem) -> Response:

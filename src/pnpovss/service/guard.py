@@ -4,6 +4,7 @@ import hmac
 import logging
 import re
 import time
+from collections.abc import Mapping
 from http import HTTPStatus
 from uuid import uuid4
 
@@ -41,10 +42,16 @@ HEADERS = {
 }
 
 
-def problem_response(problem: Problem) -> Response:
-    """The answer that tells of a problem."""
-    details = problem.details(REQUEST.get() or "-")
-    headers = {} if problem.retry_after is None else {"retry-after": str(problem.retry_after)}
+def problem_response(problem: Problem, more: Mapping[str, str] | None = None) -> Response:
+    """The answer that tells of a problem.
+
+    Args:
+        problem: it.
+        more: further headers.
+    """
+    details, headers = problem.details(REQUEST.get() or "-"), dict(more or {})
+    if problem.retry_after is not None:
+        headers["retry-after"] = str(problem.retry_after)
     if problem.status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = 'Bearer realm="pnpovss"'
     body = details.model_dump_json(exclude_none=True)
