@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.pictures import PICTURES
 from pnpovss.datasets import open_dataset
 from scripts.help import helps
+from scripts.site_nav import on_config
 from tests.support import trees
 from tests.support.serving import served
 
@@ -60,3 +62,23 @@ def test_the_page_of_the_command_line_is_of_today():
     for command, text in helps().items():
         # Where lines break is a matter of typer's release.
         assert sections[command].split() == text.split(), f"{command} --help has changed: run scripts/docs"
+
+
+def test_every_picture_of_a_page_is_made_by_a_command():
+    shown = {
+        Path(target).stem
+        for document in [ROOT / "README.md", *DOCUMENTS]
+        for target in re.findall(r"!\[[^\]]*\]\((?:docs/)?pictures/([^)]+)\)", document.read_text())
+    }
+    there = {path.stem for path in (ROOT / "docs/pictures").glob("*.webp")}
+    assert shown <= there <= set(PICTURES)
+    assert sum(path.stat().st_size for path in (ROOT / "docs/pictures").iterdir()) < 4_000_000
+
+
+def test_the_site_lists_pages_that_are_there_and_those_that_nobody_listed(tmp_path: Path):
+    for page in ("index.md", "new.md", "tutorials/first.md", "repository/x.md"):
+        (tmp_path / page).parent.mkdir(exist_ok=True)
+        (tmp_path / page).touch()
+    nav = [{"Home": "index.md"}, {"Gone": ["gone.md"]}, {"Tutorials": ["tutorials/first.md", "tutorials/gone.md"]}]
+    config = on_config(SimpleNamespace(docs_dir=str(tmp_path), nav=nav))
+    assert config.nav == [{"Home": "index.md"}, {"Tutorials": ["tutorials/first.md"]}, {"More": ["new.md"]}]

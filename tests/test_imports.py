@@ -29,7 +29,7 @@ LAYERS = (
     ("datasets", "evaluation", "tuning"),
     ("batch", "checkup"),
     ("service",),
-    ("cli",),
+    ("cli", "__main__"),
 )
 
 # Who may import from this package inside a function: to answer quickly (the command line and what it calls), or because

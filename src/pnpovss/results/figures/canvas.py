@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -50,7 +51,7 @@ _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "pnpovss", "pdf.fonttype"
 
 
 def new_figure(width: float, height: float, feature: str = "figures") -> "Figure":
-    """A figure of so many inches, without a window system and without matplotlib's global state.
+    """A figure of so many inches, without a window system and without matplotlib's global state; notebooks show it.
 
     Raises:
         MissingExtraError: matplotlib is not installed; `feature` needs it.
@@ -59,7 +60,9 @@ def new_figure(width: float, height: float, feature: str = "figures") -> "Figure
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError(feature, "figures") from error
-    return Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout="constrained")
+    figure._repr_png_ = partial(figure_bytes, figure)  # type: ignore[attr-defined]  # what notebooks ask for
+    return figure
 
 
 def figure_around(axes: "Axes") -> "Figure":
