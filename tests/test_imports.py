@@ -48,6 +48,7 @@ ONLY_IN = {
     "starlette": ("service",),
     "uvicorn": ("service",),
     "prometheus_client": ("service",),
+    "fsspec": ("files",),
 }
 
 

@@ -78,7 +78,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.n
         Image.fromarray(pixels).save(path, exif=exif)
         labels = np.zeros((height, width), np.uint8) if stem == "empty" else blobs(height, width, len(NAMES))
         painter.labels[height, width] = truth[stem] = labels
-        done = job.run(Task(path, stem))
+        done = job.run(Task(str(path), stem))
         assert isinstance(done, Done), done
     return base / "out", truth
 
@@ -413,7 +413,7 @@ def apart(tmp_path: Path) -> Path:
     painter.labels[12, 20] = labels
     Image.fromarray(RNG.integers(0, 255, (12, 20, 3), np.uint8)).save(path)
     job = Job(painter, parse_names(NAMES), tmp_path / "out", ("labels", "instances"))  # type: ignore[arg-type]
-    assert isinstance(job.run(Task(path, "one")), Done)
+    assert isinstance(job.run(Task(str(path), "one")), Done)
     return tmp_path / "out"
 
 

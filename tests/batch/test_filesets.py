@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from pnpovss.batch import filesets
-from pnpovss.batch.filesets import checksum, claimed
+from pnpovss.batch.filesets import claimed
+from pnpovss.batch.photo_files import checksum
 from pnpovss.errors import OutputError
 
 

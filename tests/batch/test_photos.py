@@ -119,7 +119,7 @@ def output_stems(photos: list[Photo]) -> list[str]:
     worklist = Worklist()
     assert all(map(worklist.add, photos))
     tasks = list(worklist.tasks())
-    assert [task.photo for task in tasks] == [Path(photo.path) for photo in photos]
+    assert [task.photo for task in tasks] == [photo.path for photo in photos]
     assert list(worklist) == photos
     assert len(worklist) == len(photos)
     return [task.stem for task in tasks]

@@ -318,3 +318,12 @@ def test_nothing_in_names_or_paths_steers_the_terminal(call: Call, tmp_path: Pat
     for text in (done.stdout, done.stderr):
         assert not set(text) & set("\x1b\x07\x9b\r\u202e"), repr(text)
     assert f"{evil}.png" in json.loads(done.stdout)["results"][0]["photo"]
+
+
+def test_a_cluster_needs_its_package_and_knows_its_options(call: Call, photo: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    done = call("segment", photo, "--ray", "auto", *RED)
+    assert done.exit_code == 2
+    assert "pip install 'pnpovss[ray]'" in done.stderr
+    for options in (("--ray", "auto", "--devices", "cpu,cpu"), ("--parquet", "x.parquet")):
+        assert call("segment", photo, *options, *RED).exit_code == 2

@@ -5,22 +5,22 @@ import signal
 import time
 
 from pnpovss.backbones.registry import register
-from pnpovss.batch import job
+from pnpovss.batch import sources
 from pnpovss.cli.main import run
 from tests.support.fakes import colour_backbone, fake_spec
 
 
 def _hinder(pause: str | None, deadly: str | None) -> None:
     """Let each photo take some seconds longer, and let photos of one file name kill the process."""
-    real = job.load_image
+    real = sources.load_image
 
-    def load(path, **options):
+    def load(photo, **options):
         time.sleep(float(pause or 0))
-        if path.name == deadly:
+        if os.path.basename(photo) == deadly:
             os.kill(os.getpid(), signal.SIGKILL)
-        return real(path, **options)
+        return real(photo, **options)
 
-    job.load_image = load
+    sources.load_image = load
 
 
 if __name__ == "__main__":

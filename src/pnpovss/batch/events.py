@@ -2,7 +2,6 @@
 
 import traceback
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pnpovss.errors import PnpOvssError
@@ -16,13 +15,13 @@ class Task:
     """A photo to be segmented.
 
     Attributes:
-        photo: its file.
+        photo: its path or URL.
         stem: where its results go, below the output folder and without a suffix, with "/" between folders.
         names: its own names; None means those of the job.
         given_up: why it is not to be tried again, but written down as failed; None where it is to be tried.
     """
 
-    photo: Path
+    photo: str
     stem: str
     names: tuple[Name, ...] | None = None
     given_up: str | None = None
@@ -75,7 +74,7 @@ class Failed:
     @classmethod
     def by(cls, task: Task, error: Exception) -> "Failed":
         """From the exception that ended it."""
-        text, photo = one_line(error), str(task.photo)
+        text, photo = one_line(error), task.photo
         details = "".join(traceback.format_exception(error))
         return cls(task, text if photo in text else f"{photo}: {text}", details)
 

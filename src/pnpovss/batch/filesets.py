@@ -13,98 +13,52 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
+from pnpovss.batch.photo_files import FAILURE, RECORD, PhotoFiles, checksum, parse_record
+from pnpovss.batch.remote_files import claimed_remotely
 from pnpovss.errors import OutputError
 from pnpovss.files.lock import lock
+from pnpovss.files.remote import is_url
 
-__all__ = ["FAILURE", "RECORD", "FileSet", "checksum", "claimed", "read_failure", "read_record"]
+__all__ = ["FileSet", "claimed"]
 
-RECORD = ".json"  # what follows the stem in the name of the record
-FAILURE = ".failed"  # in that of the note of a failure; no file of a set ends so
-_OURS = "pnpovss/"  # how the format of every record begins
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
-def checksum(content: bytes) -> str:
-    """As records hold it: SHA-256 in hexadecimal digits."""
-    return sha256(content).hexdigest()
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """A record that this program wrote; None where there is none."""
-    try:
-        record = json.loads(path.read_bytes())
-        return record if str(record["format"]).startswith(_OURS) and record["photo"] and record["files"] else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def read_failure(path: Path) -> dict[str, Any] | None:
-    """The note of a failure that this program wrote; None where there is none."""
-    try:
-        note = json.loads(path.read_bytes())
-        return note if str(note["format"]).startswith(_OURS) and note["photo"] and note["error"] else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-class FileSet:
-    """The files of one photo, as they are and as they are to be; made by `claimed`.
+class FileSet(PhotoFiles):
+    """The files of one photo on a disk; made by `claimed`.
 
     Attributes:
         folder: they lie in it.
-        name: what their names begin with.
-        record: the record that is there, of a complete set; None without one.
     """
 
     def __init__(self, target: Path, claim: int) -> None:
         self.folder, self.name = target.parent, target.name
         self._target = target.parent / f"{target.name}{RECORD}"
-        self._failure = target.parent / f"{target.name}{FAILURE}"
         self._claim = claim
         self._parts: list[Path] = []
-        self.record = read_record(self._target)
+        self.record = parse_record(self.read(self._target.name))
 
-    def is_complete(self) -> bool:
-        """Whether a record is there, and each file that it names."""
-        return self.record is not None and all((self.folder / file["file"]).exists() for file in self.record["files"])
+    def read(self, name: str) -> bytes | None:
+        """See `PhotoFiles`."""
+        try:
+            return (self.folder / name).read_bytes()
+        except OSError:
+            return None
 
-    def refuse_foreign(self, suffixes: Iterable[str], photo: str) -> None:
-        """Refuse to replace what was made from another photo, what others made, and what was changed by hand.
+    def exists(self, name: str) -> bool:
+        """See `PhotoFiles`."""
+        return (self.folder / name).exists()
 
-        Args:
-            suffixes: of all files that may be written.
-            photo: the path of the photo at hand, as records hold it.
-
-        Raises:
-            OutputError: some file is there and may not be replaced.
-        """
-        paths = [*(self.folder / f"{self.name}{suffix}" for suffix in suffixes), self._target]
-        there = [path for path in paths if path.exists()]
-        way_out = "choose another --out, or replace it with --overwrite"
-        if there and (self.record is None or self.record["photo"] != photo):
-            whose = f"made from {self.record['photo']}" if self.record else "not made by this program"
-            raise OutputError(f"{there[0]} exists and was {whose}; {way_out}")
-        for file in self.record["files"] if self.record else ():
-            path = self.folder / file["file"]
-            if path in there and not _is_unchanged(path, file["sha256"]):
-                raise OutputError(f"{path} was changed since it was made; {way_out}")
+    def shown(self, name: str) -> str:
+        """See `PhotoFiles`."""
+        return str(self.folder / name)
 
     def replace(self, contents: Mapping[str, bytes], record: bytes) -> None:
-        """Put a new set in the place of whatever is there.
-
-        Args:
-            contents: of the files, by what follows the photo's name in theirs.
-            record: the record, which names all of them.
-
-        Raises:
-            OutputError: no permission, no space left, or whatever else the system says.
-        """
+        """See `PhotoFiles`."""
         paths = [self.folder / f"{self.name}{suffix}" for suffix in contents]
-        stale = self._own_files() - {*paths, self._target}
+        stale = {self.folder / name for name in self.own_files()} - set(paths)
         try:
             self._announce([])
             for path, content in zip([*paths, self._target], [*contents.values(), record], strict=True):
@@ -115,25 +69,15 @@ class FileSet:
         finally:
             self._unstage()
 
-    @property
-    def failure(self) -> dict[str, Any] | None:
-        """The note of a failure that is there."""
-        return read_failure(self._failure)
-
-    def note_failure(self, note: bytes) -> None:
-        """Write down why the photo could not be segmented; the set, and a file of that name that is not ours, stay.
-
-        Raises:
-            OutputError: as `replace`.
-        """
-        if self._failure.exists() and not self.failure:
-            return
+    def put_note(self, note: bytes) -> None:
+        """See `PhotoFiles`."""
+        path = self.folder / f"{self.name}{FAILURE}"
         try:
             self._announce([])
-            self._stage(self._failure, note)
-            self._parts[-1].replace(self._failure)
+            self._stage(path, note)
+            self._parts[-1].replace(path)
         except OSError as error:
-            raise error if isinstance(error, OutputError) else _cannot_write(self._failure, error) from error
+            raise error if isinstance(error, OutputError) else _cannot_write(path, error) from error
         finally:
             self._unstage()
 
@@ -152,17 +96,11 @@ class FileSet:
             for path in stale:
                 path.unlink(missing_ok=True)
             if self.failure:
-                self._failure.unlink(missing_ok=True)
+                (self.folder / f"{self.name}{FAILURE}").unlink(missing_ok=True)
             self._parts[-1].replace(self._target)
         except OSError:
             _roll_back(paths)
             raise
-
-    def _own_files(self) -> set[Path]:
-        """Files of the set that is there, except what was changed since."""
-        files = self.record["files"] if self.record else ()
-        named = {self.folder / file["file"]: file["sha256"] for file in files}
-        return {path for path, digest in named.items() if _is_unchanged(path, digest)}
 
     def _stage(self, path: Path, content: bytes) -> None:
         """Write a file under a hidden name that a later process finds, through to the disk."""
@@ -186,17 +124,21 @@ class FileSet:
 
 
 @contextmanager
-def claimed(out: Path, stem: str) -> Iterator[FileSet]:
+def claimed(out: Path | str, stem: str) -> Iterator[PhotoFiles]:
     """The files of one photo, with every other process kept off them while the block runs.
 
     Args:
-        out: the output folder.
+        out: the output folder, or its URL; there are no locks behind URLs.
         stem: of the photo's files, below it.
 
     Raises:
         OutputError: another process is at work on them, or nothing can be written there.
     """
-    target = out / stem
+    if is_url(out):
+        with claimed_remotely(str(out), stem) as files:
+            yield files
+        return
+    target = Path(out, stem)
     claim = target.parent / f"{_hidden(target.name)}.claim"
     try:
         descriptor = _open_claim(claim, target)
@@ -245,13 +187,6 @@ def _clean_up(claim: int, target: Path) -> None:
 def _roll_back(paths: Iterable[Path]) -> None:
     for path in paths:
         path.unlink(missing_ok=True)
-
-
-def _is_unchanged(path: Path, digest: str) -> bool:
-    try:
-        return checksum(path.read_bytes()) == digest
-    except OSError:
-        return False
 
 
 def _hidden(name: str) -> str:

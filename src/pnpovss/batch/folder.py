@@ -1,19 +1,31 @@
 """The output folder, checked before any work."""
 
+import secrets
 import tempfile
 from pathlib import Path
 
 from pnpovss.errors import OutputError
+from pnpovss.files.remote import RemoteFolder
 
 __all__ = ["open_folder"]
 
 
-def open_folder(path: Path) -> None:
+def open_folder(path: Path | str) -> None:
     """Make the output folder if it is not there.
+
+    Args:
+        path: of the folder, or its URL.
 
     Raises:
         OutputError: it cannot be made, or nothing may be written in it.
+        InvalidInputError: a URL of an unknown protocol.
+        MissingExtraError: a URL, without the package that reads it.
     """
+    if isinstance(path, str):
+        folder, trial = RemoteFolder(path), f".pnpovss-{secrets.token_hex(8)}.part"
+        folder.put(trial, b"")
+        folder.remove(trial)
+        return
     try:
         path.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=path):  # asks the system; permissions alone do not tell of read-only disks

@@ -1,25 +1,24 @@
 """The job: a photo in, its files out. The command line, services and clusters all call this one."""
 
-import os
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pnpovss._version import __version__
 from pnpovss.batch.events import Done, Failed, Outcome, Skipped, Task
-from pnpovss.batch.filesets import FileSet, checksum, claimed
+from pnpovss.batch.filesets import claimed
 from pnpovss.batch.finished import why_anew
 from pnpovss.batch.outputs import DEFAULT_OUTPUTS, json_bytes, output_files
+from pnpovss.batch.photo_files import PhotoFiles, checksum
+from pnpovss.batch.sources import NOTHING, identity, source_of
 from pnpovss.errors import ImageError, NamesError, OutputError
 from pnpovss.files.json import to_json
 from pnpovss.hints.doubts import doubts
 from pnpovss.hints.looks_like import looks_like
-from pnpovss.images import MAX_PIXELS, load_image
+from pnpovss.images import MAX_PIXELS
 from pnpovss.names import Name
 from pnpovss.presence.base import Photo
 from pnpovss.results.provenance import Provenance
@@ -55,7 +54,7 @@ class Begun:
 
     task: Task
     claim: ExitStack
-    files: FileSet
+    files: PhotoFiles
     content: str
     image: "Image.Image"
     names: tuple[Name, ...]
@@ -71,7 +70,7 @@ class Job:
     Attributes:
         segmenter: the model and its settings.
         names: what is looked for, in photos that have no names of their own.
-        out: the folder that results go to.
+        out: the folder that results go to, or its URL.
         outputs: kinds of files, of `outputs.OUTPUTS`; the record is always written.
         presence: leaves out names before the model looks for them; None leaves that to the method.
         overwrite: whether files that were made from other photos, by others, or were changed by hand, may be replaced.
@@ -82,7 +81,7 @@ class Job:
 
     segmenter: "Segmenter"
     names: tuple[Name, ...]
-    out: Path
+    out: Path | str
     outputs: tuple[str, ...] = DEFAULT_OUTPUTS
     presence: "PresenceFilter | None" = None
     overwrite: bool = False
@@ -138,7 +137,8 @@ class Job:
     def _begin(self, task: Task, claim: ExitStack) -> "Begun | Skipped | Failed":
         files = claim.enter_context(claimed(self.out, task.stem))
         names = task.names or self.names
-        content, before = _content(task.photo), _state(task.photo)
+        source = source_of(task.photo)
+        content = source.content
         anew = self._why_anew(files, content, names) if files.record else None
         if files.record and anew is None:
             return Skipped(task, files.record)
@@ -148,12 +148,11 @@ class Job:
         with self._noting(task, files, content, names):
             if task.given_up:
                 raise ImageError(task.given_up)
-            image = load_image(task.photo, max_pixels=self.max_pixels)
-        if _state(task.photo) != before:
-            raise ImageError(f"{task.photo} was changed while it was read; segment it again")
+            image = source.load(self.max_pixels)
+        source.check()
         if not self.overwrite:
             suffixes = [file.suffix for file in output_files(self.outputs, names)]
-            files.refuse_foreign(suffixes, os.path.realpath(task.photo))
+            files.refuse_foreign(suffixes, identity(task.photo))
         return Begun(task, claim, files, content, image, names, anew)
 
     def _look(self, begun: "Begun") -> "Begun":
@@ -168,7 +167,7 @@ class Job:
         contents = {file.suffix: file.content(result, begun.image) for file in made}
         hints = (*doubts(result), *looks_like(result))
         record = {
-            "photo": os.path.realpath(begun.task.photo),
+            "photo": identity(begun.task.photo),
             "photo_sha256": begun.content,
             "kinds": list(self.outputs),
             "files": [
@@ -195,7 +194,7 @@ class Job:
             settings_source=self.segmenter.settings_source,
         ).as_dict()
 
-    def _why_anew(self, files: FileSet, content: str, names: tuple[Name, ...]) -> str | None:
+    def _why_anew(self, files: PhotoFiles, content: str, names: tuple[Name, ...]) -> str | None:
         if self.redo:
             return "asked for"
         if not files.is_complete():
@@ -212,7 +211,7 @@ class Job:
         )
 
     @contextmanager
-    def _noting(self, task: Task, files: FileSet, content: str, names: tuple[Name, ...]) -> Iterator[None]:
+    def _noting(self, task: Task, files: PhotoFiles, content: str, names: tuple[Name, ...]) -> Iterator[None]:
         """Write down what is wrong with the photo, or with its own names, so that a rerun need not find out again.
 
         What would hold for every photo is not written down, nor what may be otherwise the next time: a file that cannot
@@ -221,10 +220,10 @@ class Job:
         try:
             yield
         except (ImageError, NamesError) as error:
-            if content != _NOTHING and (isinstance(error, ImageError) or task.names is not None):
+            if content != NOTHING and (isinstance(error, ImageError) or task.names is not None):
                 note = {
                     "format": _NOTE,
-                    "photo": os.path.realpath(task.photo),
+                    "photo": identity(task.photo),
                     "photo_sha256": content,
                     "asked": self._asked(names),
                     "error": Failed.by(task, error).error,
@@ -233,7 +232,7 @@ class Job:
                     files.note_failure(json_bytes(note))
             raise
 
-    def _failed_before(self, files: FileSet, content: str, names: tuple[Name, ...]) -> str | None:
+    def _failed_before(self, files: PhotoFiles, content: str, names: tuple[Name, ...]) -> str | None:
         """Why the same photo failed under the same wishes; None where it did not."""
         note = files.failure
         same = note and note.get("photo_sha256") == content and note.get("asked") == self._asked(names)
@@ -251,33 +250,10 @@ class Job:
         """The result for all names, and what the record says of a filter's choice."""
         if self.presence is None:
             return self.segmenter(image, names, name_match=True), {}
-        decided = self.presence.decide(Photo(image, task.photo.as_posix()), names)
+        decided = self.presence.decide(Photo(image, PurePath(task.photo).as_posix()), names)
         result = self.segmenter(image, names, present=decided.kept, name_match=True)
         scores = {name.text: round(score, 4) for name, score in zip(names, decided.scores, strict=True)}
         return result, {"presence": {"filter": self.presence.key, "scores": scores, "note": decided.note}}
 
 
 _NOTE = "pnpovss/failure/1"
-_NOTHING = sha256().hexdigest()  # of a file that cannot be read
-
-
-def _content(photo: Path) -> str:
-    """SHA-256 of a file; of what is no readable file it is that of nothing, for `load_image` says what is wrong."""
-    digest = sha256()
-    try:
-        if stat.S_ISREG(os.stat(photo).st_mode):
-            with open(photo, "rb", buffering=0) as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-    except (OSError, ValueError):
-        pass
-    return digest.hexdigest()
-
-
-def _state(photo: Path) -> tuple[int, ...] | None:
-    """What changes when a file is replaced or written to."""
-    try:
-        told = os.stat(photo)
-    except (OSError, ValueError):
-        return None
-    return told.st_ino, told.st_size, told.st_mtime_ns

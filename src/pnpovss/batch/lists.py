@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 from pnpovss.batch.naming import Photo
 from pnpovss.errors import InvalidInputError, NamesError
 from pnpovss.files.json import from_json
+from pnpovss.files.remote import is_url
 from pnpovss.names import Name, parse_names
 
 __all__ = ["parse_list", "read_list"]
@@ -38,7 +39,7 @@ def parse_list(file: BinaryIO, what: str) -> Iterator[Photo | str]:
     """Photos, and a line on each entry that is none, as they are read: memory does not grow with the list.
 
     Lines end with a line feed, or with a zero byte where there is one (as `find -print0` writes them). Paths are
-    relative to the current folder, and results mirror them as they stand.
+    relative to the current folder, or URLs; results mirror them as they stand.
 
     Args:
         file: the list.
@@ -81,7 +82,7 @@ def _entry(line: bytes) -> Photo:
 
 
 def _place(path: str) -> str:
-    return os.path.normpath(path)
+    return path.split("://", 1)[1] if is_url(path) else os.path.normpath(path)
 
 
 def _hashable(names: Any) -> Any:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePath
 
+from pnpovss.files.remote import is_url
 from pnpovss.names import Name
 
-__all__ = ["Photo", "folded", "stem_of"]
+__all__ = ["Photo", "absolute", "folded", "stem_of"]
 
 _LONGEST = 180  # bytes of a stem's last part; file systems take 255, and suffixes hold up to 60
 
@@ -18,7 +19,7 @@ class Photo:
     """A photo that was asked for.
 
     Attributes:
-        path: its file.
+        path: its file, or its URL.
         place: its path below the folder, or the fixed part of the pattern, that it was found by; results mirror it.
         named: whether it was given by its own name, not found.
         names: its own names; None where it has none.
@@ -28,6 +29,11 @@ class Photo:
     place: str
     named: bool = False
     names: tuple[Name, ...] | None = None
+
+
+def absolute(path: str) -> str:
+    """A path from the root of its disk; a URL as it is."""
+    return path if is_url(path) else os.path.abspath(path)
 
 
 def folded(text: str) -> str:
@@ -47,7 +53,7 @@ def stem_of(photo: Photo, level: int, *, twin: bool = False) -> str:
             no folder above tells those apart.
     """
     *folders, name = _inside(photo.place)
-    path = os.path.abspath(photo.path)
+    path = absolute(photo.path)
     above = () if twin else PurePath(path).parent.parts[1:]
     climbed = level - 1
     if level == 0:

@@ -129,8 +129,9 @@ def _slug(name: str) -> str:
 
 
 def _png(picture: Image.Image) -> bytes:
+    """A photo-like picture; of zlib's levels 1 takes a third of the default's time, for 5% more bytes."""
     file = io.BytesIO()
-    picture.save(file, "PNG")
+    picture.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import posixpath
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from pnpovss.batch.naming import Photo
 from pnpovss.batch.worklist import Worklist
+from pnpovss.files.remote import RemoteFolder, is_url, matching
 from pnpovss.images import PHOTO_SUFFIXES
 
 __all__ = ["Found", "find"]
@@ -37,17 +39,20 @@ class Found:
     words: list[str] = field(default_factory=list)
 
 
-def find(given: Sequence[str], listed: Iterable[Photo | str] = (), *, recursive: bool = False, out: Path) -> Found:
+def find(
+    given: Sequence[str], listed: Iterable[Photo | str] = (), *, recursive: bool = False, out: Path | str
+) -> Found:
     """Photos from files, folders and patterns, and from a list.
 
     Pictures that this program wrote (NAME.labels.png and so on), and the output folder where it lies inside a folder
     that is searched, are left out. Links to folders are followed, each folder once.
 
     Args:
-        given: files, folders (the photos directly in them, or below them), and patterns, where "**" is any depth.
+        given: files, folders (the photos directly in them, or below them), and patterns, where "**" is any depth; each
+            may be a URL that fsspec knows.
         listed: photos of a list, and lines on entries that are none.
         recursive: whether to look into the folders of folders.
-        out: the output folder.
+        out: the output folder, or its URL.
 
     Returns:
         The photos; a file that does not exist counts as one: it fails when it is read, like any other bad one.
@@ -70,10 +75,12 @@ def _is_word(text: str) -> bool:
     return not re.search(r"[/\\.]", text) and not os.path.exists(text) and not glob.has_magic(text)
 
 
-def _meant(text: str, recursive: bool, out: Path, found: Found) -> Iterator[Photo]:
+def _meant(text: str, recursive: bool, out: Path | str, found: Found) -> Iterator[Photo]:
     """The photos of one argument."""
     left = _LeftOut(text)
-    if os.path.isdir(text):
+    if is_url(text):
+        yield from _meant_remotely(text, recursive, str(out), left, found)
+    elif os.path.isdir(text):
         folders = walk(text, out) if recursive else [text]
         number = 0
         for folder in folders:
@@ -95,6 +102,36 @@ def _meant(text: str, recursive: bool, out: Path, found: Found) -> Iterator[Phot
         yield Photo(text, os.path.basename(text), named=True)
 
 
+def _meant_remotely(text: str, recursive: bool, out: str, left: "_LeftOut", found: Found) -> Iterator[Photo]:
+    """The photos of one URL: a file, a folder, or a pattern.
+
+    Raises:
+        InvalidInputError: the server cannot be asked, or its protocol is unknown.
+    """
+    is_web = text.startswith("http")  # where one address is one file, and "?" begins a query
+    if glob.has_magic(text) and not is_web:
+        base = _fixed_part(text)
+        photos = list(left.photos_of(matching(text)))
+        yield from (Photo(url, os.path.relpath(url, base)) for url in photos)
+        if not photos:
+            found.problems.append(f"{text}: no photo matches this pattern{left.aside()}")
+        return
+    folder, number = RemoteFolder(text), 0
+    if is_web or not folder.is_folder():
+        yield Photo(text, posixpath.basename(text), named=True)
+        return
+    for here, names in folder.walk(deep=recursive):
+        if f"{here}/".startswith(f"{out.rstrip('/')}/"):
+            continue
+        for url in left.photos_of(f"{here}/{name}" for name in names):
+            number += 1
+            yield Photo(url, url.removeprefix(folder.url).lstrip("/"))
+    if not number:
+        found.problems.append(left.why_none(recursive))
+    elif told := left.told():
+        found.notes.append(told)
+
+
 def _files(folder: str) -> list[str]:
     """The files directly in a folder, links to files included, by name."""
     try:
@@ -104,7 +141,7 @@ def _files(folder: str) -> list[str]:
         return []
 
 
-def walk(folder: str, out: Path) -> Iterator[str]:
+def walk(folder: str, out: Path | str) -> Iterator[str]:
     """A folder and all below it, each once: real folders first, then what links lead to; never the output folder."""
     start, skipped = os.path.realpath(folder), os.path.realpath(out)
     seen: set[str] = set() if skipped == start else {skipped}
@@ -129,7 +166,7 @@ def _is_open_folder(entry: "os.DirEntry[str]") -> bool:
     return entry.is_dir() and not entry.name.startswith(".")
 
 
-def _matches(pattern: str, out: Path) -> Iterator[str]:
+def _matches(pattern: str, out: Path | str) -> Iterator[str]:
     """Like `glob.iglob(recursive=True)`, which never ends where links go in circles."""
     head, any_depth, tail = (
         re.split(r"(?:^|(?<=/))(\*\*)(?:/|$)", pattern, maxsplit=1) if "**" in pattern else ("",) * 3

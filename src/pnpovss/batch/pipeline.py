@@ -1,5 +1,6 @@
-"""Photo after photo, with the next one read and the last one written while the model looks at the one between."""
+"""Photo after photo, with the next one read and the last ones written while the model looks at the one between."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
@@ -10,8 +11,11 @@ from pnpovss.batch.job import Begun, Job
 __all__ = ["overlapped"]
 
 
+WRITERS = 4  # photos whose files are written at a time: a disk or a server takes several as fast as one
+
+
 def overlapped(job: Job, tasks: Iterable[Task]) -> Iterator[Outcome]:
-    """What becomes of each photo, in order; at most three are in memory.
+    """What becomes of each photo, in order; at most `WRITERS` and two more are in memory.
 
     Tasks are asked for one ahead, by a thread of its own; a photo that is done is given on at once, also while the
     next task is waited for.
@@ -25,31 +29,33 @@ def overlapped(job: Job, tasks: Iterable[Task]) -> Iterator[Outcome]:
         task = next(source, None)
         return None if task is None else job.begin(task)
 
-    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(WRITERS, "write") as writer:
         reading: Future[Begun | Outcome | None] = reader.submit(read)
-        writing: Future[Outcome] | None = None
+        writing: deque[Future[Outcome]] = deque()
         begun: Begun | Outcome | None = None
         try:
             while True:
-                both: list[Future[Any]] = [reading, *([writing] if writing else [])]
-                if writing and writing in wait(both, return_when=FIRST_COMPLETED).done:
-                    yield writing.result()
-                    writing = None
-                    continue
+                while writing and _first_is_done(writing, reading):
+                    yield writing.popleft().result()
                 begun = reading.result()
                 if begun is None:
                     break
                 reading = reader.submit(read)
                 seen = job.look(begun) if isinstance(begun, Begun) else begun
-                if writing:
-                    yield writing.result()
-                writing = writer.submit(job.finish, seen) if isinstance(seen, Begun) else _given(seen)
-            if writing:
-                yield writing.result()
+                if len(writing) == WRITERS:
+                    yield writing.popleft().result()
+                writing.append(writer.submit(job.finish, seen) if isinstance(seen, Begun) else _given(seen))
+            while writing:
+                yield writing.popleft().result()
         finally:
             _let_go(begun)
             if not reading.cancel() and reading.exception() is None:
                 _let_go(reading.result())
+
+
+def _first_is_done(writing: "deque[Future[Outcome]]", reading: "Future[Any]") -> bool:
+    """Wait for the next photo to be read, or the first to be written; whether the latter is."""
+    return writing[0] in wait([writing[0], reading], return_when=FIRST_COMPLETED).done
 
 
 def _let_go(photo: Begun | Outcome | None) -> None:

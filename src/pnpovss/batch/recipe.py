@@ -95,7 +95,7 @@ class Recipe:
 
     choice: ModelChoice
     names: tuple[Name, ...]
-    out: Path
+    out: Path | str
     outputs: tuple[str, ...]
     filter: FilterChoice
     overwrite: bool

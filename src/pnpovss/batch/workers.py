@@ -18,12 +18,12 @@ from typing import Any
 
 from pnpovss.batch.events import Failed, Outcome, Task
 from pnpovss.batch.job import Job
-from pnpovss.batch.pipeline import overlapped
+from pnpovss.batch.pipeline import WRITERS, overlapped
 from pnpovss.errors import NamesError
 
 __all__ = ["Workers", "can_share", "threads_for"]
 
-AHEAD = 4  # tasks that a worker holds: being written, being looked at, being read, and one so that it need not wait
+AHEAD = WRITERS + 3  # tasks that a worker holds: being written, being looked at, being read, and one to go on with
 TRIES = 2  # processes that a photo may end, alone in them, before it is given up
 PATIENCE = 5.0  # seconds in which a worker may finish the photos at hand when the run is stopped
 

@@ -1,14 +1,13 @@
 """The photos of a run and where their results go, kept on the disk: memory does not grow with their number."""
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from functools import lru_cache
-from pathlib import Path
 
 from pnpovss.batch.events import Task
-from pnpovss.batch.naming import Photo, folded, stem_of
+from pnpovss.batch.naming import Photo, absolute, folded, stem_of
+from pnpovss.batch.sources import identity
 from pnpovss.names import Name
 
 __all__ = ["Worklist"]
@@ -39,7 +38,7 @@ class Worklist:
         """Add a photo; False where it is there already, be it under another path."""
         stem = stem_of(photo, 0)
         row = (
-            _bytes(os.path.realpath(photo.path)),
+            _bytes(identity(photo.path)),
             _bytes(photo.path),
             _bytes(photo.place),
             photo.named,
@@ -47,7 +46,7 @@ class Worklist:
             0,
             _bytes(stem),
             _bytes(folded(stem)),
-            _bytes(folded(os.path.abspath(photo.path))),
+            _bytes(folded(absolute(photo.path))),
         )
         added = self._file.execute("INSERT OR IGNORE INTO photos VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
         self._settled &= not added.rowcount
@@ -70,7 +69,7 @@ class Worklist:
         """What is to be done, with a different stem for each photo."""
         self._settle()
         for path, names, stem in self._file.execute("SELECT path, names, stem FROM photos ORDER BY id"):
-            yield Task(Path(_text(path)), _text(stem), _names(names))
+            yield Task(_text(path), _text(stem), _names(names))
 
     def _settle(self) -> None:
         """Raise the level of photos whose stems some disk takes for the same, until there are none."""

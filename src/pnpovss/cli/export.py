@@ -17,7 +17,7 @@ __all__ = ["export", "write_exports"]
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of `pnpovss segment`.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The --out folder of `pnpovss segment`, or its URL.")],
     formats: Annotated[
         str,
         typer.Option(
@@ -49,7 +49,7 @@ def export(
 
 
 def write_exports(
-    run: Path,
+    run: Path | str,
     formats: "Sequence[FormatSpec]",
     out: Path | None,
     results: Console,
@@ -61,10 +61,14 @@ def write_exports(
     """Write a run in each of some formats, and say where."""
     from pnpovss.batch.export.run import read_run
     from pnpovss.batch.export.write import export as write
+    from pnpovss.errors import InvalidInputError
+    from pnpovss.files.remote import is_url
 
+    if out is None and is_url(run):
+        raise InvalidInputError(f"exports go to a local folder, and {run} is none; name one with --out")
     finished = read_run(run)
     for spec in formats:
-        folder = (out or run / "export") / spec.key
+        folder = (out or Path(run, "export")) / spec.key
         with notes.status(f"Writing {spec.key}"):
             count = sum(1 for _ in write(finished, spec, folder, photos=photos, overwrite=overwrite))
         say(results, f"{folder}: {count:,} photos, {len(finished.categories):,} names")

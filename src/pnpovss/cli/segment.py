@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -73,7 +73,7 @@ def segment(
     settings: Annotated[
         bool, typer.Option("--settings", callback=_print_settings, is_eager=True, help="List the settings and exit.")
     ] = False,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results are written; made if missing.")] = Path("."),
+    out: Annotated[str, typer.Option(metavar="DIR", help="Where results are written, a folder or a URL.")] = ".",
     heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Also write a heat map picture per name.")] = False,
     figure: Annotated[
         str | None,
@@ -98,8 +98,15 @@ def segment(
         bool | None, typer.Option("--details/--no-details", help=f"A table per photo. Default: up to {FEW} photos.")
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Processes that segment at once; they share the cores.")
-    ] = 1,
+        int | None, typer.Option(min=1, metavar="N", help="Processes that segment at once; they share the cores.")
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Run on a Ray cluster: auto, local, HOST:PORT; --workers is its actors."),
+    ] = None,
+    parquet: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="With --ray: also write what became of each photo to one file.")
+    ] = None,
     device: options.Device = "auto",
     devices: Annotated[
         str | None, typer.Option(metavar="DEVICE,...", help="Instead of --device: workers take these in turn.")
@@ -129,10 +136,14 @@ def segment(
         from pnpovss.cli.names import gather_names
         from pnpovss.cli.presence import parse_llm, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
+        from pnpovss.files.remote import is_url
         from pnpovss.hints.sentences import sentences
         from pnpovss.images import MAX_PIXELS
         from pnpovss.results.figures.canvas import figure_format
 
+        place = out if is_url(out) else Path(out)
+        if (ray is not None and devices is not None) or (ray is None and parquet is not None):
+            raise typer.BadParameter("--devices is for this machine, --parquet for --ray")
         exports = parse_formats(formats) if formats is not None else []
         may_lack = from_ is not None and names is None and names_file is None  # entries of a list may bring their own
         asked = () if may_lack else gather_names(names, names_file)
@@ -144,29 +155,33 @@ def segment(
         if presence is not None:
             off = (*off, "presence")  # whoever is asked replaces the method's own judgement
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
-        found = find(_given(photos, from_), _listed(from_), recursive=recursive, out=out)
+        found = find(_given(photos, from_), _listed(from_), recursive=recursive, out=place)
         if not (asked or found.photos.all_bring_names):
             gather_names(names, names_file)  # says what is missing
         spec = EVERYTHING if presence is None else presence
-        keys = () if spec == EVERYTHING else tuple(Path(photo.path).as_posix() for photo in found.photos)
+        keys = () if spec == EVERYTHING else tuple(PurePath(photo.path).as_posix() for photo in found.photos)
         chosen = FilterChoice(spec, parse_llm(llm or [], spec), device, local_files_only, photos=keys)
         early = None if chosen.asks_model else chosen.make()
-        open_folder(out)
+        open_folder(place)
         if json_ not in (None, "-"):
             refuse_target(Path(json_), (Path(photo.path) for photo in found.photos), overwrite=overwrite)
         figures = [] if figure is None else [f"figure-{figure_format(figure)}"]
         wanted = {"heat": heatmaps, "instances": instances is not None, "npz": npz}
         outputs = (*DEFAULT_OUTPUTS, *(kind for kind, on in wanted.items() if on), *figures)
-        recipe = Recipe(choice, asked, out, outputs, chosen, overwrite, redo, retry_failed, max_pixels or MAX_PIXELS)
+        recipe = Recipe(choice, asked, place, outputs, chosen, overwrite, redo, retry_failed, max_pixels or MAX_PIXELS)
         with notes.status(f"Loading {model}"):
             from pnpovss.batch.crew import crew_for
+            from pnpovss.batch.ray_data import Cluster
             from pnpovss.cli.progress import following
             from pnpovss.cli.segment_view import SegmentView
 
-            crew = crew_for(recipe, early, workers=workers, devices=_devices(devices))
+            if ray is None:
+                crew = crew_for(recipe, early, workers=workers or 1, devices=_devices(devices))
+            else:
+                crew = Cluster(recipe, ray, workers, parquet)
         shown = len(found.photos) <= FEW if details is None else details
         with crew, _records_to(json_) as records, following(notes, len(found.photos)) as progress:
-            view = SegmentView(results, notes, out, records, details=shown, debug=debug)
+            view = SegmentView(results, notes, place, records, details=shown, debug=debug)
             for text in found.problems:
                 view.fail(text)
             for text in found.notes:
@@ -181,7 +196,7 @@ def segment(
         tell_presence(spec, crew.report, notes)
         view.sum_up()
         if exports and view.done + view.skipped:
-            write_exports(out, exports, None, results, notes)
+            write_exports(place, exports, None, results, notes)
         if view.failed:
             _hint_at_words(found.words, asked, notes)
             raise typer.Exit(FAILED)

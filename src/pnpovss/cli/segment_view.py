@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pnpovss.batch.events import Done, Failed, Outcome, Skipped
+from pnpovss.batch.photo_files import beside
 from pnpovss.batch.records import Records
 from pnpovss.cli.terminal import plain, say
 from pnpovss.results.colours import colour
@@ -26,7 +27,7 @@ class SegmentView:
     """
 
     def __init__(
-        self, results: Console, notes: Console, out: Path, records: Records | None, *, details: bool, debug: bool
+        self, results: Console, notes: Console, out: Path | str, records: Records | None, *, details: bool, debug: bool
     ) -> None:
         self.results, self.notes, self.out, self.records = results, notes, out, records
         self.details, self.debug = details, debug
@@ -37,7 +38,7 @@ class SegmentView:
         if isinstance(outcome, Failed):
             if self.debug and outcome.details:
                 say(self.notes, outcome.details)
-            self.fail(outcome.error, str(outcome.task.photo))
+            self.fail(outcome.error, outcome.task.photo)
             return
         if self.records:
             self.records.add(outcome.record)
@@ -75,7 +76,7 @@ class SegmentView:
             say(self.notes, f"{text}, {self.failed:,} failed", "red")
 
     def _show(self, done: Done) -> None:
-        say(self.results, str(done.task.photo), "bold")
+        say(self.results, done.task.photo, "bold")
         if done.anew:
             say(self.results, f"segmented again: {done.anew}", "dim")
         self.results.print(_table(done.record))
@@ -83,7 +84,7 @@ class SegmentView:
             say(self.results, line, "yellow")
         for file in done.record["files"]:
             if file["kind"] == "overlay":
-                say(self.results, str((self.out / done.task.stem).parent / file["file"]), "dim")
+                say(self.results, f"{self.out}/{beside(done.task.stem, file['file'])}", "dim")
 
 
 def _table(record: dict[str, Any]) -> Table:

@@ -21,7 +21,7 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
         file.write('{"annotations": [')
         annotation = 0
         for number, photo in enumerate(run.photos(), start=1):
-            name = f"{photo.stem}{photo.photo.suffix}"
+            name = f"{photo.stem}{photo.suffix}"
             if photos:
                 suffix, content = photo_file(photo)
                 name = f"{flat_name(photo.stem)}{suffix}"

@@ -24,7 +24,7 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
         file.write(f"  <meta>\n    <task>\n      <labels>\n{_labels(run)}      </labels>\n    </task>\n  </meta>\n")
         for number, photo in enumerate(run.photos()):
-            name = f"{flat_name(photo.stem)}{photo.photo.suffix}"
+            name = f"{flat_name(photo.stem)}{photo.suffix}"
             if photos:
                 suffix, content = photo_file(photo)
                 name = f"{flat_name(photo.stem)}{suffix}"

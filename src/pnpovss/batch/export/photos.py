@@ -6,8 +6,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from pnpovss.batch.export.run import RunPhoto
-from pnpovss.batch.filesets import checksum
+from pnpovss.batch.photo_files import checksum
 from pnpovss.errors import InvalidInputError
+from pnpovss.files.remote import is_url, read_url
 from pnpovss.images import load_image, orientation_of
 
 __all__ = ["flat_name", "photo_file"]
@@ -34,20 +35,25 @@ def photo_file(photo: RunPhoto) -> tuple[str, bytes]:
         InvalidInputError: it is gone, or was changed since it was segmented.
         ImageError: it cannot be read.
     """
-    path = photo.photo
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidInputError(f"{path} cannot be read: {error.strerror}; --no-photos exports labels alone") from error
+    content = _content(photo.photo)
     if checksum(content) != photo.record["photo_sha256"]:
-        raise InvalidInputError(f"{path} was changed since it was segmented; segment it again")
-    suffix = path.suffix.lower()
-    if suffix in _EVERYWHERE and orientation_of(path, max_pixels=None).exif == 1:
+        raise InvalidInputError(f"{photo.photo} was changed since it was segmented; segment it again")
+    suffix = photo.suffix.lower()
+    if suffix in _EVERYWHERE and orientation_of(content, max_pixels=None).exif == 1:
         return suffix, content
-    return ".png", _png(path)
+    return ".png", _png(content)
 
 
-def _png(path: Path) -> bytes:
+def _content(photo: str) -> bytes:
+    try:
+        return read_url(photo) if is_url(photo) else Path(photo).read_bytes()
+    except (OSError, InvalidInputError) as error:
+        reason = getattr(error, "strerror", None)
+        told = f"{photo} cannot be read: {reason}" if reason else str(error)
+        raise InvalidInputError(f"{told}; --no-photos exports labels alone") from error
+
+
+def _png(content: bytes) -> bytes:
     file = io.BytesIO()
-    load_image(path, max_pixels=None).save(file, "PNG")
+    load_image(content, max_pixels=None).save(file, "PNG")
     return file.getvalue()

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import posixpath
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,11 +14,15 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from PIL import Image
 
-from pnpovss.batch.filesets import FAILURE, RECORD, checksum, read_failure, read_record
+from pnpovss.batch.photo_files import FAILURE, RECORD, beside, checksum, parse_failure, parse_record
 from pnpovss.errors import InvalidInputError
+from pnpovss.files.local import LocalFolder
+from pnpovss.files.remote import RemoteFolder, is_url
 from pnpovss.results.rle import decode
 
 __all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "read_run"]
+
+Folder = LocalFolder | RemoteFolder
 
 DECISIONS = "decisions.json"  # {"a/cat": "drop"}, by stem; what it does not name is kept
 
@@ -46,19 +51,24 @@ class RunPhoto:
     Attributes:
         stem: where its files are, below the run's folder, with "/" between folders and without a suffix.
         record: what its record says.
-        folder: of its files.
+        folder: of the run.
         categories: of the run, by name.
     """
 
     stem: str
     record: dict[str, Any]
-    folder: Path
+    folder: Folder
     categories: Mapping[str, int]
 
     @property
-    def photo(self) -> Path:
-        """The photo's own file."""
-        return Path(self.record["photo"])
+    def photo(self) -> str:
+        """The photo's own file, or its URL."""
+        return self.record["photo"]
+
+    @property
+    def suffix(self) -> str:
+        """Of the photo's own file, such as ".jpg"."""
+        return posixpath.splitext(self.photo)[1]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -72,7 +82,7 @@ class RunPhoto:
         Raises:
             InvalidInputError: it is missing, no label map, or of another size.
         """
-        names, path = self.record["names"], self.folder / self._labels_file["file"]
+        names, path = self.record["names"], f"{self.folder}/{self._labels_path}"
         try:
             with Image.open(io.BytesIO(self._labels_content)) as picture:
                 own = np.asarray(picture)
@@ -125,12 +135,16 @@ class RunPhoto:
     def _labels_file(self) -> dict[str, str]:
         return next(file for file in self.record["files"] if file["kind"] == "labels")
 
+    @property
+    def _labels_path(self) -> str:
+        return beside(self.stem, self._labels_file["file"])
+
     @cached_property
     def _labels_content(self) -> bytes:
-        try:
-            return (self.folder / self._labels_file["file"]).read_bytes()
-        except OSError as error:
-            raise InvalidInputError(f"{self.folder / self._labels_file['file']}: {error.strerror}") from error
+        content = self.folder.read(self._labels_path)
+        if content is None:
+            raise InvalidInputError(f"{self.folder}/{self._labels_path} cannot be read; segment the photo again")
+        return content
 
 
 @dataclass(frozen=True)
@@ -144,7 +158,7 @@ class Run:
         dropped_too: whether `photos` gives those as well.
     """
 
-    folder: Path
+    folder: Folder
     categories: dict[str, int]
     dropped: frozenset[str] = field(default_factory=frozenset)
     dropped_too: bool = False
@@ -153,62 +167,61 @@ class Run:
         """Each finished photo that is kept, in the order of their paths; none stays in memory."""
         for stem, record in _records(self.folder):
             if self.dropped_too or stem not in self.dropped:
-                yield RunPhoto(stem, record, (self.folder / stem).parent, self.categories)
+                yield RunPhoto(stem, record, self.folder, self.categories)
 
     def failures(self) -> Iterator[tuple[str, str]]:
         """(stem, why) of each photo that could not be segmented, by path, as far as that was written down."""
-        for here, file in _files(self.folder, FAILURE):
-            if note := read_failure(Path(here, file)):
-                yield _stem(self.folder, here, file.removesuffix(FAILURE)), note["error"]
+        for stem in _stems(self.folder, FAILURE):
+            if note := parse_failure(self.folder.read(f"{stem}{FAILURE}")):
+                yield stem, note["error"]
 
 
-def read_run(folder: Path, *, dropped_too: bool = False) -> Run:
+def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
     """A run, and which of its photos were decided against.
 
     Args:
-        folder: of the run.
+        place: the folder of the run, or its URL.
         dropped_too: whether `photos` gives those as well.
 
     Raises:
         InvalidInputError: no finished photo is there, or the file of decisions cannot be read.
     """
+    folder = RemoteFolder(str(place)) if is_url(place) else LocalFolder(Path(place))
     categories: dict[str, int] = {}
     for _, record in _records(folder):
         for name in record["names"]:
             categories.setdefault(name["name"], len(categories) + 1)
     if not categories:
         raise InvalidInputError(f"{folder} holds no finished photos; give the --out folder of `pnpovss segment`")
-    return Run(folder, categories, _dropped(folder / DECISIONS), dropped_too)
+    return Run(folder, categories, _dropped(folder), dropped_too)
 
 
-def _records(folder: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def _records(folder: Folder) -> Iterator[tuple[str, dict[str, Any]]]:
     """(stem, record) of each complete set below a folder, by path."""
-    for here, file in _files(folder, RECORD):
-        record = read_record(Path(here, file))
-        if record and all(os.path.exists(os.path.join(here, part["file"])) for part in record["files"]):
-            yield _stem(folder, here, file.removesuffix(RECORD)), record
+    for stem in _stems(folder, RECORD):
+        record = parse_record(folder.read(f"{stem}{RECORD}"))
+        if record and all(folder.exists(beside(stem, part["file"])) for part in record["files"]):
+            yield stem, record
 
 
-def _files(folder: Path, suffix: str) -> Iterator[tuple[str, str]]:
-    """(folder, name) of each file below a folder that ends so, by path; none that is hidden."""
-    for here, folders, files in os.walk(folder):
-        folders.sort()
-        for file in sorted(files):
-            if file.endswith(suffix) and not file.startswith("."):
-                yield here, file
+def _stems(folder: Folder, suffix: str) -> Iterator[str]:
+    """What stands before a suffix in the path of each file below a folder that ends so, by path; none hidden."""
+    for here, names in folder.walk():
+        inside = here.removeprefix(str(folder)).replace(os.sep, "/").strip("/")
+        for name in names:
+            if name.endswith(suffix) and not name.startswith("."):
+                yield posixpath.join(inside, name.removesuffix(suffix))
 
 
-def _stem(folder: Path, here: str, name: str) -> str:
-    return os.path.relpath(os.path.join(here, name), folder).replace(os.sep, "/")
-
-
-def _dropped(path: Path) -> frozenset[str]:
-    if not path.exists():
+def _dropped(folder: Folder) -> frozenset[str]:
+    content = folder.read(DECISIONS)
+    if content is None:
         return frozenset()
     try:
-        told = json.loads(path.read_bytes())
+        told = json.loads(content)
         if wrong := set(told.values()) - {"keep", "drop"}:
             raise ValueError(f"{sorted(map(str, wrong))[0]!r} is neither keep nor drop")
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InvalidInputError(f'{path} cannot be read: {error}; expected {{"a/cat": "drop", ...}}') from error
+    except (ValueError, AttributeError, TypeError) as error:
+        place = f"{folder}/{DECISIONS}"
+        raise InvalidInputError(f'{place} cannot be read: {error}; expected {{"a/cat": "drop", ...}}') from error
     return frozenset(stem for stem, decision in told.items() if decision == "drop")
