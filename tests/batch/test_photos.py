@@ -184,17 +184,17 @@ from pnpovss.batch.naming import Photo
 from pnpovss.batch.worklist import Worklist
 worklist = Worklist()
 tracemalloc.start()
-for i in range(4_000):
+for i in range(10_000):
     worklist.add(Photo(f"in/{i}/cat.jpg", "cat.jpg"))
-assert sum(1 for _ in worklist.tasks()) == len({task.stem for task in worklist.tasks()}) == 4_000
+assert sum(1 for _ in worklist.tasks()) == len({task.stem for task in worklist.tasks()}) == 10_000
 print(tracemalloc.get_traced_memory()[0])
 """
 
 
 def test_memory_does_not_grow_with_the_photos():
-    """4,000 photos whose results want the same name, in as many folders; alone, for checks of types hold memory."""
+    """10,000 photos whose results want the same name, in as many folders; alone, for checks of types hold memory."""
     done = subprocess.run([sys.executable, "-c", MANY], capture_output=True, text=True, check=True)
-    assert int(done.stdout) < 200 * 4_000
+    assert int(done.stdout) < 200 * 10_000
 
 
 def test_a_list_is_read_as_it_comes():
