@@ -444,3 +444,27 @@ def test_things_keep_what_still_has_their_name_after_corrections_by_hand(apart: 
     [photo] = read_run(apart).photos()
     found = [(thing.name, int(thing.mask.sum()), thing.score) for thing in photo.objects()]
     assert found == [("cat", 24, None), ("potted plant", 12, None), ("cat", 5, None), ("potted plant", 6, None)]
+
+
+def test_eight_thousand_names(tmp_path: Path):
+    """Values of 16 bits, a record of all names, a few of the hints; formats that hold so many, and one that says no."""
+    names, painter = [f"name {i}" for i in range(8000)], Painter()
+    labels = RNG.integers(0, 8001, (90, 100)).astype(np.uint16)
+    painter.labels[90, 100] = labels
+    Image.new("RGB", (100, 90)).save(tmp_path / "1.png")
+    done = Job(painter, parse_names(names), tmp_path / "out").run(Task(str(tmp_path / "1.png"), "1"))  # type: ignore[arg-type]
+    assert isinstance(done, Done), done
+    assert len(done.record["names"]) == 8000
+    assert len(done.hints) == 21
+    assert done.hints[-1].endswith("lines more")
+    run = read_run(tmp_path / "out")
+    for word in ("masks", "fiftyone"):
+        list(export(run, parse_formats(word)[0], tmp_path / word))
+        with Image.open(tmp_path / word / "labels" / "1.png") as picture:
+            assert np.array_equal(np.asarray(picture), labels)
+    list(export(run, parse_formats("coco")[0], tmp_path / "coco"))
+    told = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    assert len(told["categories"]) == 8000
+    assert len(told["annotations"]) == len(np.unique(labels[labels > 0]))
+    with pytest.raises(InvalidInputError, match="254 names at most, this run has 8000; use coco"):
+        list(export(run, parse_formats("voc")[0], tmp_path / "voc"))

@@ -1,5 +1,6 @@
 """`pnpovss segment` over many photos: trees, lists, what is finished, what fails."""
 
+import errno
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pnpovss.batch import sources
 from tests.support.program_calls import Call, files, save_flag
 
 FAKE = ("--model", "fake", "--without", "dropout,blur,crf")
@@ -227,6 +229,69 @@ def test_own_names_that_the_model_cannot_read_are_remembered(call: Call, tmp_pat
         done = call("segment", "--from", "list.jsonl", "--out", "out", *FAKE)
         assert done.exit_code == 1
         assert says in done.stderr, done.stderr
+
+
+# Disks that fill up, photos that come and go.
+
+
+def test_a_full_disk_costs_the_photos_that_met_it(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("1.png", "2.png", "3.png"):
+        save_flag(tmp_path / "in" / name)
+    real, written = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        written.append(descriptor)
+        if len(written) > 4:  # three files a photo
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = call("segment", "in", *RED)
+    assert done.exit_code == 1
+    assert done.stderr.count("No space left on device; check the folder, its permissions and its space") >= 2
+    whole = records(tmp_path / "out")
+    assert len(whole) <= 1
+    assert len(tree(tmp_path / "out")) == 3 * len(whole)
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    code = subprocess.run([*PROGRAM, "segment", "in", *RED], capture_output=True, env=environment()).returncode
+    assert code == 0
+    assert records(tmp_path / "out") == {"1", "2", "3"}
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@pytest.mark.parametrize("becomes", ["gone", "another", "shorter"])
+def test_a_photo_that_vanishes_or_changes_in_the_middle_fails_alone(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, becomes: str
+):
+    """After its content was summed up, before its pixels are read."""
+    for name in ("1.png", "2.png", "3.png"):
+        save_flag(tmp_path / "in" / name)
+    real = sources.load_image
+
+    def load(photo: str, **options):
+        if photo.endswith("2.png"):
+            path, content = Path(photo), Path(photo).read_bytes()
+            path.unlink()
+            if becomes != "gone":
+                path.write_bytes(content if becomes == "another" else content[:50])
+        return real(photo, **options)
+
+    monkeypatch.setattr(sources, "load_image", load)
+    done = call("segment", "in", *RED)
+    assert done.exit_code == 1
+    assert "2 photos done, 1 failed" in done.stderr
+    assert "2.png was changed or removed while it was read; segment it again" in done.stderr
+    assert files(tmp_path / "out") == {
+        f"{i}{suffix}" for i in (1, 3) for suffix in (".json", ".labels.png", ".overlay.png")
+    }
+    assert records(tmp_path / "out") == {"1", "3"}
+    monkeypatch.setattr(sources, "load_image", real)
+    save_flag(tmp_path / "in" / "2.png")
+    assert call("segment", "in", *RED).exit_code == 0
 
 
 # One bad argument does not end the run for the others.

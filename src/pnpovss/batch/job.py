@@ -13,7 +13,7 @@ from pnpovss.batch.filesets import claimed
 from pnpovss.batch.finished import why_anew
 from pnpovss.batch.outputs import DEFAULT_OUTPUTS, json_bytes, output_files
 from pnpovss.batch.photo_files import PhotoFiles, checksum
-from pnpovss.batch.sources import NOTHING, identity, source_of
+from pnpovss.batch.sources import NOTHING, ChangedPhoto, identity, source_of
 from pnpovss.errors import ImageError, NamesError, OutputError
 from pnpovss.files.json import to_json
 from pnpovss.hints.doubts import doubts
@@ -149,7 +149,6 @@ class Job:
             if task.given_up:
                 raise ImageError(task.given_up)
             image = source.load(self.max_pixels)
-        source.check()
         if not self.overwrite:
             suffixes = [file.suffix for file in output_files(self.outputs, names)]
             files.refuse_foreign(suffixes, identity(task.photo))
@@ -165,7 +164,7 @@ class Job:
         assert result is not None  # `look` was called
         made = output_files(self.outputs, begun.names, result.kept)
         contents = {file.suffix: file.content(result, begun.image) for file in made}
-        hints = (*doubts(result), *looks_like(result))
+        hints = _some((*doubts(result), *looks_like(result)))
         record = {
             "photo": identity(begun.task.photo),
             "photo_sha256": begun.content,
@@ -220,7 +219,8 @@ class Job:
         try:
             yield
         except (ImageError, NamesError) as error:
-            if content != NOTHING and (isinstance(error, ImageError) or task.names is not None):
+            own = isinstance(error, ImageError) or task.names is not None
+            if own and content != NOTHING and not isinstance(error, ChangedPhoto):
                 note = {
                     "format": _NOTE,
                     "photo": identity(task.photo),
@@ -257,3 +257,11 @@ class Job:
 
 
 _NOTE = "pnpovss/failure/1"
+_HINTS = 20  # lines on one photo: thousands of names would give thousands, which nobody reads
+
+
+def _some(hints: tuple[str, ...]) -> tuple[str, ...]:
+    """The first lines, and how many more there are."""
+    if len(hints) <= _HINTS:
+        return hints
+    return (*hints[:_HINTS], f"and {len(hints) - _HINTS:,} lines more")

@@ -11,9 +11,13 @@ from pnpovss.errors import ImageError, InvalidInputError
 from pnpovss.files.remote import is_url, read_url
 from pnpovss.images import load_image
 
-__all__ = ["NOTHING", "Source", "identity", "source_of"]
+__all__ = ["NOTHING", "ChangedPhoto", "Source", "identity", "source_of"]
 
 NOTHING = sha256().hexdigest()  # of a file that cannot be read
+
+
+class ChangedPhoto(ImageError):
+    """What was read is not what the checksum tells."""
 
 
 def identity(photo: str) -> str:
@@ -36,16 +40,10 @@ class Source:
         """Its pixels, upright, of the content that the checksum tells.
 
         Raises:
+            ChangedPhoto: it was changed meanwhile.
             ImageError: as `load_image`.
         """
         raise NotImplementedError
-
-    def check(self) -> None:
-        """See that it is still what it was.
-
-        Raises:
-            ImageError: it was changed meanwhile.
-        """
 
 
 def source_of(photo: str) -> Source:
@@ -64,11 +62,11 @@ class _File(Source):
         self._before = _state(photo)
 
     def load(self, max_pixels: int) -> Image.Image:
-        return load_image(self.photo, max_pixels=max_pixels)
-
-    def check(self) -> None:
-        if _state(self.photo) != self._before:
-            raise ImageError(f"{self.photo} was changed while it was read; segment it again")
+        try:
+            return load_image(self.photo, max_pixels=max_pixels)
+        finally:
+            if _state(self.photo) != self._before:
+                raise ChangedPhoto(f"{self.photo} was changed or removed while it was read; segment it again")
 
 
 class _Remote(Source):

@@ -15,6 +15,7 @@ UNCOVERED = 0.35  # share of a name's heat that lies in its mask, below which mu
 ROUGH = 2.2  # the Dense CRF as preset brings most outlines to 1.7 or 2, which says nothing of one photo
 PIECES = 8
 ALIKE = 0.95  # cosine of two names' heat maps
+ROWS = 256  # names that are compared with all others at a time
 LARGEST = 1024  # longer side [px]; of larger label maps every n-th pixel is looked at, which costs 1/n^2 and more
 
 NOTHING = "it may not be in the photo; leave the name out, or let the model decide which names are there"
@@ -58,15 +59,17 @@ def _covered(heat: np.ndarray, mask: np.ndarray) -> float:
 
 def _alike(segmentation: Segmentation) -> list[str]:
     """Pairs of names that lead the model to the same place."""
-    if len(segmentation.kept) < 2:
+    count = len(segmentation.kept)
+    if count < 2:
         return []
-    maps = segmentation.heatmaps.names.reshape(len(segmentation.kept), -1).astype(np.float64)
+    maps = segmentation.heatmaps.names.reshape(count, -1).astype(np.float64)
     norms = np.linalg.norm(maps, axis=1, keepdims=True)
     unit = maps / np.where(norms > 0, norms, 1)
     texts = [segmentation.names[i].text for i in segmentation.kept]
-    return [
-        f"looks like confusion: {texts[i]!r} and {texts[j]!r} light up the same places; {CONFUSING}"
-        for i in range(len(texts))
-        for j in range(i + 1, len(texts))
-        if unit[i] @ unit[j] > ALIKE
-    ]
+    lines = []
+    for start in range(0, count, ROWS):
+        close = np.triu(unit[start : start + ROWS] @ unit.T > ALIKE, k=start + 1)
+        for i, j in np.argwhere(close):
+            pair = f"{texts[start + i]!r} and {texts[j]!r}"
+            lines.append(f"looks like confusion: {pair} light up the same places; {CONFUSING}")
+    return lines
