@@ -75,6 +75,9 @@ class SegmentView:
         else:
             say(self.notes, f"{text}, {self.failed:,} failed", "red")
 
+    def _place(self, name: str) -> str:
+        return f"{self.out}/{name}" if isinstance(self.out, str) else str(self.out / name)
+
     def _show(self, done: Done) -> None:
         say(self.results, done.task.photo, "bold")
         if done.anew:
@@ -84,7 +87,7 @@ class SegmentView:
             say(self.results, line, "yellow")
         for file in done.record["files"]:
             if file["kind"] == "overlay":
-                say(self.results, f"{self.out}/{beside(done.task.stem, file['file'])}", "dim")
+                say(self.results, self._place(beside(done.task.stem, file["file"])), "dim")
 
 
 def _table(record: dict[str, Any]) -> Table:

@@ -128,6 +128,8 @@ class RemoteFolder:
             system.makedirs(folder, exist_ok=True)
             system.pipe_file(f"{folder}/.{last}.part", content)
             system.mv(f"{folder}/.{last}.part", target)
+        except FileNotFoundError as error:
+            raise OutputError(f"cannot write {self.url}/{name}: there is no such bucket or folder") from error
         except Exception as error:
             raise OutputError(f"cannot write {self.url}/{name}: {_reason(error)}") from error
 
