@@ -51,6 +51,7 @@ result = real(next(iter(found)).path, names, name_match=True)
 
 class Costless:
     backbone, preset, config = real.backbone, real.preset, real.config
+    settings_source = real.settings_source
     def __call__(self, image, names, **options):
         return result
 
