@@ -23,6 +23,7 @@ from pnpovss.names import parse_names
 
 pytestmark = [
     pytest.mark.extra("ray"),
+    pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore"),  # Ray's own, of many kinds
 ]
