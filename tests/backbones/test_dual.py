@@ -11,18 +11,29 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.modules.module import register_module_forward_hook
-from transformers import CLIPModel, MetaClip2Model, SiglipModel
+from transformers import CLIPModel, MetaClip2Model, SiglipModel, Tipsv2Model
 
 from pnpovss.backbones.base import LoadOptions, Reading
+from pnpovss.backbones.dual import checkpoint
 from pnpovss.backbones.dual.backbone import DualBackbone, load_dual
 from pnpovss.errors import CheckpointError, ConfigError
 from pnpovss.prompts import PREFIX
 from pnpovss.segmenter import Segmenter
-from tests.support.dual_checkpoints import END, own_logit, save_clip, save_metaclip, save_siglip
+from tests.support.dual_checkpoints import (
+    END,
+    own_logit,
+    save_clip,
+    save_metaclip,
+    save_siglip,
+    save_tips,
+    seen_by,
+    vector_of,
+)
 
 KINDS: dict[str, tuple[Callable[[Path], Path], Any]] = {
     "clip": (save_clip, CLIPModel),
     "metaclip": (save_metaclip, MetaClip2Model),
+    "tipsv2": (save_tips, Tipsv2Model),
     "siglip": (save_siglip, SiglipModel),
 }
 
@@ -52,7 +63,7 @@ def test_logits_are_those_of_the_models_own_forward(both: tuple[DualBackbone, An
     read = backbone.match(features, [texts], Reading((max(backbone.card.heads),)))
     torch.testing.assert_close(read.logits[0], wanted, rtol=1e-5, atol=1e-5)
     cosines = backbone.embed_images(features) @ backbone.embed_texts(texts).T
-    found = cosines[0] * own.logit_scale.exp() + getattr(own, "logit_bias", torch.zeros(1))
+    found = cosines[0] * backbone._dual.scale + getattr(own, "logit_bias", torch.zeros(1))
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
 
 
@@ -67,8 +78,9 @@ def test_attention_is_that_of_the_models_own_forward(both: tuple[DualBackbone, A
         _, probs = head.attention(head.probe, tokens, tokens, average_attn_weights=False)
         wanted = probs[None, 0, :, 0]
     else:
-        outputs = own.vision_model(image, interpolate_pos_encoding=True, output_attentions=True)
-        wanted = torch.stack([outputs.attentions[layer][0, :, 0, 1:] for layer in layers])
+        outputs = own.vision_model(**seen_by(own, image), output_attentions=True)
+        prefix = backbone._tower.prefix
+        wanted = torch.stack([outputs.attentions[layer][0, :, 0, prefix:] for layer in layers])
     for token in range(len(prompt)):  # all tokens of a prompt share its map
         torch.testing.assert_close(seen.attention[:, :, token].flatten(2), wanted, rtol=1e-5, atol=1e-6)
 
@@ -78,7 +90,7 @@ def test_legrad_is_the_positive_gradient_of_each_layer_s_own_cosine(both: tuple[
     image, names = pixels(24, 56, 2), [backbone.tokenize(f"A picture of {name}") for name in ("cat", "dog")]
     layers = tuple(sorted(backbone.card.heads))[-2:]
     match = backbone.match(backbone.encode_images(image), [names, names[1:]], Reading(layers, legrad=True))
-    texts = backbone.embed_texts(names) * own.logit_scale.exp()
+    texts = backbone.embed_texts(names) * backbone._dual.scale
     asked = [(0, 0), (0, 1), (1, 1)]  # image, name
     found = [match.maps[0], match.maps[0], match.maps[1]]
     starts = [0, len(names[0]), 0]
@@ -99,12 +111,9 @@ def test_legrad_is_the_positive_gradient_of_each_layer_s_own_cosine(both: tuple[
                 vector = (pooled + head.mlp(head.layernorm(pooled)))[:, 0]
                 patches = slice(0, None)
             else:
-                outputs = own.vision_model(
-                    pixel, interpolate_pos_encoding=True, output_attentions=True, output_hidden_states=True
-                )
+                outputs = own.vision_model(**seen_by(own, pixel), output_attentions=True, output_hidden_states=True)
                 probs, state = outputs.attentions[layer], outputs.hidden_states[layer + 1]
-                vector = own.visual_projection(own.vision_model.post_layernorm(state.mean(1)))
-                patches = slice(1, None)
+                vector, patches = vector_of(own, state.mean(1)), slice(backbone._tower.prefix, None)
             cosine = torch.nn.functional.normalize(vector, dim=-1)[0] @ texts[name]
             [gradient] = torch.autograd.grad(cosine, [probs])
             wanted = gradient.clamp(min=0).mean(2)[0, :, patches]
@@ -191,6 +200,22 @@ def test_pixels_are_normalised_as_the_checkpoint_says(tmp_path: Path, save: Call
     assert load_dual(str(folder), LoadOptions()).card.mean[0] == mean
     (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.1] * 3, "image_std": [0.2] * 3}))
     assert load_dual(str(folder), LoadOptions()).card.mean == (0.1, 0.1, 0.1)
+
+
+def test_tipsv2_is_given_pixels_as_it_was_taught(tmp_path: Path):
+    folder = save_tips(tmp_path)
+    (folder / "preprocessor_config.json").write_text(json.dumps({"image_mean": [0.1] * 3, "do_normalize": False}))
+    backbone = load_dual(str(folder), LoadOptions())
+    assert (backbone.card.mean, backbone.card.std) == ((0.5,) * 3, (0.5,) * 3)
+    assert backbone._tower.prefix == 2
+    assert backbone.tokenize("A cat").ids == (1, 4)
+
+
+def test_a_model_that_this_transformers_does_not_know_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = save_tips(tmp_path)
+    monkeypatch.setitem(checkpoint._MODELS, "tipsv2", ("NoSuchModel", "tipsv2"))
+    with pytest.raises(CheckpointError, match=r"a 'tipsv2' checkpoint, which transformers .* does not know: update it"):
+        load_dual(str(folder), LoadOptions())
 
 
 def test_only_the_last_layers_of_clip_can_be_read(tmp_path: Path):

@@ -32,6 +32,7 @@ class Small:
         size: height and width of the test's images [px], not square where the model takes such.
         text: the test's prompt, in words that the checkpoint knows.
         stray: a text far longer than the model reads.
+        special: whether it puts special tokens around a text.
     """
 
     key: str
@@ -40,6 +41,7 @@ class Small:
     size: tuple[int, int] = (32, 48)
     text: str = "A picture of cat potted plant"
     stray: str = "cat " * 3000
+    special: bool = True
 
 
 def save_mini(folder: Path) -> Path:
@@ -85,6 +87,7 @@ SMALL = {
     "flava": Small("joint", joint_models.save_flava, joint_models.joint_slope),
     "clip": Small("dual", dual_checkpoints.save_clip, dual_checkpoints.dual_slope),
     "metaclip": Small("dual", dual_checkpoints.save_metaclip, dual_checkpoints.dual_slope),
+    "tipsv2": Small("dual", dual_checkpoints.save_tips, dual_checkpoints.dual_slope, special=False),
     "siglip": Small("dual", dual_checkpoints.save_siglip, dual_checkpoints.dual_slope),
     **{kind: decoder(kind) for kind in TINY},
 }

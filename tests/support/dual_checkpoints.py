@@ -16,6 +16,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     SiglipConfig,
     SiglipModel,
+    Tipsv2Config,
+    Tipsv2Model,
 )
 
 from pnpovss.prompts import TextTokens
@@ -55,11 +57,19 @@ def make_siglip() -> SiglipModel:
     return SiglipModel(SiglipConfig(text_config={**TEXT, "projection_size": 32}, vision_config=vision))
 
 
+def make_tips() -> Tipsv2Model:
+    """A class token, a second one, patches."""
+    text = {key: value for key, value in TEXT.items() if not key.endswith("os_token_id")}
+    shape = {"hidden_size": 32, "num_attention_heads": 4, "mlp_ratio": 2, "num_hidden_layers": 2}
+    vision = {**shape, "image_size": 32, "patch_size": 8}
+    return Tipsv2Model(Tipsv2Config(text_config=text, vision_config=vision, temperature_init_value=0.2))
+
+
 def save(folder: Path, model: Any, **preprocessing: Any) -> Path:
     """A folder as the hubs have it, all weights random, none of them 0."""
     generator = torch.Generator().manual_seed(0)
     for name, weights in model.requires_grad_(False).named_parameters():
-        if "logit" not in name:
+        if "logit" not in name and name != "temperature":
             weights.add_(torch.randn(weights.shape, generator=generator) * 0.1)
     if hasattr(model, "logit_bias"):
         model.logit_bias.fill_(-1.0)
@@ -68,7 +78,7 @@ def save(folder: Path, model: Any, **preprocessing: Any) -> Path:
     rules = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     rules.normalizer = normalizers.Lowercase()
     rules.pre_tokenizer = pre_tokenizers.Whitespace()
-    if not isinstance(model, SiglipModel):
+    if not isinstance(model, SiglipModel | Tipsv2Model):
         ends = [("<s>", START), ("</s>", END)]
         rules.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
     PreTrainedTokenizerFast(
@@ -91,14 +101,30 @@ def save_siglip(folder: Path) -> Path:
     return save(folder, make_siglip())
 
 
+def save_tips(folder: Path) -> Path:
+    return save(folder, make_tips())
+
+
+def seen_by(model: Any, pixels: Tensor) -> dict[str, Any]:
+    """What a vision model is given: TIPSv2 wants values in [0, 1], and interpolates unasked."""
+    if isinstance(model, Tipsv2Model):
+        return {"pixel_values": pixels * 0.5 + 0.5}
+    return {"pixel_values": pixels, "interpolate_pos_encoding": True}
+
+
+def vector_of(model: Any, token: Tensor) -> Tensor:
+    """What a model compares with texts, of a token of its tower."""
+    if isinstance(model, Tipsv2Model):
+        return model.vision_model.layernorm(token)
+    return model.visual_projection(model.vision_model.post_layernorm(token))
+
+
 def own_logit(model: Any, pixels: Tensor, prompt: TextTokens) -> Tensor:
     """transformers' own forward of one photo and one text; SigLIP's is padded to its full length."""
     ids = list(prompt.ids)
     if isinstance(model, SiglipModel):
         ids += [0] * (TEXT["max_position_embeddings"] - len(ids))
-    return model(input_ids=torch.tensor([ids]), pixel_values=pixels, interpolate_pos_encoding=True).logits_per_image[
-        0, 0
-    ]
+    return model(input_ids=torch.tensor([ids]), **seen_by(model, pixels)).logits_per_image[0, 0]
 
 
 def dual_slope(backbone: Any, pixels: Tensor, prompt: TextTokens, layer: int, token: int, direction: Tensor) -> float:
@@ -111,10 +137,12 @@ def dual_slope(backbone: Any, pixels: Tensor, prompt: TextTokens, layer: int, to
 
     def along(probs: Tensor) -> Tensor:
         move = torch.zeros_like(probs)
-        move[0, :, 0, 1:] = direction.flatten(1)
+        move[0, :, 0, backbone._tower.prefix :] = direction.flatten(1)
         return move
 
-    return slope(lambda: own_logit(model, pixels, prompt), model.vision_model.encoder.layers[layer].self_attn, along)
+    [module] = backbone._tower.modules((layer,))
+    name = next(name for name, each in backbone._dual.model.named_modules() if each is module)
+    return slope(lambda: own_logit(model, pixels, prompt), model.get_submodule(name), along)
 
 
 def _probe_slope(model: Any, pixels: Tensor, prompt: TextTokens, direction: Tensor) -> float:

@@ -1,17 +1,18 @@
-"""CLIP, MetaCLIP 2, SigLIP and SigLIP 2 of fixed size, through transformers: any hub id or folder, any image size.
+"""CLIP, MetaCLIP 2, TIPSv2, SigLIP and SigLIP 2 of fixed size (transformers): any hub id or folder, any image size.
 
 Their towers never see each other, so no text token looks at a patch. What looks at the patches is the token that the
-photo's vector is made of: CLIP's class token, in its last layers, and SigLIP's probe, in its pooling head. A name's map
-is that attention weighed by the gradient of the name's scaled cosine (as LeGrad, arXiv 2404.03214, and GradCAM do);
-all tokens of a prompt share it, so each name is asked alone. With `read` = "legrad" the map is what LeGrad makes of it:
-for each of the last layers, the photo's vector as if the tower ended there (CLIP: the mean of its tokens), the gradient
-of its own scaled cosine where it is positive, without the attention as a factor, averaged over rows, heads and layers.
-SigLIP, which pools once, has one such layer.
+photo's vector is made of: the class token of CLIP and TIPSv2, in the last layers, and SigLIP's probe, in its pooling
+head. A name's map is that attention weighed by the gradient of the name's scaled cosine (as LeGrad, arXiv 2404.03214,
+and GradCAM do); all tokens of a prompt share it, so each name is asked alone.
 
-The match logit is scale * cosine + bias. SigLIP was trained to give a pair's probability by its sigmoid. CLIP's cosine
-has none: what stands for it is the softmax against the bare "A picture of", as if one of the two texts had to be right.
-That ranks names; it is no calibrated probability, and nobody measured from which number on a name is there. So the step
-`presence` is off for all of these models unless it is asked for.
+With `read` = "legrad" the map is what LeGrad makes of it: for each of the last layers, the photo's vector as if the
+tower ended there (the mean of its tokens), the gradient of its own scaled cosine where it is positive, without the
+attention as a factor, averaged over rows, heads and layers. SigLIP, which pools once, has one such layer.
+
+The match logit is scale * cosine + bias. SigLIP was trained to give a pair's probability by its sigmoid. The cosine of
+the others has none: what stands for it is the softmax against the bare "A picture of", as if one of the two texts had
+to be right. That ranks names; it is no calibrated probability, and nobody measured from which number on a name is
+there. So the step `presence` is off for all of these models unless it is asked for.
 """
 
 from collections.abc import Sequence
@@ -24,9 +25,9 @@ from torch import Tensor
 
 from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens, TokenMaps
 from pnpovss.backbones.dual.checkpoint import DualCheckpoint, read_dual, unit
-from pnpovss.backbones.dual.pooling import ClassToken, Probe, Tower
+from pnpovss.backbones.dual.pooling import ClassToken, FirstOfTwo, Probe, Tower
 from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
-from pnpovss.backbones.parts.checkpoint import read_normalisation
+from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, HALF_NORMALISATION, read_normalisation
 from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, token_maps
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.tuned import tuned
@@ -34,7 +35,7 @@ from pnpovss.prompts import PREFIX
 
 __all__ = ["DualBackbone", "load_dual"]
 
-_SIGLIP_NORMALISATION = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+_TOWERS: dict[str, type[Tower]] = {"clip": ClassToken, "siglip": Probe, "tipsv2": FirstOfTwo}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,10 +78,10 @@ class DualBackbone:
         options = options or LoadOptions()
         config = checkpoint.model.config
         self._dual = checkpoint
-        self._tower: Tower = (ClassToken if checkpoint.kind == "clip" else Probe)(checkpoint.model)
+        self._tower: Tower = _TOWERS[checkpoint.kind](checkpoint.model)
         self._neutral = checkpoint.tokenizer(PREFIX)
-        default = () if checkpoint.kind == "clip" else (_SIGLIP_NORMALISATION,)
-        mean, std = read_normalisation(checkpoint.folder, *default)
+        default = CLIP_NORMALISATION if checkpoint.kind == "clip" else HALF_NORMALISATION
+        mean, std = default if checkpoint.kind == "tipsv2" else read_normalisation(checkpoint.folder, default)
         self.card = Card(
             name=name,
             revision=checkpoint.revision,

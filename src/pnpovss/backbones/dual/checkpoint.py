@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import transformers
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import CLIPModel, MetaClip2Model, SiglipModel
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.dual.tokenizer import DualTokenizer
@@ -19,12 +19,14 @@ from pnpovss.prompts import TextTokens
 
 __all__ = ["DualCheckpoint", "Kind", "read_dual", "unit"]
 
-Kind = Literal["clip", "siglip"]
+Kind = Literal["clip", "siglip", "tipsv2"]
 
-_MODELS: dict[str, tuple[Any, Kind]] = {
-    "clip": (CLIPModel, "clip"),
-    "metaclip_2": (MetaClip2Model, "clip"),
-    "siglip": (SiglipModel, "siglip"),  # SigLIP 2 of fixed size calls itself so, too
+# Classes of transformers, by `model_type`; older releases do not have all of them.
+_MODELS: dict[str, tuple[str, Kind]] = {
+    "clip": ("CLIPModel", "clip"),
+    "metaclip_2": ("MetaClip2Model", "clip"),
+    "siglip": ("SiglipModel", "siglip"),  # SigLIP 2 of fixed size calls itself so, too
+    "tipsv2": ("Tipsv2Model", "tipsv2"),
 }
 
 _REMEMBERED = 4096  # texts
@@ -37,7 +39,7 @@ class DualCheckpoint:
     Attributes:
         folder: where it lies.
         revision: the hub's commit, or a hash of a local folder's weights.
-        kind: "clip", trained with a softmax over texts, or "siglip", with a sigmoid for each pair.
+        kind: "clip" and "tipsv2", trained with a softmax over texts, or "siglip", with a sigmoid for each pair.
         model: of transformers, frozen, in evaluation mode, on its device.
         tokenizer: of its texts.
     """
@@ -57,11 +59,13 @@ class DualCheckpoint:
     @property
     def scale(self) -> float:
         """Factor of the cosine."""
+        if self.kind == "tipsv2":
+            return 1 / float(self.model.temperature.detach().float())
         return float(self.model.logit_scale.detach().float().exp())
 
     @property
     def bias(self) -> float:
-        """Added to the scaled cosine; 0 for CLIP."""
+        """Added to the scaled cosine; 0 but for SigLIP."""
         return float(self.model.logit_bias.detach().float()) if self.kind == "siglip" else 0.0
 
     def embed_texts(self, texts: Sequence[TextTokens], batch: int = 64) -> Float[Tensor, "t d"]:
@@ -101,6 +105,10 @@ class DualCheckpoint:
         rows = [[*text.ids, *[pad] * (length - len(text))] for text in texts]
         with torch.inference_mode(False), torch.no_grad():
             ids = torch.tensor(rows, device=self.model.device)
+            if self.kind == "tipsv2":  # whose texts are the mean of their tokens
+                lengths = torch.tensor([len(text) for text in texts], device=ids.device)
+                real = (torch.arange(length, device=ids.device) < lengths[:, None]).long()
+                return unit(self.model.get_text_features(input_ids=ids, attention_mask=real).pooler_output)
             return unit(self.model.get_text_features(input_ids=ids).pooler_output)
 
 
@@ -124,7 +132,12 @@ def read_dual(name: str, options: LoadOptions, **more: Any) -> DualCheckpoint:
     kind = read_json(folder / "config.json").get("model_type")
     if kind not in _MODELS:
         raise CheckpointError(f"{name} is a {kind!r} checkpoint; expected one of {', '.join(_MODELS)}")
-    architecture, kind = _MODELS[kind]
+    named, kind = _MODELS[kind]
+    architecture = getattr(transformers, named, None)
+    if architecture is None:
+        raise CheckpointError(
+            f"{name} is a {kind!r} checkpoint, which transformers {transformers.__version__} does not know: update it"
+        )
     model = read_model(folder, architecture, options.dtype, **more)
     tokenizer = DualTokenizer(folder, kind, model.config.text_config)
     return DualCheckpoint(folder, revision, kind, model.to(options.device), tokenizer)

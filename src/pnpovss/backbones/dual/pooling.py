@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from pnpovss.backbones.parts.capture import Seen
 
-__all__ = ["ClassToken", "Probe", "Tower"]
+__all__ = ["ClassToken", "FirstOfTwo", "Probe", "Tower"]
 
 READABLE = 4
 """How many of CLIP's last layers can be read: what goes into each of them is kept with the encoded photo."""
@@ -30,8 +30,8 @@ class ClassToken:
 
     def __init__(self, model: Any) -> None:
         """Take over the modules of a `CLIPModel` or `MetaClip2Model` that was loaded with `CAPTURE`."""
-        self._vision, self._projection = model.vision_model, model.visual_projection
-        self._layers = list(self._vision.encoder.layers)
+        self._model, self._vision = model, model.vision_model
+        self._layers = list(self._blocks())
         self._first = max(0, len(self._layers) - READABLE)
         heads = int(model.config.vision_config.num_attention_heads)
         self.heads = dict.fromkeys(range(self._first, len(self._layers)), heads)
@@ -42,7 +42,7 @@ class ClassToken:
 
     def encode(self, pixels: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b layer n d"]:
         """What goes into each layer that can be read."""
-        hidden = self._vision.pre_layrnorm(self._vision.embeddings(pixels, interpolate_pos_encoding=True))
+        hidden = self._enter(pixels)
         kept = []
         for index, layer in enumerate(self._layers):
             if index >= self._first:
@@ -59,12 +59,46 @@ class ClassToken:
         state = hidden[:, lowest - self._first]
         for layer in self._layers[lowest:]:
             state = layer(state, None)
-        return self._projection(self._vision.post_layernorm(state[:, 0]))
+        return self._leave(state[:, 0])
 
     def end_at(self, hidden: Float[Tensor, "b layer n d"], layer: int, seen: Seen) -> Float[Tensor, "b e"]:
         """The photos' vectors as if the tower ended with this layer, the mean of its tokens standing for them."""
-        state = self._layers[layer](hidden[:, layer - self._first], None)
-        return self._projection(self._vision.post_layernorm(state.mean(1)))
+        return self._leave(self._layers[layer](hidden[:, layer - self._first], None).mean(1))
+
+    def _blocks(self) -> Any:
+        return self._vision.encoder.layers
+
+    def _enter(self, pixels: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b n d"]:
+        return self._vision.pre_layrnorm(self._vision.embeddings(pixels, interpolate_pos_encoding=True))
+
+    def _leave(self, token: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
+        return self._model.visual_projection(self._vision.post_layernorm(token))
+
+
+class FirstOfTwo(ClassToken):
+    """TIPSv2: two class tokens, of which the first, taught by texts of the web, is compared with texts.
+
+    It was trained on pixels in [0, 1]; it is given normalised ones like all others, of mean and deviation 0.5, so that
+    a patch that is blanked is grey.
+    """
+
+    def __init__(self, model: Any) -> None:
+        """Take over the modules of a `Tipsv2Model` that was loaded with `CAPTURE`."""
+        super().__init__(model)
+        self.prefix = 1 + int(model.config.vision_config.num_register_tokens)
+
+    def modules(self, layers: tuple[int, ...]) -> list[Any]:
+        """The modules whose attention these layers have."""
+        return [self._layers[layer].attention for layer in layers]
+
+    def _blocks(self) -> Any:
+        return self._vision.encoder.layer
+
+    def _enter(self, pixels: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b n d"]:
+        return self._vision.embeddings(pixels * 0.5 + 0.5)
+
+    def _leave(self, token: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
+        return self._vision.layernorm(token)
 
 
 class Probe:

@@ -17,7 +17,7 @@ class DualTokenizer:
 
     CLIP's texts stand between its start and end token. SigLIP's are lower-case and end with its end token; SigLIP 1,
     whose end token is "</s>", was trained without punctuation, too. Not every checkpoint's tokenizer.json says all of
-    that, so it is done here.
+    that, so it is done here. TIPSv2's have no special tokens.
 
     Attributes:
         pad_id: id that shorter texts are filled up with.
@@ -28,7 +28,7 @@ class DualTokenizer:
 
         Args:
             folder: of the checkpoint.
-            kind: "clip" or "siglip".
+            kind: "clip", "siglip" or "tipsv2".
             text_config: of the model, as transformers has it.
 
         Raises:
@@ -41,6 +41,8 @@ class DualTokenizer:
             self._end, self._end_id = self._special(folder, "eos_token")
             _, self.pad_id = self._special(folder, "pad_token")
             self._dropped = set(string.punctuation) if self._end == "</s>" else set()
+        elif kind == "tipsv2":
+            _, self.pad_id = self._special(folder, "pad_token")
         else:
             self.pad_id = self._tokenizer.encode("a").ids[-1]
             self._check_end(folder, text_config)
