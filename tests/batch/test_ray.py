@@ -23,12 +23,11 @@ from pnpovss.names import parse_names
 
 pytestmark = [
     pytest.mark.extra("ray"),
-    pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.filterwarnings("ignore"),  # Ray's own, of many kinds
 ]
 
-COUNT = 48  # three batches
+COUNT = 120  # four batches
 
 
 @pytest.fixture(scope="module")

@@ -226,7 +226,6 @@ def server(photos: Path) -> Iterator[str]:
         running.shutdown()
 
 
-@pytest.mark.slow
 @pytest.mark.extra("remote")
 def test_photos_of_a_web_server(call: Call, server: str, tmp_path: Path):
     done = call("segment", f"{server}/a/b/2.png?size=full", f"{server}/a/gone.png", "--out", "out", *RED)

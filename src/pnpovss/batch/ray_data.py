@@ -8,6 +8,7 @@ photos are done one by one, and the one at which processes keep ending is given 
 """
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -33,13 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster", "dataset_of", "outcomes_of", "segment"]
 
-BATCH = 16  # photos: an actor that dies costs as many records to be looked up again
-BLOCK = 1000  # photos of which the driver makes one object
+BATCH = 32  # photos that an actor takes at a time; one that dies costs as many records to be looked up again
+ROWS = 1000  # of the Parquet file, that are written at a time
 COLUMNS = ("photo", "stem", "names", "state", "error", "details", "anew", "record")
 
 
 def dataset_of(tasks: Iterable[Task]) -> "Dataset":
-    """Tasks as a dataset with the columns photo, stem and names (JSON, or null); this process holds a block at a time.
+    """Tasks as a dataset with the columns photo, stem and names (JSON, or null); a reference a batch is held here.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -48,7 +49,7 @@ def dataset_of(tasks: Iterable[Task]) -> "Dataset":
     import pyarrow
 
     source, blocks = iter(tasks), []
-    while some := list(islice(source, BLOCK)):
+    while some := list(islice(source, BATCH)):
         rows = [_row(replace(task, photo=identity(task.photo))) for task in some]
         blocks.append(ray.put(pyarrow.Table.from_pylist(rows, schema=_schema()).select(["photo", "stem", "names"])))
     if not blocks:
@@ -62,7 +63,8 @@ def segment(
     """Segment the photos of a dataset; nothing runs before the result is read, and it is read once.
 
     Args:
-        photos: with the columns photo (a URL, or a path that all machines see), stem and names: see `dataset_of`.
+        photos: with the columns photo (a URL, or a path that all machines see), stem and names: see `dataset_of`. A
+            block of it is what an actor takes, and begins anew where one dies: small blocks are best.
         recipe: of the job; its folders are seen by all machines, too.
         actors: how many at least and at most; Ray starts and ends them as there is work and room.
         cpus: cores for each actor, which computes with as many threads.
@@ -71,7 +73,7 @@ def segment(
     Returns:
         A row per photo, with the columns `COLUMNS`: state is done, skipped or failed, record the content of NAME.json.
     """
-    return photos.repartition(target_num_rows_per_block=BATCH).map_batches(
+    return photos.map_batches(
         _Actor,
         fn_constructor_args=(recipe, max(1, int(cpus))),
         batch_size=BATCH,
@@ -131,7 +133,7 @@ class Cluster:
         yield from unfit
 
     def __enter__(self) -> "Cluster":
-        _ray().init(address=None if self.address == "local" else self.address, logging_level="warning")
+        _ray().init(address=None if self.address == "local" else self.address, logging_level=logging.WARNING)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -239,7 +241,7 @@ def _schema() -> Any:
 
 @contextmanager
 def _parquet(path: Path | None) -> Iterator[Any]:
-    """What takes in outcomes, for a Parquet file that appears when the block ends; it holds `BLOCK` of them."""
+    """What takes in outcomes, for a Parquet file that appears when the block ends; it holds `ROWS` of them."""
     if path is None:
         yield lambda outcome: None
         return
@@ -255,7 +257,7 @@ def _parquet(path: Path | None) -> Iterator[Any]:
 
         def write(outcome: Outcome) -> None:
             rows.append(_row_of(outcome))
-            if len(rows) == BLOCK:
+            if len(rows) == ROWS:
                 flush()
 
         try:
