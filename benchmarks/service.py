@@ -247,7 +247,7 @@ first try, refusals and waiting included.
 |---|---|---|---|---|---|---|---|---|---|"""
     lines = told.splitlines()
     for clients, long, answers, rate in rows:
-        other = sum(count for status, count in answers.statuses.items() if status not in (200, 429))
+        other = {status: count for status, count in answers.statuses.items() if status not in (200, 429)} or 0
         times = [*np.percentile(answers.seconds, (50, 95)), *np.percentile(answers.patience, (50, 95))]
         shown = " | ".join(f"{value:.2f}" for value in times)
         ratio, refused = f"{rate / plain:.2f}", answers.statuses[429]

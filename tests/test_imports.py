@@ -169,7 +169,7 @@ def test_segmenting_a_photo_imports_no_evaluation():
     assert not [module for module in done.stdout.split() if module.startswith("pnpovss.evaluation")]
 
 
-COMMANDS = ("segment", "explain", "doctor", "models", "eval", "report", "ablate", "sweep", "tune")
+COMMANDS = ("segment", "explain", "doctor", "models", "eval", "report", "ablate", "serve", "sweep", "tune")
 
 
 @pytest.mark.parametrize("command", [(), *((word,) for word in COMMANDS)])

@@ -264,6 +264,13 @@ def test_too_much_for_one_request_is_refused_before_it_is_tried(serve: Serve, ba
     assert not backbone.encoded
 
 
+def test_what_takes_too_long_or_is_no_bug_of_the_client_is_told(serve: Serve, backbone: FakeBackbone, flag: bytes):
+    late = post(serve(limits=Limits(seconds=-1)), flag)
+    assert (late.status_code, late.headers["retry-after"]) == (503, "5")
+    assert "was not done within -1 s" in late.json()["detail"]
+    assert post(serve(), flag, outputs="instances").json()["status"] == 422
+
+
 def test_the_answer_is_that_of_the_command_line_and_of_python(call_mini, serve: Serve, tmp_path: Path):
     names = ["cat", ["sofa", "couch"], "grass"]
     client = serve("mini")

@@ -327,3 +327,46 @@ def test_all_of_it_is_reached_by_keyboard(page):
     wanted = {"theme", "choose", "camera", "name", "stage", "opacity", "outlines", "threshold", "reset", "show-steps"}
     assert wanted <= reached
     assert {"show-heads", "swatch"} <= reached
+
+
+def answered_first(page, *answers: tuple[int, dict[str, str], str]) -> list[bytes]:
+    """Answer the next calls in the place of the service; what all calls brought is collected."""
+    left, sent = list(answers), []
+
+    def answer(route) -> None:
+        sent.append(route.request.post_data_buffer or b"")
+        if not left:
+            route.fallback()
+            return
+        status, headers, kind = left.pop(0)
+        problem = {"type": f"urn:pnpovss:problem:{kind}", "title": "Busy", "status": status, "detail": f"it is {kind}"}
+        route.fulfill(status=status, headers=headers, content_type="application/problem+json", body=json.dumps(problem))
+
+    page.route("**/v1/segment", answer)
+    page.expected.append("the server responded with a status of")
+    return sent
+
+
+def test_it_waits_where_many_ask_sends_a_forgotten_photo_again_and_asks_for_a_key(page):
+    sent = answered_first(page, (429, {"retry-after": "1"}, "full"))
+    open_example(page)
+    assert len(sent) == 2
+    page.unroute("**/v1/segment")
+    sent = answered_first(page, (404, {}, "forgotten"))
+    with page.expect_download():
+        page.get_by_role("button", name="Label map").click()
+    assert b"filename" not in sent[0]
+    assert b"filename" in sent[1]
+    page.unroute("**/v1/segment")
+    answered_first(page, (401, {}, "key"))
+    page.get_by_role("button", name="A cup of coffee").click()
+    page.get_by_label("Key", exact=True).fill("a-key-of-letters-0123456789")
+    page.get_by_role("button", name="Use it").click()
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 3")
+    assert page.evaluate("sessionStorage.getItem('key')") == "a-key-of-letters-0123456789"
+    page.unroute("**/v1/segment")
+    answered_first(page, (422, {}, "photo"))
+    page.get_by_label("What to look for").fill("plate")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#problem:not(:empty)")
+    assert page.locator("#problem").inner_text() == "it is photo"

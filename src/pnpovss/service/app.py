@@ -178,7 +178,9 @@ async def _worked(
     limits, begun = service.options.limits, time.monotonic()
     try:
         loaded = _ready(service)
-        if loaded.workers.is_full:  # said before the photo is sent
+        if loaded.workers.is_full:
+            # Read and forgotten: a client that still sends when the connection is closed may never see the answer.
+            await asyncio.wait_for(_body(request, limits.body_bytes, keep=False), limits.upload_seconds)
             raise loaded.workers.refusal()
         body = await asyncio.wait_for(_body(request, limits.body_bytes), limits.upload_seconds)
         sent = await parse_body(body, request.headers)
@@ -200,8 +202,8 @@ async def _worked(
     return response
 
 
-async def _body(request: Request, most: int) -> bytes:
-    """All of the body.
+async def _body(request: Request, most: int, *, keep: bool = True) -> bytes:
+    """All of the body; none of it where it is not to be kept.
 
     Raises:
         Problem: it is too large.
@@ -215,8 +217,10 @@ async def _body(request: Request, most: int) -> bytes:
         message = await request.receive()
         if message["type"] == "http.disconnect":
             raise GivenUp
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
+        part = message.get("body", b"")
+        size += len(part)
+        if keep:
+            parts.append(part)
         if size > most:
             raise _too_large(most)
         if not message.get("more_body", False):

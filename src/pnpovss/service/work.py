@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar, copy_context
 from math import ceil, inf
+from random import uniform
 from typing import Any
 
 __all__ = ["Full", "GivenUp", "Late", "Stopped", "Work", "Workers", "go_on"]
@@ -134,7 +135,8 @@ class Workers:
     def refusal(self) -> Full:
         """What a client is told that came too late."""
         ahead = (self.waiting + self.running) / self.count
-        return Full(max(1, min(LONGEST_WAIT, ceil(ahead * self.seconds / 2))))
+        # Until all who wait now are done; not the same for all who are refused, or they would come back together.
+        return Full(max(1, min(LONGEST_WAIT, ceil(ahead * self.seconds * uniform(0.8, 1.6)))))
 
     def submit(self, run: Callable[[], Any], seconds: float) -> Work:
         """Let a worker compute it; the answer is awaited at `Work.answer`.

@@ -21,7 +21,7 @@ export function differences(told, changed) {
 export function asShell(model, preset, photo, names, settings) {
   const lists = names.some(Array.isArray);
   const lines = names.map((name) => [name].flat().join(", "));
-  const call = ["pnpovss segment", quoted(photo)];
+  const call = [`pnpovss segment ${quoted(photo)}`];
   call.push(lists ? "--names-file names.txt" : `--names ${quoted(lines.join(", "))}`);
   if (model !== "mini") call.push(`--model ${quoted(model)}`);
   if (preset !== "default") call.push(`--preset ${preset}`);
