@@ -391,4 +391,8 @@ def test_a_cluster_needs_its_package_and_knows_its_options(call: Call, photo: Pa
     assert done.exit_code == 2
     assert "pip install 'pnpovss[ray]'" in done.stderr
     for options in (("--ray", "auto", "--devices", "cpu,cpu"), ("--parquet", "x.parquet")):
-        assert call("segment", photo, *options, *RED).exit_code == 2
+        done = call("segment", photo, *options, *RED)
+        assert done.exit_code == 2
+        assert done.stderr == "error: --devices is for this machine, --parquet for --ray\n"
+    done = call("segment", *RED)
+    assert done.stderr == "error: name photos, folders or patterns, or a list with --from\n"

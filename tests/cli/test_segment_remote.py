@@ -237,6 +237,15 @@ def test_photos_of_a_web_server(call: Call, server: str, tmp_path: Path):
     assert found["photo_sha256"] == checksum((tmp_path / "in/a/b/2.png").read_bytes())
 
 
+def test_what_needs_a_disk_says_so(call: Call):
+    done = call("gallery", "memory://bucket/out")
+    assert done.exit_code == 2
+    assert "the page works from a disk, and memory://bucket/out is none" in done.stderr
+    done = call("segment", "memory://bucket/in", "--out", "memory://bucket/out", "--format", "coco", *RED)
+    assert done.exit_code == 2
+    assert "--format writes to a disk, and --out is a URL" in done.stderr
+
+
 def test_what_is_a_url():
     assert all(map(is_url, ("s3://b/a.jpg", "memory://", "gs://x", "https://h/a?b")))
     assert not any(map(is_url, ("a.jpg", "c:/a.jpg", "c://a.jpg", "/a://b", "a:b", Path("x"))))

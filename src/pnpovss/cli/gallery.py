@@ -12,7 +12,7 @@ __all__ = ["gallery"]
 
 
 def gallery(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The --out folder of `pnpovss segment`.")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The --out folder of `pnpovss segment`.")],
     debug: options.Debug = False,
 ) -> None:
     """Write RUN/gallery: a page that works from the disk, and records.csv.
@@ -22,6 +22,10 @@ def gallery(
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
         from pnpovss.batch.gallery import write_gallery
+        from pnpovss.errors import InvalidInputError
+        from pnpovss.files.remote import is_url
 
-        page, count = write_gallery(run)
+        if is_url(run):
+            raise InvalidInputError(f"the page works from a disk, and {run} is none; copy the run to one first")
+        page, count = write_gallery(Path(run))
         say(results, f"{page}: {count:,} photos")

@@ -136,6 +136,7 @@ def segment(
         from pnpovss.cli.names import gather_names
         from pnpovss.cli.presence import parse_llm, tell_presence
         from pnpovss.cli.settings import parse_settings, parse_steps
+        from pnpovss.errors import InvalidInputError
         from pnpovss.files.remote import is_url
         from pnpovss.hints.sentences import sentences
         from pnpovss.images import MAX_PIXELS
@@ -143,7 +144,9 @@ def segment(
 
         place = out if is_url(out) else Path(out)
         if (ray is not None and devices is not None) or (ray is None and parquet is not None):
-            raise typer.BadParameter("--devices is for this machine, --parquet for --ray")
+            raise InvalidInputError("--devices is for this machine, --parquet for --ray")
+        if formats is not None and is_url(out):
+            raise InvalidInputError("--format writes to a disk, and --out is a URL; use `pnpovss export` afterwards")
         exports = parse_formats(formats) if formats is not None else []
         may_lack = from_ is not None and names is None and names_file is None  # entries of a list may bring their own
         asked = () if may_lack else gather_names(names, names_file)
@@ -161,7 +164,7 @@ def segment(
         spec = EVERYTHING if presence is None else presence
         keys = () if spec == EVERYTHING else tuple(PurePath(photo.path).as_posix() for photo in found.photos)
         chosen = FilterChoice(spec, parse_llm(llm or [], spec), device, local_files_only, photos=keys)
-        early = None if chosen.asks_model else chosen.make()
+        early = None if chosen.asks_model or ray is not None else chosen.make()
         open_folder(place)
         if json_ not in (None, "-"):
             refuse_target(Path(json_), (Path(photo.path) for photo in found.photos), overwrite=overwrite)
@@ -214,8 +217,10 @@ def _hint_at_words(words: "Sequence[str]", asked: "Sequence[Name]", notes: Conso
 
 
 def _given(photos: list[str] | None, from_: str | None) -> list[str]:
+    from pnpovss.errors import InvalidInputError
+
     if not photos and from_ is None:
-        raise typer.BadParameter("name photos, folders or patterns, or a list with --from")
+        raise InvalidInputError("name photos, folders or patterns, or a list with --from")
     return photos or []
 
 
