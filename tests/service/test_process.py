@@ -52,7 +52,8 @@ def metric(service: Served, name: str) -> float:
 
 def test_a_stop_in_the_middle_loses_nothing_that_was_accepted(tmp_path: Path):
     with served(tmp_path, "--workers", "1") as service, ThreadPoolExecutor(6) as pool:
-        answers = [pool.submit(ask, service, f'{{"threshold": 0.{i + 1}, "image_size": 640}}') for i in range(6)]
+        sizes = range(320, 704, 64)  # each is looked at anew
+        answers = [pool.submit(ask, service, f'{{"image_size": {size}, "views": null}}') for size in sizes]
         until(lambda: metric(service, "pnpovss_waiting") + metric(service, "pnpovss_running") >= 5)
         service.process.send_signal(signal.SIGTERM)
         assert [answer.result(200) for answer in answers] == [200] * 6
