@@ -25,7 +25,7 @@ def chosen(data: Path) -> list[tuple[Image.Image, list[str]]]:
     """Photos and names by the rule."""
     boxes = json.loads((EXAMPLES / "boxes.json").read_text())
     pairs = [(Image.open(EXAMPLES / photo).convert("RGB"), list(names)) for photo, names in sorted(boxes.items())]
-    photos = [photo for photo in index_photos(data) if photo.source == "caltech101" and photo.held_back]
+    photos = [photo for photo in index_photos(data, ["caltech101"]) if photo.held_back]
     reader = PhotoReader(data, photos)
     for index in np.linspace(0, len(photos) - 1, 12 - len(pairs)).round().astype(int):
         name = photos[index].name.split("/")[0].replace("_", " ").lower()

@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/mini_heldout.md"))
     options = parser.parse_args()
     backbone = load_backbone(options.model)
-    photos = [photo for photo in index_photos(options.data) if photo.source == "caltech101"]
+    photos = index_photos(options.data, ["caltech101"])
     folder = np.array([photo.name.split("/")[0] for photo in photos])
     unseen = np.array([photo.held_back for photo in photos])
     names = [name for name in HELD_OUT if (folder == name).any()]

@@ -38,7 +38,7 @@ def test_the_papers_numbers_are_in_every_preset(name: str) -> None:
 
 def test_only_our_own_preset_refines_large_photos_at_a_smaller_size() -> None:
     limits = {name: Config.preset(name).model_dump()["crf"]["max_pixels"] for name in PRESETS}
-    assert limits == {"default": 2_000_000, "paper": None, "authors": None}
+    assert limits == {"default": 2_000_000, "best": 2_000_000, "paper": None, "authors": None}
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -94,8 +94,8 @@ def test_one_head_takes_the_place_of_several_and_several_that_of_one() -> None:
 
 
 def test_unknown_presets_and_steps_list_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match="'best'; known: default, paper, authors"):
-        Config.preset("best")
+    with pytest.raises(ConfigError, match="'finest'; known: default, best, paper, authors"):
+        Config.preset("finest")
     with pytest.raises(ConfigError, match="'crff'; steps that can be turned off: presence, views, gradcam"):
         Config().without("crff")
 

@@ -18,7 +18,7 @@ from training.batches import READ_HEAD, READ_LAYER, FitConfig
 from training.choose import choose
 from training.workspace import Workspace
 
-STEPS = ("prepare", "features", "train", "distill", "export")
+STEPS = ("prepare", "features", "train", "distill", "views", "export")
 CHOOSE = "choose"
 RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": 0.6, "presence.above": 0.3}'
 
@@ -28,7 +28,17 @@ def main() -> None:
     options = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
-    work = Workspace(options.data, options.cache, options.wordnet, options.side, options.device)
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[options.precision]
+    work = Workspace(
+        options.data,
+        options.cache,
+        options.wordnet,
+        options.side,
+        options.device,
+        options.share,
+        options.near,
+        dtype,
+    )
     common = {
         "seed": options.seed,
         "device": options.device,
@@ -47,23 +57,32 @@ def main() -> None:
             rates = {"rate_new": 5e-4, "rate_old": 8e-5, "rate_trunk": options.rate_trunk if round_ == 3 else 0.0}
             config = FitConfig(steps=options.steps[round_], **rates, **common)
             stages.distill(work, config, round_, options.mapped, options.workers)
+    last = stages.STAGES[max(options.rounds)]
+    if "views" in wanted:
+        teacher = options.teacher or stages.write(work, work.cache / "teacher", last, recommended(options))
+        rates = {"rate_new": 2e-4, "rate_old": 4e-5, "rate_trunk": options.rate_trunk, "keep": 0.2}
+        config = FitConfig(steps=options.steps[stages.VIEWS], extent=0.5, warmup=30, **rates, **common)
+        stages.views(work, config, teacher, options.mapped, options.workers)
+        last = stages.STAGES[stages.VIEWS]
     if "export" in wanted:
-        recommended = Recommended(
-            READ_LAYER,
-            READ_HEAD,
-            options.image_size,
-            json.loads(options.settings),
-            source="chosen without masks, see the model card",
-        )
-        stages.write(work, options.out, max(options.rounds), recommended)
+        stages.write(work, options.out, options.stage or last, recommended(options))
     if CHOOSE in wanted:
         choose(work, load_mini(str(options.out), LoadOptions()), options.cache / "choose.csv", options.count)
+
+
+def recommended(options: argparse.Namespace) -> Recommended:
+    """What an exported model tells its users to set."""
+    settings = json.loads(options.settings)
+    source = "chosen by boxes, without masks: see MODEL_CARD.md of mini"
+    return Recommended(READ_LAYER, READ_HEAD, options.image_size, settings, source)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
     parser.add_argument("step", choices=(*STEPS, CHOOSE, "all"))
-    parser.add_argument("--data", type=Path, required=True, help="folder with the photo archives")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with the photo archives, that of `training.collect` included"
+    )
     parser.add_argument(
         "--cache", type=Path, required=True, help="folder for features, labels and checkpoints (about 12 GB)"
     )
@@ -74,17 +93,28 @@ def _parser() -> argparse.ArgumentParser:
         "--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder with WordNet's data.noun"
     )
     parser.add_argument("--side", type=int, default=320, help="pixels photos are resized to")
+    parser.add_argument(
+        "--near", type=int, default=528, help="the same of sharp photos, where parts are seen from near"
+    )
+    parser.add_argument("--share", type=float, default=1.0, help="of the small photos that take part")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=2, help="of the training loop")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
-    parser.add_argument("--steps", type=int, nargs=4, default=(600, 400, 800, 2400), help="of the four stages")
+    parser.add_argument("--steps", type=int, nargs=5, default=(600, 400, 800, 2400, 900), help="of each stage")
     parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2), help="of `distill`; 3 trains the trunk, too")
     parser.add_argument(
-        "--rate-trunk", type=float, default=5e-5, help="learning rate of the trunk's last blocks, in the last round"
+        "--rate-trunk",
+        type=float,
+        default=5e-5,
+        help="learning rate of the trunk's last blocks, in round 3 and `views`",
     )
     parser.add_argument("--mapped", type=int, default=9000, help="photos that get pseudo-maps in each round")
+    parser.add_argument(
+        "--teacher", type=Path, help="of `views`: a model's folder to go on from; else the last round's"
+    )
+    parser.add_argument("--stage", choices=stages.STAGES, help="of `export`, by default the last")
     parser.add_argument("--count", type=int, default=60, help="photos that settings are judged on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--image-size", type=int, default=320, help="recommended side at inference")

@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
-__all__ = ["FROZEN_LAYERS", "READ_HEAD", "READ_LAYER", "Batch", "Batches", "FitConfig"]
+__all__ = ["FROZEN_LAYERS", "READ_HEAD", "READ_LAYER", "WHOLE", "Batch", "Batches", "FitConfig", "Near", "seen_of"]
 
 FROZEN_LAYERS = 3
 READ_LAYER, READ_HEAD = 4, 0
 """The cross-attention whose maps are used: the losses on maps act on this one."""
+WHOLE = -1
+"""Corner of a look at the whole photo."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +30,12 @@ class FitConfig:
         keep: weight of the loss that holds those blocks' features near what ImageNet taught them.
         warmup: steps until the peak.
         hide: share of batches' photos of which some squares are hidden.
+        near: share of sharp photos of which a part is seen from near, instead of the whole.
         silence: how often the heads that are not read, and tokens that are no names, are silenced.
         spread: weight of the loss against attention on few patches.
         look: weight of the loss on attention against pseudo-maps.
         gradcam: weight of the loss on GradCAM maps against pseudo-maps.
+        extent: weight of the loss on how far both maps overlap with pseudo-maps.
         rising: weight of the loss on negative gradients at things.
         amount: weight of the loss on how much a GradCAM map sums to.
         texts: names in the contrastive loss of a step.
@@ -49,10 +54,12 @@ class FitConfig:
     keep: float = 0.1
     warmup: int = 60
     hide: float = 0.5
+    near: float = 0.5
     silence: float = 0.3
     spread: float = 0.05
     look: float = 0.5
     gradcam: float = 0.5
+    extent: float = 0.0
     rising: float = 0.5
     amount: float = 0.5
     texts: int = 48
@@ -72,33 +79,82 @@ class Batch:
         features: "b n 600".
         mirrored: which were mirrored, "b".
         hidden: which patches were hidden, "b n".
+        corners: first row and column of the part that is seen, of those of the photo from near; `WHOLE` twice where all
+            of it is seen.
     """
 
     photos: np.ndarray
     features: Tensor
     mirrored: np.ndarray
     hidden: Tensor
+    corners: np.ndarray
+
+
+@dataclass(frozen=True)
+class Near:
+    """Features of photos at a larger size, of which a step sees parts as large as other photos.
+
+    Attributes:
+        trunk: of the trunk, "row n 472".
+        semantic: likewise, "row n 128".
+        row: which row is of which photo; -1 for photos that are not among them.
+    """
+
+    trunk: np.ndarray
+    semantic: np.ndarray
+    row: np.ndarray
+
+    @property
+    def side(self) -> int:
+        """Patches along a side."""
+        return round(self.trunk.shape[1] ** 0.5)
+
+    def part(self, photo: int, corner: np.ndarray, side: int) -> np.ndarray:
+        """Features of `side` x `side` patches from a corner on, "n 600"."""
+        where = np.s_[self.row[photo], corner[0] : corner[0] + side, corner[1] : corner[1] + side]
+        shape = (len(self.trunk), self.side, self.side, -1)
+        parts = [array.reshape(shape)[where].reshape(side**2, -1) for array in (self.trunk, self.semantic)]
+        return np.concatenate(parts, -1)
+
+
+def seen_of(maps: Float[Tensor, "b slot cell"], corners: np.ndarray, side: int) -> Float[Tensor, "b slot n"]:
+    """What a look sees of maps of the whole photo, a value for each of `side` x `side` patches."""
+    cells = round(maps.shape[-1] ** 0.5)
+    square = maps.unflatten(-1, (cells, cells))
+    seen = F.interpolate(square, (side, side), mode="area")
+    for i, (y, x) in enumerate(corners):
+        if y != WHOLE:
+            seen[i] = square[i, :, y : y + side, x : x + side]
+    return seen.flatten(2)
 
 
 class Batches:
     """Cached features of photos, with squares hidden and mirrored at random."""
 
     def __init__(
-        self, trunk: np.ndarray, semantic: np.ndarray, blank: Float[Tensor, "n 600"], config: FitConfig
+        self,
+        trunk: np.ndarray,
+        semantic: np.ndarray,
+        blank: Float[Tensor, "n 600"],
+        config: FitConfig,
+        near: Near | None = None,
     ) -> None:
-        self.trunk, self.semantic, self.blank, self.config = trunk, semantic, blank, config
+        self.trunk, self.semantic, self.blank, self.config, self.near = trunk, semantic, blank, config, near
         self.side = round(trunk.shape[1] ** 0.5)
         self.random = np.random.default_rng(config.seed + 1)
 
-    def load(self, photos: np.ndarray, *, augment: bool = True, maps: np.ndarray | None = None) -> Batch:
+    def load(
+        self, photos: np.ndarray, *, augment: bool = True, maps: Float[Tensor, "b slot cell"] | None = None
+    ) -> Batch:
         """Features of photos, augmented or as they are.
 
         Args:
             photos: which.
-            augment: whether to mirror and hide.
-            maps: uint8 "b slot n", where things are: sometimes they are what is hidden, as Salience Dropout will do.
+            augment: whether to mirror, to hide, and to see parts from near.
+            maps: where things are: sometimes they are what is hidden, as Salience Dropout will do.
         """
-        rows = np.concatenate([self.trunk[photos], self.semantic[photos]], -1)
+        corners = self._corners(photos) if augment else np.full((len(photos), 2), WHOLE)
+        rows = np.stack([self.features_of(photo, corner) for photo, corner in zip(photos, corners, strict=True)])
         features = torch.from_numpy(rows.astype(np.float32)).unflatten(1, (self.side, self.side))
         coins = self.random.random(len(photos)) < 0.5 if augment else np.zeros(len(photos), bool)
         mirrored = torch.from_numpy(coins)
@@ -106,12 +162,27 @@ class Batches:
         features = features.flatten(1, 2)
         hidden = torch.zeros(features.shape[:2], dtype=torch.bool)
         if augment:
-            rows = [self._hidden(None if maps is None else maps[i]) for i in range(len(photos))]
+            seen = None if maps is None else seen_of(maps, corners, self.side).numpy()
+            rows = [self._hidden(None if seen is None else seen[i]) for i in range(len(photos))]
             hidden = torch.from_numpy(np.stack(rows))
             square = hidden[mirrored].unflatten(1, (self.side, self.side))
             hidden[mirrored] = square.flip(2).flatten(1)
             features = torch.where(hidden[..., None], self.blank, features)
-        return Batch(photos, features, coins, hidden)
+        return Batch(photos, features, coins, hidden, corners)
+
+    def features_of(self, photo: int, corner: np.ndarray) -> np.ndarray:
+        """What a look at a photo sees, "n 600": see `Batch.corners`."""
+        if corner[0] == WHOLE:
+            return np.concatenate([self.trunk[photo], self.semantic[photo]], -1)
+        assert self.near is not None
+        return self.near.part(photo, corner, self.side)
+
+    def _corners(self, photos: np.ndarray) -> np.ndarray:
+        corners = np.full((len(photos), 2), WHOLE)
+        if self.near is not None:
+            here = (self.near.row[photos] >= 0) & (self.random.random(len(photos)) < self.config.near)
+            corners[here] = self.random.integers(0, self.near.side - self.side + 1, (int(here.sum()), 2))
+        return corners
 
     def _hidden(self, maps: np.ndarray | None) -> np.ndarray:
         """Nothing, or squares of 2 x 2 patches (20 to 60% of them: hide and seek), or most of what is a thing."""
@@ -119,7 +190,7 @@ class Batches:
         if drawn >= self.config.hide:
             return np.zeros(self.side**2, bool)
         if maps is not None and drawn < self.config.hide / 2:
-            thing = maps[self.random.permutation(len(maps))[: self.random.integers(1, len(maps) + 1)]].max(0) > 100
+            thing = maps[self.random.permutation(len(maps))[: self.random.integers(1, len(maps) + 1)]].max(0) > 0.4
             return thing & (self.random.random(self.side**2) < 0.95)
         coarse = self.random.random((self.side // 2 + 1,) * 2) < share
         return coarse.repeat(2, 0).repeat(2, 1)[: self.side, : self.side].ravel()

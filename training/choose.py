@@ -59,9 +59,8 @@ def teacher_masks(
 ) -> list[np.ndarray]:
     """Bool masks of `CRF_SIDE` x `CRF_SIDE`, one a name."""
     features = work.batches(FitConfig()).load(np.array([photo]), augment=False).features
-    maps = walk(teacher(features, [names])[0], features)[0]
-    coarse = cut_out(maps, rival[np.ix_(names, names)], work.reader.square(photo, CRF_SIDE))
-    side = work.tokens
+    maps, side = walk(teacher(features, [names])[0], features)[0], work.tokens
+    coarse = cut_out(maps, rival[np.ix_(names, names)], work.reader.square(photo, CRF_SIDE), side)
     return [cv2.resize(each.reshape(side, side), (CRF_SIDE, CRF_SIDE)) > 0.5 for each in coarse]
 
 

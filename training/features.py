@@ -46,19 +46,27 @@ def tokens_of(trunk: lite2.Lite2, pixels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def cache_features(
-    reader: PhotoReader, folder: Path, side: int, rows: range, *, device: torch.device, batch: int = 8
+    reader: PhotoReader,
+    photos: np.ndarray,
+    folder: Path,
+    side: int,
+    rows: range,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    batch: int = 8,
 ) -> None:
-    """Fill `rows` of `trunk-<side>.f16`; picks up after the last finished batch when it was interrupted."""
+    """Fill `rows` of `trunk-<side>.f16`, one for each of `photos`; picks up after the last finished batch."""
     done_file = folder / f"trunk-{side}-{rows.start}.done"
     done = int(done_file.read_text()) if done_file.exists() else rows.start
-    out = open_features(folder, len(reader.photos), side, write=True)
-    trunk = load_trunk(device)
+    out = open_features(folder, len(photos), side, write=True)
+    trunk = load_trunk(device).to(dtype)
     start, first = time.monotonic(), done
     while done < rows.stop:
         stop = min(done + batch, rows.stop)
-        images = np.stack([reader.square(i, side) for i in range(done, stop)])
+        images = np.stack([reader.square(int(photo), side) for photo in photos[done:stop]])
         pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
-        pixels = ((pixels - MEAN) / STD).contiguous(memory_format=torch.channels_last)
+        pixels = ((pixels - MEAN) / STD).to(dtype).contiguous(memory_format=torch.channels_last)
         out[done:stop] = tokens_of(trunk, pixels).to(torch.float16).cpu().numpy()
         done = stop
         done_file.write_text(str(done))

@@ -17,9 +17,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.text import CLS_ID, CROSS_HEADS, SEP_ID
-from training.batches import FROZEN_LAYERS, READ_HEAD, READ_LAYER, Batch, Batches, FitConfig
+from training.batches import FROZEN_LAYERS, READ_HEAD, READ_LAYER, WHOLE, Batch, Batches, FitConfig
 from training.forward import Looked, by_prompt, from_middle, last_blocks, look, mean_of_slots
-from training.losses import amount, contrastive, presence_by_attention, presence_by_state, rising, spread, toward
+from training.losses import (
+    amount,
+    contrastive,
+    extent,
+    presence_by_attention,
+    presence_by_state,
+    rising,
+    spread,
+    toward,
+)
 from training.minilm import pad
 from training.prompts import SLOTS, Prompts, PromptWriter, prefix_ids, without
 
@@ -27,13 +36,11 @@ log = logging.getLogger(__name__)
 
 
 class Targets(Protocol):
-    """Where things are.
+    """Where things are."""
 
-    Attributes:
-        maps: uint8 "photo slot n", of all photos.
-    """
-
-    maps: np.ndarray
+    def of(self, photos: np.ndarray) -> Tensor:
+        """Maps of some photos, shares of each cell that are the thing, "b slot cell"."""
+        ...
 
     def __call__(self, batch: Batch, prompts: Prompts) -> tuple[Tensor, Tensor, Tensor]:
         """Of a step's names: target maps "p slot n", which of them exist, and which things are hidden, "p slot"."""
@@ -172,6 +179,7 @@ def map_losses(
         "look": config.look * toward(of_names(probs), wanted),
         "look_below": 0.5 * config.look * toward(of_names(seen.probs[READ_LAYER - 1]), wanted),
         "gradcam": config.gradcam * toward(positive[exists], wanted),
+        "extent": 0.5 * config.extent * (extent(of_names(probs), wanted) + extent(positive[exists], wanted)),
         "rising": config.rising * rising(of_names(gradient), wanted),
     }
 
@@ -223,8 +231,8 @@ def fit(
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * _schedule(step, config)
         photos = choose(random, config.photos)
-        batch = batches.load(photos, maps=None if targets is None else targets.maps[photos])
-        prompts = writer.draw(photos.tolist())
+        batch = batches.load(photos, maps=None if targets is None else targets.of(photos))
+        prompts = writer.draw(photos.tolist(), only_mapped=(batch.corners[:, 0] != WHOLE).tolist())
         wanted = None
         if targets is not None:
             *wanted, gone = targets(batch, prompts)

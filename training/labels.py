@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float, Int8
 from torch.nn import functional as F
 
-from training.photos import Photo
+from pnpovss.datasets.names import bundled_names
+from training.photos import SHARP, Listed, Photo
 from training.vocabulary import Vocabulary
 from training.wordnet import WordNet
 
@@ -29,6 +30,16 @@ SURE = 0.8
 PROBE_PRESENT, PROBE_ABSENT = 0.6, 0.03
 """The same for the probe that carries caption nouns over to photos without captions."""
 PROBE_MIN_PHOTOS = 60
+
+CLOSED = {"voc2012": "voc2012", "coco-object": "coco_object"}
+"""Vocabularies that some tables of labels are complete for."""
+SAME = (
+    ("aeroplane", "airplane", "plane"), ("bicycle", "bike"), ("motorbike", "motorcycle"), ("sofa", "couch"),
+    ("tv", "television", "tv monitor", "television set"), ("potted plant", "houseplant", "plant pot"),
+    ("dining table",), ("cell phone", "phone", "mobile phone"), ("refrigerator", "fridge"), ("rug", "carpet"),
+    ("pavement", "sidewalk"),
+)  # fmt: skip
+"""Words for one thing."""
 
 CALTECH_NAMES: dict[str, tuple[str, ...]] = {
     "Faces": ("person", "face", "man"), "Motorbikes": ("motorcycle", "motorbike"), "airplanes": ("airplane", "plane"),
@@ -158,6 +169,41 @@ def folder_names(photo: Photo, wordnet: WordNet, index: dict[str, int]) -> list[
     return [index[name] for name in names if name in index]
 
 
+def listed_labels(
+    labels: Int8[np.ndarray, "photo name"],
+    photos: list[Photo],
+    listed: dict[str, Listed],
+    vocabulary: Vocabulary,
+    wordnet: WordNet,
+) -> None:
+    """Write what tables say of photos over what was guessed of them.
+
+    A name that a table lists is there, with what lies above it. A name of a closed vocabulary that it does not list is
+    absent, with what lies below it.
+    """
+    above, below = _relatives(vocabulary, wordnet)
+    closed = {key: [word for name in bundled_names(file) for word in name.all] for key, file in CLOSED.items()}
+    for row, photo in zip(labels, photos, strict=True):
+        if photo.source != SHARP:
+            continue
+        entry = listed[photo.name]
+        here = [vocabulary.index[n] for label in entry.labels for n in words_for(label) if n in vocabulary.index]
+        there = set(here).union(*(above[i] for i in here)) if here else set()
+        said = {n for label in entry.labels for n in words_for(label)}
+        missing = {n for name in closed.get(entry.closed, ()) for n in words_for(name)} - said
+        away = {vocabulary.index[n] for n in missing if n in vocabulary.index}
+        row[list(away.union(*(below[i] for i in away)) if away else [])] = -1
+        _name_present(row, here, above, below, silent=0)
+        if "person" in missing:
+            row[np.array(vocabulary.person)] = -1
+        row[list(there)] = 1
+
+
+def words_for(label: str) -> tuple[str, ...]:
+    """A label and the other words for its thing, see `SAME`."""
+    return next((group for group in SAME if label in group), (label,))
+
+
 def train_probe(
     pooled: Float[np.ndarray, "photo window f"],
     captioned: np.ndarray,
@@ -197,6 +243,7 @@ def build_labels(
     nouns: dict[str, Counter[str]],
     windows: Float[np.ndarray, "photo window 1000"],
     pooled: Float[np.ndarray, "photo window f"],
+    listed: dict[str, Listed],
     *,
     seed: int,
 ) -> Int8[np.ndarray, "photo name"]:
@@ -225,6 +272,7 @@ def build_labels(
     people = np.array(vocabulary.person)
     person = vocabulary.index["person"]
     labels[(labels[:, people] > 0).any(1), person] = 1
+    listed_labels(labels, photos, listed, vocabulary, wordnet)
     counts = (labels > 0).sum(0)
     log.info("labels: %d names with a photo, %.1f names a photo", (counts > 0).sum(), (labels > 0).sum(1).mean())
     return labels

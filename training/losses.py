@@ -71,6 +71,17 @@ def toward(maps: Float[Tensor, "m n"], target: Float[Tensor, "m n"]) -> Float[Te
     return (-(wanted * (share + floor).log()).sum(-1) - entropy).mean()
 
 
+def extent(maps: Float[Tensor, "m n"], target: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
+    """One less the Dice overlap of a map and its target; half of the map's mean height on the thing counts in full.
+
+    Cross-entropy hardly minds what a map spills over a wide background; a threshold does.
+    """
+    maps = maps.float()
+    level = (maps * target).sum(-1, keepdim=True) / target.sum(-1, keepdim=True).clamp_min(1e-6)
+    full = (maps / (0.5 * level).clamp_min(1e-8)).clamp(max=1)
+    return (1 - 2 * (full * target).sum(-1) / (full.sum(-1) + target.sum(-1)).clamp_min(1e-6)).mean()
+
+
 def rising(gradients: Float[Tensor, "m n"], target: Float[Tensor, "m n"]) -> Float[Tensor, ""]:
     """Share of the gradient on the thing that is negative: looking there must speak for the match.
 

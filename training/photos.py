@@ -4,13 +4,15 @@ No photo is copied. The index keeps the byte range of every JPEG inside its tar 
 a photo is known everywhere by one integer.
 """
 
+import csv
 import io
 import json
 import tarfile
 import zlib
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,7 +23,12 @@ ARCHIVES = {
     "flickr8k": "flickr8k-224.tar",
     "caltech101": "caltech101-224.tar",
     "imagenet": "imagenet-samples-224.tar",
+    "sharp": "sharp-448.tar",
 }
+SHARP = "sharp"
+"""The archive whose photos are also seen from near, see :mod:`training.collect`."""
+MOST_ALIKE = 60
+"""Sharp photos of one folder with just the same labels that take part."""
 EVALUATION_ARCHIVE = "coco-semantic-val-subset.tar"
 VALIDATION = 20
 """One photo in so many is never trained on."""
@@ -48,22 +55,29 @@ class Photo:
         """Whether it is never trained on: one photo in so many, by a hash of its name."""
         return zlib.crc32(self.name.encode()) % VALIDATION == 0
 
+    def takes_part(self, share: float) -> bool:
+        """Whether it is among so large a share of the small photos, by a hash of its name; sharp ones always are."""
+        return self.source == SHARP or zlib.crc32(self.name.encode()) // VALIDATION % 100 < 100 * share
+
 
 def _coco_id(name: str) -> int:
     return int(Path(name).stem.rsplit("_", 1)[-1])
 
 
-def index_photos(data: Path) -> list[Photo]:
-    """Every usable photo under `data`, ordered by archive and name.
+def index_photos(data: Path, sources: Iterable[str] = tuple(ARCHIVES)) -> list[Photo]:
+    """Every usable photo of some archives under `data`, ordered by archive and name.
 
     COCO photos whose id also occurs in the evaluation subset are left out, though one is from the 2014 and the other
     from the 2017 split: the ids are shared between the years.
+
+    Raises:
+        FileNotFoundError: an archive is missing; `python -m training.collect` makes that of the sharp photos.
     """
     with tarfile.open(data / EVALUATION_ARCHIVE) as archive:
         held_back = {_coco_id(name) for name in archive.getnames() if name.endswith(".jpg")}
     photos = []
-    for source, file in ARCHIVES.items():
-        with tarfile.open(data / file) as archive:
+    for source in sources:
+        with tarfile.open(data / ARCHIVES[source]) as archive:
             members = sorted(
                 (m for m in archive if m.isfile() and m.name.lower().endswith((".jpg", ".jpeg"))), key=lambda m: m.name
             )
@@ -72,6 +86,41 @@ def index_photos(data: Path) -> list[Photo]:
                 continue
             photos.append(Photo(source, member.name, member.offset_data, member.size))
     return photos
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a table says of a photo.
+
+    Attributes:
+        labels: what it shows.
+        closed: vocabulary of which every name that is not among the labels is absent; empty where absence is unknown.
+    """
+
+    labels: tuple[str, ...]
+    closed: str
+
+
+def read_listed(data: Path) -> dict[str, Listed]:
+    """The table of the sharp photos, by path in their archive; see :mod:`training.collect`."""
+    with tarfile.open(data / ARCHIVES["sharp"]) as archive:
+        file = archive.extractfile("labels.csv")
+        if file is None:
+            raise FileNotFoundError(f"no labels.csv in {data / ARCHIVES['sharp']}")
+        rows = csv.DictReader(io.TextIOWrapper(file, "utf-8"))
+        return {row["file"]: Listed(tuple(row["labels"].split(";")), row["closed"]) for row in rows}
+
+
+def thin_out(photos: list[Photo], listed: dict[str, Listed], share: float) -> list[Photo]:
+    """A share of the small photos, and the sharp ones; of those of one folder with the same labels, `MOST_ALIKE`."""
+    kept, alike = [], Counter()
+    for photo in sorted(photos, key=lambda photo: zlib.crc32(photo.name.encode())):
+        kind = (photo.name.split("/")[0], listed[photo.name].labels) if photo.source == SHARP else None
+        alike[kind] += 1
+        if photo.takes_part(share) and (kind is None or alike[kind] <= MOST_ALIKE):
+            kept.append(photo)
+    order = {photo: place for place, photo in enumerate(photos)}
+    return sorted(kept, key=order.__getitem__)
 
 
 def save_index(photos: list[Photo], path: Path) -> None:
@@ -85,17 +134,16 @@ def load_index(path: Path) -> list[Photo]:
 
 
 class PhotoReader:
-    """Reads photos straight from the archives; keeps one handle an archive."""
+    """Reads photos straight from the archives."""
 
     def __init__(self, data: Path, photos: list[Photo]) -> None:
-        self.photos = photos
-        self._handles: dict[str, BinaryIO] = {source: open(data / file, "rb") for source, file in ARCHIVES.items()}
+        self.data, self.photos = data, photos
 
     def __getitem__(self, index: int) -> Image.Image:
         photo = self.photos[index]
-        handle = self._handles[photo.source]
-        handle.seek(photo.offset)
-        return Image.open(io.BytesIO(handle.read(photo.size))).convert("RGB")
+        with (self.data / ARCHIVES[photo.source]).open("rb") as archive:
+            archive.seek(photo.offset)
+            return Image.open(io.BytesIO(archive.read(photo.size))).convert("RGB")
 
     def square(self, index: int, side: int, *, flip: bool = False) -> UInt8[np.ndarray, "side side 3"]:
         """The photo resized to `side` x `side` as at inference (bicubic, aspect ratio lost)."""

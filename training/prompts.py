@@ -105,24 +105,32 @@ class PromptWriter:
         together = positive.T @ positive
         self._companions = together / np.maximum(counts, 1)[:, None]
 
-    def draw(self, photos: Sequence[int]) -> Prompts:
-        """Six prompts for each photo: see the comments."""
+    def draw(self, photos: Sequence[int], only_mapped: Sequence[bool] | None = None) -> Prompts:
+        """Six prompts for each photo: see the comments.
+
+        Args:
+            photos: which.
+            only_mapped: of which photos no name without a pseudo-map may be asked: of those seen in part, where nobody
+                knows whether such a thing lies in that part; by default of none.
+        """
         rows: list[tuple[list[int], list[tuple[int, bool]], bool]] = []
-        for photo in photos:
+        for photo, mapped in zip(photos, only_mapped or [False] * len(photos), strict=True):
             random = self.random
-            rows.append(self._names(photo, present=int(random.integers(1, 5)), absent=0))
-            rows.append(self._names(photo, present=int(random.integers(1, 4)), absent=1))
-            rows.append(self._names(photo, present=1, absent=0))
-            rows.append(self._names(photo, present=0, absent=1))
+            rows.append(self._names(photo, mapped, present=int(random.integers(1, 5)), absent=0))
+            rows.append(self._names(photo, mapped, present=int(random.integers(1, 4)), absent=1))
+            rows.append(self._names(photo, mapped, present=1, absent=0))
+            rows.append(self._names(photo, mapped, present=0, absent=1))
             split = int(random.integers(0, 6))
-            rows.append(self._names(photo, present=5 - split, absent=split))
+            rows.append(self._names(photo, mapped, present=5 - split, absent=split))
             if photo in self.captions:
                 own = random.random() < 0.5
                 source = photo if own else self._other_captioned(photo)
                 texts = self.captions[source]
                 rows.append((texts[int(random.integers(len(texts)))], [], own))
             else:
-                rows.append(self._names(photo, present=int(random.integers(2, 5)), absent=int(random.integers(0, 2))))
+                rows.append(
+                    self._names(photo, mapped, present=int(random.integers(2, 5)), absent=int(random.integers(0, 2)))
+                )
         return self._pack(rows)
 
     def _other_captioned(self, photo: int) -> int:
@@ -131,10 +139,12 @@ class PromptWriter:
         other = int(self.random.choice(self._captioned))
         return other if other != photo else self._other_captioned(photo)
 
-    def _names(self, photo: int, *, present: int, absent: int) -> tuple[list[int], list[tuple[int, bool]], bool]:
+    def _names(
+        self, photo: int, only_mapped: bool, *, present: int, absent: int
+    ) -> tuple[list[int], list[tuple[int, bool]], bool]:
         row = self.labels[photo]
         here = np.flatnonzero(row > 0)
-        if self.mapped is not None and self.random.random() < 0.85 and (self.mapped[photo] >= 0).any():
+        if self.mapped is not None and (only_mapped or self.random.random() < 0.85) and (self.mapped[photo] >= 0).any():
             here = self.mapped[photo][self.mapped[photo] >= 0]
         chosen: list[tuple[int, bool]] = []
         if present and len(here):

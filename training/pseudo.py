@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.densecrf import Bilateral, DenseCRF, Gaussian
-from training.batches import FROZEN_LAYERS, READ_HEAD, Batch, Batches
+from training.batches import FROZEN_LAYERS, READ_HEAD, WHOLE, Batch, Batches, seen_of
 from training.forward import look, mean_of_slots
 from training.minilm import pad
 from training.photos import PhotoReader
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 NAMES = 4
 """Most names of a photo that get a map."""
-CRF_SIDE = 96
+CRF_SIDE = 99
 TERMS = [Gaussian(sxy=1.5, compat=2), Bilateral(sxy=24, srgb=5, compat=8)]
 """Far-reaching and strict about colour: the trunk sees a small thing as a blot several times its size."""
 _LOW, _HIGH = 0.10, 0.60
@@ -47,7 +47,7 @@ class PseudoMaps:
     """Arrays on disk, one row a photo.
 
     Attributes:
-        maps: uint8 `(photo, 4, n)`, share of each patch that is the thing, of 255.
+        maps: uint8 `(photo, 4, cell)`, share of each cell that is the thing, of 255.
         names: int16 `(photo, 4)`, vocabulary index; -1 for none.
         sure: float16 `(photo, 4)`, the model's own probability that the thing is there.
     """
@@ -57,7 +57,7 @@ class PseudoMaps:
     sure: np.memmap
 
 
-def open_pseudo(folder: Path, count: int, patches: int, *, write: bool) -> PseudoMaps:
+def open_pseudo(folder: Path, count: int, cells: int, *, write: bool) -> PseudoMaps:
     """The arrays under `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -67,7 +67,7 @@ def open_pseudo(folder: Path, count: int, patches: int, *, write: bool) -> Pseud
         return np.memmap(path, dtype, mode, shape=(count, *shape))
 
     return PseudoMaps(
-        array("maps.u8", np.uint8, NAMES, patches),
+        array("maps.u8", np.uint8, NAMES, cells),
         array("names.i16", np.int16, NAMES),
         array("sure.f16", np.float16, NAMES),
     )
@@ -130,11 +130,17 @@ def walk(maps: Float[Tensor, "b name n"], features: Float[Tensor, "b n 600"]) ->
 
 
 def cut_out(
-    maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"], pixels: UInt8[np.ndarray, "side side 3"]
-) -> list[Float[np.ndarray, " n"]]:
-    """Maps of one photo's names after they competed for patches, drawn to the edges of its pixels."""
+    maps: Float[Tensor, "name n"],
+    rivals: Bool[np.ndarray, "name name"],
+    pixels: UInt8[np.ndarray, "side side 3"],
+    cells: int,
+) -> list[Float[np.ndarray, " cell"]]:
+    """Maps of one photo's names after they competed for patches, drawn to the edges of its pixels.
+
+    Each has as many `cells` along a side.
+    """
     crf = DenseCRF(pixels, pairwise=TERMS)
-    return [to_edges(coarse, crf) for coarse in compete(maps, rivals).numpy()]
+    return [to_edges(coarse, crf, cells) for coarse in compete(maps, rivals).numpy()]
 
 
 def compete(maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]) -> Float[Tensor, "name n"]:
@@ -148,13 +154,13 @@ def compete(maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]
     return out
 
 
-def to_edges(coarse: Float[np.ndarray, " n"], crf: DenseCRF) -> Float[np.ndarray, " n"]:
-    """Draw a map to the photo's edges; what comes back is the share of each patch that is the thing."""
+def to_edges(coarse: Float[np.ndarray, " n"], crf: DenseCRF, cells: int) -> Float[np.ndarray, " cell"]:
+    """Draw a map to the photo's edges; what comes back is the share of each cell that is the thing."""
     side = round(len(coarse) ** 0.5)
     rise = torch.from_numpy((coarse - _LOW) / (_HIGH - _LOW)).clamp(_DOUBT, 1 - _DOUBT).view(1, 1, side, side)
     fine = F.interpolate(rise, (CRF_SIDE, CRF_SIDE), mode="bilinear")[0, 0].numpy()
     q = crf.infer(probabilities=np.stack([1 - fine, fine]).astype(np.float32), iterations=8).q[1]
-    return F.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(q))[None], side).flatten().numpy()
+    return F.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(q))[None], cells).flatten().numpy()
 
 
 @torch.no_grad()
@@ -167,6 +173,7 @@ def make_pseudo_maps(
     photos: np.ndarray,
     folder: Path,
     *,
+    cells: int,
     part: int,
     seed: int,
     batch: int = 8,
@@ -181,11 +188,12 @@ def make_pseudo_maps(
         rival: pairs of names that cannot be the same pixels.
         photos: which ones.
         folder: for the arrays.
+        cells: of the maps, along a side.
         part: number of this share of the work.
         seed: of the choice of names.
         batch: photos at once.
     """
-    out = open_pseudo(folder, len(batches.trunk), batches.trunk.shape[1], write=True)
+    out = open_pseudo(folder, len(batches.trunk), cells**2, write=True)
     done_file = folder / f"{part}.done"
     start = int(done_file.read_text()) if done_file.exists() else 0
     for first in range(start, len(photos), batch):
@@ -203,7 +211,7 @@ def make_pseudo_maps(
             if not names:
                 continue
             pixels = reader.square(int(photo), CRF_SIDE)
-            for slot, mine in enumerate(cut_out(maps[row, : len(names)], rival[np.ix_(names, names)], pixels)):
+            for slot, mine in enumerate(cut_out(maps[row, : len(names)], rival[np.ix_(names, names)], pixels, cells)):
                 out.maps[photo, slot] = (mine * 255).round()
         done_file.write_text(str(first + batch))
         if first % (50 * batch) < batch:
@@ -215,6 +223,10 @@ def make_pseudo_maps(
 class PseudoTargets:
     """Pseudo-maps as the targets of a step."""
 
+    def of(self, photos: np.ndarray) -> Float[Tensor, "b slot cell"]:
+        """See :class:`training.fit.Targets`."""
+        return torch.from_numpy(self.maps[photos].astype(np.float32) / 255)
+
     def __init__(self, pseudo: PseudoMaps, least: float = 0.005, most: float = 0.8) -> None:
         """Read the arrays; maps that cover less than `least` or more than `most` of a photo are not used."""
         self.maps, self.names = np.asarray(pseudo.maps), np.asarray(pseudo.names)
@@ -223,27 +235,36 @@ class PseudoTargets:
     def __call__(
         self, batch: Batch, prompts: Prompts
     ) -> tuple[Float[Tensor, "p slot n"], Bool[Tensor, "p slot"], Bool[Tensor, "p slot"]]:
-        """Targets of the prompts' names, mirrored as the photos are, empty where patches are hidden.
+        """Targets of the prompts' names, seen and mirrored as the photos are, empty where patches are hidden.
 
         Returns:
             The targets, which names have one, and which names lost nearly all of their thing to hiding.
         """
         each = len(prompts.ids) // len(batch.photos)
         side = round(batch.features.shape[1] ** 0.5)
-        maps = torch.from_numpy(self.maps[batch.photos].astype(np.float32) / 255)  # b 4 n
+        whole = self.of(batch.photos)
+        share = whole.mean(-1)
+        maps = seen_of(whole, batch.corners, side)  # b 4 n
         maps[batch.mirrored] = maps[batch.mirrored].unflatten(-1, (side, side)).flip(-1).flatten(-2)
-        share = maps.mean(-1)
+        part = batch.corners[:, 0] != WHOLE
+        extent = torch.from_numpy(np.where(part, maps.shape[-1] / whole.shape[-1], 1.0)).float()  # of the photo
         good = (share > self.least) & (share < self.most) & (torch.from_numpy(self.names[batch.photos]) >= 0)
         visible = maps * ~batch.hidden[:, None]
-        left = visible.sum(-1) / maps.sum(-1).clamp_min(1e-6)
+        shown = visible.mean(-1)
+        left = extent[:, None] * shown / share.clamp_min(1e-6)
+        enough = (left > 0.3) | (shown > 0.1)
+        gone = left < torch.from_numpy(np.where(part, 0.02, 0.12))[:, None]  # a map may miss the second of two dogs
         names = torch.from_numpy(self.names[batch.photos].astype(np.int64)).repeat_interleave(each, 0)  # p 4
         same = (prompts.names[:, :, None] == names[:, None]) & good.repeat_interleave(each, 0)[:, None]
         same &= (prompts.names >= 0)[..., None] & prompts.present[..., None]
         which = same.to(torch.int64).argmax(-1)  # p slot
         target = visible.repeat_interleave(each, 0).gather(1, which[..., None].expand(-1, -1, maps.shape[-1]))
-        remains = left.repeat_interleave(each, 0).gather(1, which)
         mapped = same.any(-1)
-        return target, mapped & (remains > 0.3), mapped & (remains < 0.12)
+        return (
+            target,
+            mapped & enough.repeat_interleave(each, 0).gather(1, which),
+            mapped & gone.repeat_interleave(each, 0).gather(1, which),
+        )
 
 
 class StudentTeacher:

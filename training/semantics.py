@@ -92,6 +92,7 @@ def cache_semantics(
     rows: range,
     *,
     device: torch.device,
+    dtype: torch.dtype,
     batch: int = 16,
 ) -> None:
     """Run the classifier's head over `rows` of the cached features; picks up where it was interrupted."""
@@ -103,9 +104,10 @@ def cache_semantics(
     while done < rows.stop:
         stop = min(done + batch, rows.stop)
         top = torch.from_numpy(features[done:stop, :, MID_CHANNELS:].astype(np.float32)).to(device)
-        hidden, logits = _head(trunk, top)
+        with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
+            hidden, logits = (each.float() for each in _head(trunk, top))
         out.tokens[done:stop] = semantic_tokens(logits, embeddings).half().cpu().numpy()
-        square = hidden.float().unflatten(1, (side, side))
+        square = hidden.unflatten(1, (side, side))
         pooled = torch.stack([square[:, rows, columns].mean((1, 2)) for rows, columns in _windows(side)], 1)
         out.pooled[done:stop] = pooled.half().cpu().numpy()
         out.windows[done:stop] = trunk.classifier(pooled).softmax(-1).half().cpu().numpy()

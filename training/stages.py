@@ -2,18 +2,24 @@
 
 import logging
 import multiprocessing
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from pnpovss.backbones.base import Recommended
+from pnpovss.backbones.base import LoadOptions, Recommended
+from pnpovss.backbones.mini.backbone import load_mini
+from pnpovss.backbones.mini.checkpoint import read_checkpoint
+from pnpovss.backbones.mini.lite2 import STRIDE
 from training.batches import FitConfig
 from training.cam import CamTeacher, train_cam
+from training.drawn import draw_pseudo_maps, exclusive_names
 from training.export import export
 from training.features import cache_features, load_trunk, open_features
 from training.fit import fit
 from training.labels import build_labels, rival_names
+from training.photos import SHARP
 from training.plot import plot_history
 from training.pseudo import PseudoTargets, StudentTeacher, Teacher, make_pseudo_maps, open_pseudo
 from training.semantics import cache_semantics, class_embeddings, open_semantics
@@ -22,7 +28,11 @@ from training.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-STAGES = ("start", "distill-1", "distill-2", "distill-3")
+UNMAPPED = 0.3
+"""How readily photos without a pseudo-map are drawn beside others: they keep names known."""
+STAGES = ("start", "distill-1", "distill-2", "distill-3", "views")
+VIEWS = 4
+"""The round whose teacher is the whole method with several looks."""
 
 
 def prepare(work: Workspace) -> None:
@@ -38,9 +48,19 @@ def features(work: Workspace, workers: int) -> None:
     """Run the trunk and its classifier's head over all photos; then label them and fit the first teacher."""
     open_features(work.cache, len(work.photos), work.side, write=True)
     open_semantics(work.cache, len(work.photos), work.tokens, write=True)
+    work.near_folder.mkdir(exist_ok=True)
+    open_features(work.near_folder, len(work.sharp), work.near, write=True)
+    open_semantics(work.near_folder, len(work.sharp), work.near // STRIDE, write=True)
     in_parts(_features_part, work, workers)
     labels = build_labels(
-        work.photos, work.vocabulary, work.wordnet, work.nouns, work.semantics.windows, work.semantics.pooled, seed=0
+        work.photos,
+        work.vocabulary,
+        work.wordnet,
+        work.nouns,
+        work.semantics.windows,
+        work.semantics.pooled,
+        work.listed,
+        seed=0,
     )
     np.savez_compressed(work.cache / "labels.npz", labels=labels)
     rows = np.flatnonzero(~work.validation)
@@ -50,9 +70,12 @@ def features(work: Workspace, workers: int) -> None:
 
 def _features_part(work: Workspace, part: int, parts: int) -> None:
     device = torch.device(work.device)
-    rows = range(len(work.photos) * part // parts, len(work.photos) * (part + 1) // parts)
-    cache_features(work.reader, work.cache, work.side, rows, device=device)
-    cache_semantics(load_trunk(device), work.features, work.embeddings[0], work.cache, rows, device=device)
+    trunk, every = load_trunk(device), np.arange(len(work.photos))
+    for photos, folder, side in ((every, work.cache, work.side), (work.sharp, work.near_folder, work.near)):
+        rows = range(len(photos) * part // parts, len(photos) * (part + 1) // parts)
+        cache_features(work.reader, photos, folder, side, rows, device=device, dtype=work.dtype)
+        seen = open_features(folder, len(photos), side, write=False)
+        cache_semantics(trunk, seen, work.embeddings[0], folder, rows, device=device, dtype=work.dtype)
 
 
 def start(work: Workspace, config: FitConfig) -> None:
@@ -79,14 +102,14 @@ def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, worker
     """
     rows, weights = work.trainable
     maps = work.cache / f"pseudo-{round_}"
-    pseudo = open_pseudo(maps, len(work.photos), work.tokens**2, write=True)
+    pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
     if not (maps / "begun").exists():
         pseudo.names[:] = -1
         pseudo.names.flush()
         (maps / "begun").touch()
     np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
     in_parts(_pseudo_part, work, workers, round_, mapped)
-    pseudo = open_pseudo(maps, len(work.photos), work.tokens**2, write=False)
+    pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     chance = weights * (pseudo.names[rows] >= 0).any(1)
     chance = chance / chance.sum()
     folder = work.cache / STAGES[round_]
@@ -100,6 +123,50 @@ def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, worker
         PseudoTargets(pseudo),
     )
     plot_history(folder / "log.csv")
+
+
+def views(work: Workspace, config: FitConfig, teacher: Path, mapped: int, workers: int) -> None:
+    """Stage 5: what a trained model finds in several looks, the whole method's steps included, teaches one look.
+
+    It goes on from that model. Sharp photos are also seen in parts, from near: a thing of the photo that is not in the
+    part is a name that is absent.
+    """
+    maps = work.cache / f"pseudo-{VIEWS}"
+    pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
+    if not (maps / "begun").exists():
+        pseudo.names[:] = -1
+        pseudo.names.flush()
+        (maps / "begun").touch()
+    (work.cache / "teacher.txt").write_text(str(teacher))
+    np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
+    in_parts(_views_part, work, workers, mapped)
+    pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
+    rows, weights = work.trainable
+    chance = weights * np.where((pseudo.names[rows] >= 0).any(1), 1, UNMAPPED)
+    chance = chance / chance.sum()
+    folder = work.cache / STAGES[VIEWS]
+    fit(
+        read_checkpoint(teacher).model.train(),
+        work.batches(config),
+        work.writer(seed=config.seed + VIEWS, mapped=np.asarray(pseudo.names)),
+        lambda random, count: random.choice(rows, count, replace=False, p=chance),
+        folder,
+        config,
+        PseudoTargets(pseudo),
+    )
+    plot_history(folder / "log.csv")
+
+
+def _views_part(work: Workspace, part: int, parts: int, mapped: int) -> None:
+    rows, weights = work.trainable
+    random = np.random.default_rng(VIEWS)
+    rows = random.choice(rows, min(mapped, len(rows)), replace=False, p=weights / weights.sum())
+    writer, rivals, told = work.writer(seed=VIEWS), np.load(work.cache / "rivals.npy"), work.told
+    names = {int(photo): exclusive_names(writer, photo, told.get(photo, ()), rivals, random) for photo in rows}
+    chosen = {photo: names[photo] for photo in list(names)[part::parts]}
+    backbone = load_mini((work.cache / "teacher.txt").read_text(), LoadOptions(dtype=work.dtype))
+    near, folder = work.source == SHARP, work.cache / f"pseudo-{VIEWS}"
+    draw_pseudo_maps(backbone, work.vocabulary.names, chosen, near, work.reader, folder, cells=work.cells, part=part)
 
 
 def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:
@@ -122,14 +189,16 @@ def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: in
         np.load(work.cache / "rivals.npy"),
         rows[part::parts],
         work.cache / f"pseudo-{round_}",
+        cells=work.cells,
         part=part,
         seed=round_,
     )
 
 
-def write(work: Workspace, out: Path, round_: int, recommended: Recommended) -> None:
-    """Export the model of a round of `distill`."""
-    export(work.restore(work.cache / STAGES[round_] / "last.pt"), out, recommended)
+def write(work: Workspace, out: Path, stage: str, recommended: Recommended) -> Path:
+    """Export the model of a stage; returns the folder."""
+    export(work.restore(work.cache / stage / "last.pt"), out, recommended)
+    return out
 
 
 def in_parts(task, work: Workspace, workers: int, *arguments: int) -> None:
@@ -141,7 +210,7 @@ def in_parts(task, work: Workspace, workers: int, *arguments: int) -> None:
     if workers == 1:
         task(work, 0, 1, *arguments)
         return
-    fresh = (work.data, work.cache, work.wordnet_folder, work.side, work.device)
+    fresh = tuple(vars(work)[field.name] for field in fields(work))
     context = multiprocessing.get_context("spawn")
     processes = [
         context.Process(target=_run_part, args=(task.__name__, fresh, part, workers, *arguments))

@@ -14,11 +14,22 @@ from torch import Tensor
 
 from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.model import Mini
-from training.batches import Batches, FitConfig
+from training.batches import Batches, FitConfig, Near
 from training.captions import photo_nouns, read_captions
 from training.features import load_trunk, open_features
+from training.labels import words_for
 from training.minilm import load_text, load_tokenizer
-from training.photos import Photo, PhotoReader, index_photos, load_index, save_index
+from training.photos import (
+    SHARP,
+    Listed,
+    Photo,
+    PhotoReader,
+    index_photos,
+    load_index,
+    read_listed,
+    save_index,
+    thin_out,
+)
 from training.prompts import PromptWriter
 from training.semantics import Semantics, open_semantics
 from training.vocabulary import Vocabulary, build_vocabulary, held_out
@@ -26,7 +37,7 @@ from training.wordnet import WordNet
 
 FAMILIAR_SAID = 3
 """A word that captions say so often is one that people use."""
-_SOURCE_WEIGHT = {"coco": 1.0, "flickr8k": 1.0, "caltech101": 0.4, "imagenet": 0.7}
+_SOURCE_WEIGHT = {"coco": 1.0, "flickr8k": 1.0, "caltech101": 0.4, "imagenet": 0.7, "sharp": 2.0}
 
 
 def familiarity(name: str, said: int, classes: int, *, known: bool) -> float:
@@ -59,6 +70,9 @@ class Workspace:
         wordnet_folder: folder with WordNet's `data.noun`.
         side: pixels that photos are resized to.
         device: where it computes.
+        share: of the small photos that take part.
+        near: pixels that sharp photos are resized to where parts of them are seen from near.
+        dtype: of the trunk.
     """
 
     data: Path
@@ -66,6 +80,9 @@ class Workspace:
     wordnet_folder: Path
     side: int = 320
     device: str = "cpu"
+    share: float = 1.0
+    near: int = 528
+    dtype: torch.dtype = torch.float32
 
     @cached_property
     def wordnet(self) -> WordNet:
@@ -78,7 +95,7 @@ class Workspace:
         path = self.cache / "photos.json"
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)
-            save_index(index_photos(self.data), path)
+            save_index(thin_out(index_photos(self.data), self.listed, self.share), path)
         return load_index(path)
 
     @cached_property
@@ -99,13 +116,18 @@ class Workspace:
     @cached_property
     def classes(self) -> list[int]:
         """WordNet offsets of ImageNet's classes in the classifier's order, which is that of their ids."""
-        names = [Path(photo.name).name for photo in self.photos if photo.source == "imagenet"]
+        names = [Path(photo.name).name for photo in index_photos(self.data, ["imagenet"])]
         return [int(name.split("_")[0][1:]) for name in names]
 
     @cached_property
     def captions(self) -> dict[str, list[str]]:
         """Captions by photo path."""
         return read_captions(self.data)
+
+    @cached_property
+    def listed(self) -> dict[str, Listed]:
+        """Labels of the sharp photos, by path in their archive."""
+        return read_listed(self.data)
 
     @cached_property
     def nouns(self) -> dict[str, Counter[str]]:
@@ -117,10 +139,40 @@ class Workspace:
         """The names; built and kept on first use."""
         path = self.cache / "vocabulary.pkl"
         if not path.exists():
-            counts = Counter(noun for nouns in self.nouns.values() for noun in nouns)
-            path.write_bytes(pickle.dumps(build_vocabulary(self.wordnet, self.classes, counts)))
+            path.write_bytes(pickle.dumps(build_vocabulary(self.wordnet, self.classes, self.spoken)))
             (self.cache / "names.json").write_text(json.dumps(pickle.loads(path.read_bytes()).names))
         return pickle.loads(path.read_bytes())
+
+    @cached_property
+    def spoken(self) -> Counter[str]:
+        """How often captions and tables of labels say a word."""
+        said = Counter(noun for nouns in self.nouns.values() for noun in nouns)
+        return said + Counter(label for entry in self.listed.values() for label in entry.labels)
+
+    @cached_property
+    def sharp(self) -> np.ndarray:
+        """Photos that are also seen from near."""
+        return np.flatnonzero(self.source == SHARP)
+
+    @property
+    def near_folder(self) -> Path:
+        """For what is kept of those, one row for each of `sharp`."""
+        return self.cache / "near"
+
+    @property
+    def cells(self) -> int:
+        """Cells of a pseudo-map along a side: the patches of a photo seen from near."""
+        return self.near // STRIDE
+
+    @cached_property
+    def told(self) -> dict[int, list[list[int]]]:
+        """Of each photo with a table's labels: for each label, the names that are words for it."""
+        index = self.vocabulary.index
+        words = {row: [words_for(label) for label in self.listed[self.photos[row].name].labels] for row in self.sharp}
+        groups = {
+            row: [[index[word] for word in each if word in index] for each in rows] for row, rows in words.items()
+        }
+        return {row: [each for each in known if each] for row, known in groups.items() if any(known)}
 
     @property
     def tokens(self) -> int:
@@ -168,10 +220,9 @@ class Workspace:
     @cached_property
     def name_weights(self) -> Float[np.ndarray, " name"]:
         """How readily a name is drawn: words people say more, frequent ones less than their number of photos says."""
-        said = Counter(noun for nouns in self.nouns.values() for noun in nouns)
         usual = np.array(
             [
-                familiarity(name, said[name], len(leaves), known=name in self.wordnet.familiar)
+                familiarity(name, self.spoken[name], len(leaves), known=name in self.wordnet.familiar)
                 for name, leaves in zip(self.vocabulary.names, self.vocabulary.leaves, strict=True)
             ]
         )
@@ -197,7 +248,16 @@ class Workspace:
 
     def batches(self, config: FitConfig) -> Batches:
         """Batches of features under a configuration."""
-        return Batches(self.features, self.semantics.tokens, self.blank, config)
+        return Batches(self.features, self.semantics.tokens, self.blank, config, self.near_features)
+
+    @cached_property
+    def near_features(self) -> Near:
+        """Features of the sharp photos at the larger size."""
+        folder, count = self.near_folder, len(self.sharp)
+        row = np.full(len(self.photos), -1)
+        row[self.sharp] = np.arange(count)
+        trunk = open_features(folder, count, self.near, write=False)
+        return Near(trunk, open_semantics(folder, count, self.cells, write=False).tokens, row)
 
     def writer(self, *, seed: int, mapped: np.ndarray | None = None) -> PromptWriter:
         """A writer of training prompts."""

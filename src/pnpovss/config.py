@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pnpovss.backbones.base import Card
 
 __all__ = [
+    "EVERY_VIEW",
     "PRESETS",
     "STEPS",
     "Background",
@@ -32,7 +33,7 @@ __all__ = [
     "setting_names",
 ]
 
-PresetName = Literal["default", "paper", "authors"]
+PresetName = Literal["default", "best", "paper", "authors"]
 
 
 Heads = tuple[tuple[NonNegativeInt, NonNegativeInt], ...]
@@ -196,7 +197,7 @@ class Config(_Frozen):
         """A preset, with some settings replaced.
 
         Args:
-            name: "default", "paper" or "authors".
+            name: "default", "best", "paper" or "authors".
             overrides: values by dotted field name, such as {"dropout.passes": 2, "crf": None}.
 
         Raises:
@@ -328,9 +329,14 @@ STEPS: dict[str, Any] = {
     "instances": None,
 }
 
+# What the preset `best` adds.
+EVERY_VIEW = ViewSettings(mirror=True, tiles=0.6)
+
 PRESETS: dict[str, Config] = {
     # Ours: the paper's steps; layer, head, size and what else a checkpoint was tuned to come from the checkpoint.
     "default": Config(),
+    # The same with every view: six looks.
+    "best": Config(views=EVERY_VIEW),
     # As the paper describes it: half of the remaining patches a pass (section 3.3), T = 0.15.
     "paper": Config(presence=None, dropout=DropoutSettings(passes=4, drop=0.5), crf=CrfSettings(max_pixels=None)),
     # As the released code computes it: 10 patches a pass, ranked by tokens, pass 0 counted twice, squashed names.

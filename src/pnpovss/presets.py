@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pnpovss.config import PRESETS, Config, PresetName
+from pnpovss.config import EVERY_VIEW, PRESETS, Config, PresetName
 from pnpovss.errors import ConfigError, InvalidInputError
 from pnpovss.files.json import from_json, to_json
 
@@ -120,9 +120,13 @@ class Preset:
         """The settings.
 
         Args:
-            recommended: what the checkpoint was tuned to; `default` takes it, `paper` and `authors` do not.
+            recommended: what the checkpoint was tuned to; `default` and `best` take it, `paper` and `authors` do not.
         """
-        return Config.preset(self.base, recommended if self.base == "default" else {}).replace(self.settings)
+        if self.base == "best":
+            own = Config.preset("default", recommended).replace({"views": EVERY_VIEW.model_dump()})
+        else:
+            own = Config.preset(self.base, recommended if self.base == "default" else {})
+        return own.replace(self.settings)
 
 
 def read_preset(name: str) -> Preset:

@@ -108,6 +108,14 @@ def test_a_batch_with_views_gives_what_single_photos_give() -> None:
         np.testing.assert_allclose(segmenter(image, its).heatmaps.names, batched.heatmaps.names, atol=1e-6)
 
 
+def test_the_preset_best_takes_every_view_and_what_else_the_model_was_tuned_to() -> None:
+    default, best = (Segmenter.from_pretrained("mini", preset=preset).config for preset in ("default", "best"))
+    assert best.views is not None
+    assert best.replace({"views": default.model_dump()["views"]}) == default
+    assert views_of(best.views)[:2] == (View(), View(mirrored=True))
+    assert len(views_of(best.views)) == 6
+
+
 def test_presets_of_the_paper_look_once() -> None:
     assert Config.preset("paper").views is None
     assert Config.preset("authors").views is None

@@ -11,11 +11,11 @@ from pnpovss.backbones.base import Reading
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_prompts
 from pnpovss.prompts import TextTokens
-from training.batches import Batch, FitConfig
+from training.batches import WHOLE, Batch, Batches, FitConfig, Near, seen_of
 from training.fit import Heads, _schedule, parameter_groups, to_device
 from training.forward import by_prompt, from_middle, look, mean_of_slots
 from training.labels import class_labels
-from training.losses import contrastive, presence_by_attention, rising, spread, toward
+from training.losses import contrastive, extent, presence_by_attention, rising, spread, toward
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
 from training.vocabulary import Vocabulary, held_out
@@ -219,15 +219,69 @@ def test_targets_are_mirrored_with_their_photo_and_gone_when_hidden():
     drawn = writer().draw([0])
     hidden = torch.zeros(1, 4, dtype=torch.bool)
     targets = PseudoTargets(arrays)  # type: ignore[arg-type]
-    target, exists, gone = targets(Batch(np.array([0]), torch.zeros(1, 4, 600), np.array([True]), hidden), drawn)
+    features, mirrored, whole = torch.zeros(1, 4, 600), np.array([True]), np.full((1, 2), WHOLE)
+    target, exists, gone = targets(Batch(np.array([0]), features, mirrored, hidden, whole), drawn)
     assert torch.equal(exists, drawn.names == 1)
     assert exists.any()
     assert target[exists].unique(dim=0).tolist() == [[0, 1, 0, 1]]
     assert not gone.any()
     hidden = torch.tensor([[False, True, False, True]])
-    _, exists, gone = targets(Batch(np.array([0]), torch.zeros(1, 4, 600), np.array([True]), hidden), drawn)
+    _, exists, gone = targets(Batch(np.array([0]), features, mirrored, hidden, whole), drawn)
     assert not exists.any()
     assert torch.equal(gone, drawn.names == 1)
+
+
+@pytest.mark.extra("training")
+def test_a_part_seen_from_near_has_its_own_targets_and_things_outside_it_are_absent():
+    arrays = Arrays()
+    maps = np.zeros((1, 4, 16), np.uint8)  # 4 x 4 cells: a cat down on the right, a sofa up on the left
+    maps[0, 0].reshape(4, 4)[2:, 2:] = 255
+    maps[0, 1].reshape(4, 4)[:2, :2] = 255
+    arrays.maps, arrays.names = maps, np.array([[0, 1, -1, -1]], np.int16)
+    drawn = writer().draw([0])
+    hidden = torch.zeros(1, 4, dtype=torch.bool)
+    near = Batch(np.array([0]), torch.zeros(1, 4, 600), np.array([False]), hidden, np.array([[1, 2]]))
+    target, exists, gone = PseudoTargets(arrays)(near, drawn)  # type: ignore[arg-type]
+    assert torch.equal(exists, drawn.names == 0)
+    assert target[exists].unique(dim=0).tolist() == [[0, 0, 1, 1]]  # rows 1 and 2, columns 2 and 3
+    assert torch.equal(gone, (drawn.names == 1) & drawn.present)
+
+
+def test_a_look_at_the_whole_sees_means_of_cells():
+    maps = torch.arange(16.0).view(1, 1, 16)
+    assert seen_of(maps, np.full((1, 2), WHOLE), 2).tolist() == [[[2.5, 4.5, 10.5, 12.5]]]
+    assert seen_of(maps, np.array([[0, 1]]), 2).tolist() == [[[1, 2, 5, 6]]]
+
+
+def test_parts_are_taken_from_near_and_only_of_photos_that_are_there():
+    small = np.zeros((2, 4, 472), np.float16), np.zeros((2, 4, 128), np.float16)
+    place = np.arange(16, dtype=np.float16)[None, :, None]
+    near = Near(np.tile(place, (1, 1, 472)), np.tile(place, (1, 1, 128)), np.array([-1, 0]))
+    batches = Batches(*small, torch.zeros(4, 600), FitConfig(near=1.0, hide=0.0), near)
+    for _ in range(5):
+        batch = batches.load(np.array([0, 1]))
+        assert batch.corners[0].tolist() == [WHOLE, WHOLE]
+        assert not batch.features[0].any()
+        y, x = batch.corners[1]
+        seen = np.array([4 * y + x, 4 * y + x + 1, 4 * y + x + 4, 4 * y + x + 5]).reshape(2, 2)
+        wanted = seen[:, ::-1] if batch.mirrored[1] else seen
+        np.testing.assert_array_equal(batch.features[1][:, 599], wanted.ravel())
+    assert batches.load(np.array([1]), augment=False).corners.tolist() == [[WHOLE, WHOLE]]
+
+
+def test_a_map_that_spills_overlaps_less():
+    target = torch.tensor([[1.0, 1.0, 0.0, 0.0]])
+    assert float(extent(5 * target, target)) == pytest.approx(0)
+    assert float(extent(torch.ones(1, 4), target)) == pytest.approx(1 / 3)  # Dice: 2 * 2 / (4 + 2)
+    assert float(extent(torch.tensor([[1.0, 1.0, 0.25, 0.25]]), target)) == pytest.approx(1 - 4 / 5)
+
+
+@pytest.mark.extra("training")
+def test_a_photo_seen_in_part_is_asked_for_nothing_without_a_map():
+    mapped = np.array([[0, -1, -1, -1]])
+    drawn = writer(mapped=mapped).draw([0] * 40, only_mapped=[True] * 40)
+    assert set(drawn.names[drawn.present & (drawn.names >= 0)].tolist()) == {0}
+    assert (writer(mapped=mapped).draw([0] * 40).names == 1).any()
 
 
 def test_the_rate_rises_then_falls():

@@ -1,0 +1,97 @@
+"""Sharp photos with tables of labels: which take part, what is known of them, and the maps that are drawn for them."""
+
+import csv
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.mini.backbone import load_mini
+from training.drawn import draw_pseudo_maps, exclusive_names
+from training.labels import listed_labels, words_for
+from training.photos import ARCHIVES, SHARP, Listed, Photo, PhotoReader, read_listed, thin_out
+from training.prompts import PromptWriter
+from training.pseudo import open_pseudo
+from training.vocabulary import Vocabulary
+from training.wordnet import WordNet
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = ["dog", "couch", "sofa", "bus", "animal", "tree", "person"]
+
+
+def sharp(name: str) -> Photo:
+    return Photo(SHARP, name, 0, 1)
+
+
+def test_photos_with_the_same_labels_take_part_up_to_a_number_and_small_ones_by_a_share():
+    listed = {f"voc/{i}.jpg": Listed(("dog",), "voc2012") for i in range(90)}
+    listed["voc/cat.jpg"] = Listed(("cat",), "voc2012")
+    small = [Photo("coco", f"{i}.jpg", 0, 1) for i in range(1000)]
+    photos = [*small, *map(sharp, sorted(listed))]
+    kept = thin_out(photos, listed, 0.1)
+    assert sum(listed[p.name].labels == ("dog",) for p in kept if p.source == SHARP) == 60
+    assert sharp("voc/cat.jpg") in kept
+    assert 60 < sum(p.source == "coco" for p in kept) < 140
+    assert kept == sorted(kept, key=photos.index)
+    assert len([p for p in thin_out(photos, listed, 1.0) if p.source == "coco"]) == 1000
+
+
+def test_the_table_of_labels_is_read_from_the_archive(tmp_path: Path):
+    table = io.StringIO()
+    csv.writer(table).writerows(
+        [["file", "labels", "closed"], ["a/1.jpg", "dog;sofa", "voc2012"], ["b/2.jpg", "wall", ""]]
+    )
+    with tarfile.open(tmp_path / ARCHIVES[SHARP], "w") as archive:
+        member = tarfile.TarInfo("labels.csv")
+        member.size = len(table.getvalue().encode())
+        archive.addfile(member, io.BytesIO(table.getvalue().encode()))
+    assert read_listed(tmp_path) == {"a/1.jpg": Listed(("dog", "sofa"), "voc2012"), "b/2.jpg": Listed(("wall",), "")}
+
+
+def test_what_a_table_says_overrules_what_was_guessed(tmp_path: Path):
+    for file in ("data.noun", "index.noun", "noun.exc"):
+        (tmp_path / file).write_text("")
+    vocabulary = Vocabulary(NAMES, [()] * 7, [frozenset()] * 7, [False] * 6 + [True])
+    photos = [sharp("voc/1.jpg"), Photo("coco", "2.jpg", 0, 1), sharp("ikea/3.jpg")]
+    listed = {"voc/1.jpg": Listed(("sofa",), "voc2012"), "ikea/3.jpg": Listed(("bus",), "")}
+    labels = np.array([[1, -1, -1, 1, 1, 1, 0]] * 3, np.int8)
+    listed_labels(labels, photos, listed, vocabulary, WordNet(tmp_path))
+    # A sofa is a couch, too; dog and bus are VOC names and not listed; animal and tree are none of VOC's.
+    assert labels.tolist() == [[-1, 1, 1, -1, 1, 1, -1], [1, -1, -1, 1, 1, 1, 0], [1, -1, -1, 1, 1, 1, 0]]
+    assert words_for("couch") == words_for("sofa") != words_for("dog") == ("dog",)
+
+
+@pytest.mark.extra("training")
+def test_told_names_come_first_and_guessed_ones_exclude_one_another():
+    labels = np.array([[1, 1, 1, 0, 1, 0, 0]], np.int8)
+    writer = PromptWriter(NAMES, labels, np.ones(7), {}, seed=0)
+    rival = ~np.eye(7, dtype=bool)
+    rival[0, 4] = rival[4, 0] = False  # a dog is an animal
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        told = exclusive_names(writer, 0, [[1, 2], [3]], rival, random)
+        assert sorted(told) in ([1, 3], [2, 3])
+        guessed = exclusive_names(writer, 0, [], rival, random)
+        assert {1, 2} <= set(guessed)
+        assert ({0} <= set(guessed)) != ({4} <= set(guessed))
+
+
+def test_maps_are_drawn_where_the_method_finds_a_thing(tmp_path: Path):
+    stored = (EXAMPLES / "cat.jpg").read_bytes()
+    (tmp_path / ARCHIVES[SHARP]).write_bytes(stored)
+    reader = PhotoReader(tmp_path, [Photo(SHARP, "cat.jpg", 0, len(stored))] * 2)
+    backbone = load_mini("mini", LoadOptions())
+    near, chosen = np.array([True, False]), {1: [1], 0: [0]}
+    open_pseudo(tmp_path / "maps", 2, 81, write=True).names[:] = -1
+    for _ in range(2):  # the second time there is nothing left to do
+        draw_pseudo_maps(backbone, ["cat", "dog"], chosen, near, reader, tmp_path / "maps", cells=9, part=0)
+    maps = open_pseudo(tmp_path / "maps", 2, 81, write=False)
+    assert maps.names.tolist() == [[0, -1, -1, -1], [1, -1, -1, -1]]
+    cat = torch.from_numpy(np.array(maps.maps[0, 0])).view(9, 9).float()
+    assert 0.2 < float(cat.mean()) / 255 < 0.95
+    assert float(cat[3:6, 3:6].mean()) > float(cat[[0, 0, -1, -1], [0, -1, 0, -1]].mean())
+    assert (tmp_path / "maps" / "0.done").read_text() == "2"

@@ -1,0 +1,102 @@
+"""Pseudo-maps as the whole method draws them: what a trained model finds with several looks teaches one look.
+
+Names come from tables of labels, where there are some, and else from the guessed labels; those of one photo exclude one
+another, because a pixel gets one label. No human mask is involved.
+"""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch.nn import functional as F
+
+from pnpovss.backbones.base import Backbone
+from pnpovss.config import Config
+from pnpovss.segmenter import Segmenter
+from training.photos import PhotoReader
+from training.prompts import PromptWriter
+from training.pseudo import NAMES, open_pseudo
+
+log = logging.getLogger(__name__)
+
+_CRF = {"crf.max_pixels": 60_000}  # ends at cells of a thirty-third of the photo anyway
+_ALONE = {"presence": None, "dropout": None, **_CRF}
+ONE_LOOK = {**_ALONE, "threshold": 0.15}
+"""For small photos, of which there is nothing to be seen from near."""
+LOOKS = {**_ALONE, "threshold": 0.1, "views.mirror": False, "views.tiles": 0.6}
+"""For sharp ones: the settings that boxes chose, see the notebook."""
+
+
+def exclusive_names(
+    writer: PromptWriter,
+    photo: int,
+    told: Sequence[Sequence[int]],
+    rival: Bool[np.ndarray, "name name"],
+    random: np.random.Generator,
+) -> list[int]:
+    """Names of a photo that exclude one another.
+
+    Args:
+        writer: knows the guessed labels, and how readily names are drawn.
+        photo: which.
+        told: for each label that a table gives the photo, the words for it: one of them is taken.
+        rival: pairs of names that cannot be the same pixels.
+        random: draws.
+    """
+    chosen = [int(random.choice(words)) for words in told if len(words)]
+    random.shuffle(chosen)
+    here = np.flatnonzero(writer.labels[photo] > 0)
+    weight = writer.weights[here] * writer.commonness[here] ** 0.25
+    order = random.choice(here, min(12, len(here)), replace=False, p=weight / weight.sum()) if len(here) else []
+    for name in order:
+        if not told and all(rival[name, other] for other in chosen):
+            chosen.append(int(name))
+    return chosen[:NAMES]
+
+
+def draw_pseudo_maps(
+    backbone: Backbone,
+    names: Sequence[str],
+    chosen: dict[int, list[int]],
+    near: Bool[np.ndarray, " photo"],
+    reader: PhotoReader,
+    folder: Path,
+    *,
+    cells: int,
+    part: int,
+) -> None:
+    """Fill the arrays of `training.pseudo.PseudoMaps` for the photos of `chosen`; goes on where it was interrupted.
+
+    Args:
+        backbone: the teacher.
+        names: the vocabulary.
+        chosen: names of each photo.
+        near: which photos are worth several looks.
+        reader: the photos.
+        folder: for the arrays.
+        cells: of the maps, along a side.
+        part: number of this share of the work.
+    """
+    out = open_pseudo(folder, len(near), cells**2, write=True)
+    methods = {
+        flag: Segmenter(backbone, Config.preset("default", LOOKS if flag else ONE_LOOK)) for flag in (False, True)
+    }
+    done_file = folder / f"{part}.done"
+    start = int(done_file.read_text()) if done_file.exists() else 0
+    for place, (photo, mine) in enumerate(chosen.items()):
+        if place < start or not mine:
+            continue
+        labels = torch.from_numpy(methods[bool(near[photo])](reader[photo], [names[i] for i in mine]).labels)
+        shares = torch.stack([labels == 1 + slot for slot in range(len(mine))]).float()
+        cell = F.adaptive_avg_pool2d(shares, cells).flatten(1).numpy()
+        out.maps[photo, : len(mine)] = (cell * 255).round()
+        out.sure[photo] = 1
+        out.names[photo] = [*mine, *[-1] * (NAMES - len(mine))]
+        done_file.write_text(str(place + 1))
+        if place % 50 == 0:
+            log.info("drawn pseudo-maps: %d of %d photos", place, len(chosen))
+    for array in (out.maps, out.names, out.sure):
+        array.flush()
