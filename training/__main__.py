@@ -36,6 +36,7 @@ def main() -> None:
         options.side,
         options.device,
         options.share,
+        options.alike,
         options.near,
         dtype,
     )
@@ -97,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--near", type=int, default=528, help="the same of sharp photos, where parts are seen from near"
     )
     parser.add_argument("--share", type=float, default=1.0, help="of the small photos that take part")
+    parser.add_argument("--alike", type=int, default=60, help="sharp photos with just the same labels that take part")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=2, help="of the training loop")

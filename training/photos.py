@@ -27,8 +27,6 @@ ARCHIVES = {
 }
 SHARP = "sharp"
 """The archive whose photos are also seen from near, see :mod:`training.collect`."""
-MOST_ALIKE = 60
-"""Sharp photos of one folder with just the same labels that take part."""
 EVALUATION_ARCHIVE = "coco-semantic-val-subset.tar"
 VALIDATION = 20
 """One photo in so many is never trained on."""
@@ -111,13 +109,13 @@ def read_listed(data: Path) -> dict[str, Listed]:
         return {row["file"]: Listed(tuple(row["labels"].split(";")), row["closed"]) for row in rows}
 
 
-def thin_out(photos: list[Photo], listed: dict[str, Listed], share: float) -> list[Photo]:
-    """A share of the small photos, and the sharp ones; of those of one folder with the same labels, `MOST_ALIKE`."""
-    kept, alike = [], Counter()
+def thin_out(photos: list[Photo], listed: dict[str, Listed], share: float, alike: int) -> list[Photo]:
+    """A share of the small photos, and of the sharp ones of one folder with just the same labels so many."""
+    kept, seen = [], Counter()
     for photo in sorted(photos, key=lambda photo: zlib.crc32(photo.name.encode())):
         kind = (photo.name.split("/")[0], listed[photo.name].labels) if photo.source == SHARP else None
-        alike[kind] += 1
-        if photo.takes_part(share) and (kind is None or alike[kind] <= MOST_ALIKE):
+        seen[kind] += 1
+        if photo.takes_part(share) and (kind is None or seen[kind] <= alike):
             kept.append(photo)
     order = {photo: place for place, photo in enumerate(photos)}
     return sorted(kept, key=order.__getitem__)

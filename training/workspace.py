@@ -71,6 +71,7 @@ class Workspace:
         side: pixels that photos are resized to.
         device: where it computes.
         share: of the small photos that take part.
+        alike: sharp photos of one folder with just the same labels that take part.
         near: pixels that sharp photos are resized to where parts of them are seen from near.
         dtype: of the trunk.
     """
@@ -81,6 +82,7 @@ class Workspace:
     side: int = 320
     device: str = "cpu"
     share: float = 1.0
+    alike: int = 60
     near: int = 528
     dtype: torch.dtype = torch.float32
 
@@ -95,7 +97,7 @@ class Workspace:
         path = self.cache / "photos.json"
         if not path.exists():
             self.cache.mkdir(parents=True, exist_ok=True)
-            save_index(thin_out(index_photos(self.data), self.listed, self.share), path)
+            save_index(thin_out(index_photos(self.data), self.listed, self.share, self.alike), path)
         return load_index(path)
 
     @cached_property

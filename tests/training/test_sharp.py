@@ -32,12 +32,12 @@ def test_photos_with_the_same_labels_take_part_up_to_a_number_and_small_ones_by_
     listed["voc/cat.jpg"] = Listed(("cat",), "voc2012")
     small = [Photo("coco", f"{i}.jpg", 0, 1) for i in range(1000)]
     photos = [*small, *map(sharp, sorted(listed))]
-    kept = thin_out(photos, listed, 0.1)
+    kept = thin_out(photos, listed, 0.1, 60)
     assert sum(listed[p.name].labels == ("dog",) for p in kept if p.source == SHARP) == 60
     assert sharp("voc/cat.jpg") in kept
     assert 60 < sum(p.source == "coco" for p in kept) < 140
     assert kept == sorted(kept, key=photos.index)
-    assert len([p for p in thin_out(photos, listed, 1.0) if p.source == "coco"]) == 1000
+    assert len([p for p in thin_out(photos, listed, 1.0, 60) if p.source == "coco"]) == 1000
 
 
 def test_the_table_of_labels_is_read_from_the_archive(tmp_path: Path):
