@@ -28,7 +28,7 @@ from pnpovss.evaluation.measures.regions import find_regions
 from pnpovss.evaluation.runs.variants import variant_labels
 from pnpovss.images import load_image
 from pnpovss.presence import Photo, PresenceFilter, make_presence
-from pnpovss.segmenter import preset_for
+from pnpovss.presets import read_preset
 
 ROOTS = {"voc2012": "voc", "coco-object": "object", "coco-panoptic": "coco"}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -72,7 +72,8 @@ def measure(dataset: Dataset, model: str, out: Path, part: int, parts: int) -> N
     space, backbone = dataset.space, share_encodings(load_backbone(model))
     fixed = {"presence": None, "background": space.background.model_dump()}
     variants = {
-        name: preset_for(backbone, preset).replace({**fixed, **changed}) for name, (preset, changed) in SETTINGS.items()
+        name: read_preset(preset).config(backbone.card.recommended.settings).replace({**fixed, **changed})
+        for name, (preset, changed) in SETTINGS.items()
     }
     filters = {spec: make_presence(spec, backbone=backbone, config=variants[DEFAULT]) for spec in FILTERS}
     done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()

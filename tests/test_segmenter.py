@@ -156,8 +156,8 @@ def test_from_pretrained_passes_settings_on(monkeypatch: pytest.MonkeyPatch) -> 
 def test_unknown_models_presets_devices_and_dtypes_are_refused() -> None:
     with pytest.raises(UnknownModelError, match=r"no backbone knows the model './nowhere'\. Known: .*mini"):
         Segmenter.from_pretrained("./nowhere")
-    with pytest.raises(ConfigError, match="unknown preset 'best'"):
-        Segmenter.from_pretrained("mini", preset="best")
+    with pytest.raises(ConfigError, match="unknown preset 'finest'"):
+        Segmenter.from_pretrained("mini", preset="finest")
     with pytest.raises(ConfigError, match="unknown device 'gpu'; expected auto, cpu"):
         Segmenter.from_pretrained("mini", device="gpu")
     with pytest.raises(ConfigError, match="unknown dtype 'float16'; expected one of float32, bfloat16"):

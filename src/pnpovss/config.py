@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pnpovss.backbones.base import Card
 
 __all__ = [
-    "EVERY_VIEW",
     "PRESETS",
     "STEPS",
     "Background",
@@ -329,14 +328,10 @@ STEPS: dict[str, Any] = {
     "instances": None,
 }
 
-# What the preset `best` adds.
-EVERY_VIEW = ViewSettings(mirror=True, tiles=0.6)
-
 PRESETS: dict[str, Config] = {
     # Ours: the paper's steps; layer, head, size and what else a checkpoint was tuned to come from the checkpoint.
     "default": Config(),
-    # The same with every view: six looks.
-    "best": Config(views=EVERY_VIEW),
+    "best": Config(views=ViewSettings(mirror=True, tiles=0.6)),  # six looks
     # As the paper describes it: half of the remaining patches a pass (section 3.3), T = 0.15.
     "paper": Config(presence=None, dropout=DropoutSettings(passes=4, drop=0.5), crf=CrfSettings(max_pixels=None)),
     # As the released code computes it: 10 patches a pass, ranked by tokens, pass 0 counted twice, squashed names.

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pnpovss.config import EVERY_VIEW, PRESETS, Config, PresetName
+from pnpovss.config import PRESETS, Config, PresetName
 from pnpovss.errors import ConfigError, InvalidInputError
 from pnpovss.files.json import from_json, to_json
 
@@ -122,11 +122,11 @@ class Preset:
         Args:
             recommended: what the checkpoint was tuned to; `default` and `best` take it, `paper` and `authors` do not.
         """
+        ours = self.base in ("default", "best")
+        config = Config.preset(self.base, recommended if ours else {})
         if self.base == "best":
-            own = Config.preset("default", recommended).replace({"views": EVERY_VIEW.model_dump()})
-        else:
-            own = Config.preset(self.base, recommended if self.base == "default" else {})
-        return own.replace(self.settings)
+            config = config.replace({"views": PRESETS["best"].model_dump()["views"]})  # whatever the model recommends
+        return config.replace(self.settings)
 
 
 def read_preset(name: str) -> Preset:

@@ -125,8 +125,8 @@ class Segmenter:
             model: a bundled name ("mini"), a hub id ("Salesforce/blip-itm-large-flickr"), or a checkpoint's folder.
             device: "cpu", "cuda", "cuda:1", "mps", or "auto": CUDA where there is one, else the CPU.
             dtype: "float32" (exact), or "bfloat16" (faster; labels differ a little).
-            preset: "default" (ours), "best" (with more looks), "paper", "authors" (as its released code computes it), or
-                a tuned.json's path.
+            preset: "default" (ours), "best" (more looks), "paper", "authors" (as its released code computes it), or a
+                tuned.json's path.
             settings: values that replace the preset's, by dotted name: {"dropout.passes": 2, "crf": None}.
             without: steps to turn off: presence, views, gradcam, dropout, threshold, background, blur, crf, instances.
             local_files_only: never ask a hub.

@@ -33,7 +33,7 @@ def test_models(call: Call):
     ("arguments", "says"),
     [
         ([], "no names were given"),
-        (["--names", "red", "--preset", "best"], "unknown preset 'best'; known: default, paper, authors"),
+        (["--names", "red", "--preset", "finest"], "unknown preset 'finest'; known: default, best, paper, authors"),
         (["--names", "red", "--without", "magic"], "no step is called 'magic'"),
         (["--names", "red", "--set", "dropout.speed=3"], "unknown setting 'dropout.speed'; known: layer"),
         (["--names", "red", "--set", "threshold=2"], "setting threshold: Input should be less than 1, got 2"),
@@ -58,7 +58,7 @@ def test_wrong_requests_are_one_line_and_exit_code_2(
 
 
 def test_debug_shows_where(call: Call, photo: Path):
-    done = call("segment", photo, "--names", "red", "--preset", "best", "--debug")
+    done = call("segment", photo, "--names", "red", "--preset", "finest", "--debug")
     assert isinstance(done.exception, pnpovss.ConfigError)
 
 
