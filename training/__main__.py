@@ -20,7 +20,7 @@ from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "views", "export")
 CHOOSE = "choose"
-RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": 0.6, "presence.above": 0.3}'
+RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": 0.6, "presence.above": 0.8}'
 
 
 def main() -> None:
@@ -59,14 +59,15 @@ def main() -> None:
             config = FitConfig(steps=options.steps[round_], **rates, **common)
             stages.distill(work, config, round_, options.mapped, options.workers)
     last = stages.STAGES[max(options.rounds)]
+    teacher = options.teacher
     if "views" in wanted:
-        teacher = options.teacher or stages.write(work, work.cache / "teacher", last, recommended(options))
+        teacher = teacher or stages.write(work, work.cache / "teacher", last, recommended(options))
         rates = {"rate_new": 2e-4, "rate_old": 4e-5, "rate_trunk": options.rate_trunk, "keep": 0.2}
         config = FitConfig(steps=options.steps[stages.VIEWS], extent=0.5, warmup=30, **rates, **common)
         stages.views(work, config, teacher, options.mapped, options.workers)
         last = stages.STAGES[stages.VIEWS]
     if "export" in wanted:
-        stages.write(work, options.out, options.stage or last, recommended(options))
+        stages.write(work, options.out, options.stage or last, recommended(options), teacher, options.keep)
     if CHOOSE in wanted:
         choose(work, load_mini(str(options.out), LoadOptions()), options.cache / "choose.csv", options.count)
 
@@ -116,6 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--teacher", type=Path, help="of `views`: a model's folder to go on from; else the last round's"
     )
+    parser.add_argument("--keep", type=float, default=0.5, help="share of the teacher's weights in the exported mean")
     parser.add_argument("--stage", choices=stages.STAGES, help="of `export`, by default the last")
     parser.add_argument("--count", type=int, default=60, help="photos that settings are judged on")
     parser.add_argument("--seed", type=int, default=0)

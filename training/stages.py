@@ -12,6 +12,7 @@ from pnpovss.backbones.base import LoadOptions, Recommended
 from pnpovss.backbones.mini.backbone import load_mini
 from pnpovss.backbones.mini.checkpoint import read_checkpoint
 from pnpovss.backbones.mini.lite2 import STRIDE
+from pnpovss.backbones.mini.model import Mini
 from training.batches import FitConfig
 from training.cam import CamTeacher, train_cam
 from training.drawn import draw_pseudo_maps, exclusive_names
@@ -195,10 +196,21 @@ def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: in
     )
 
 
-def write(work: Workspace, out: Path, stage: str, recommended: Recommended) -> Path:
-    """Export the model of a stage; returns the folder."""
-    export(work.restore(work.cache / stage / "last.pt"), out, recommended)
+def write(
+    work: Workspace, out: Path, stage: str, recommended: Recommended, teacher: Path | None = None, share: float = 0.0
+) -> Path:
+    """Export the model of a stage, its weights averaged with a share of its teacher's; returns the folder."""
+    model = work.restore(work.cache / stage / "last.pt")
+    export(model if teacher is None else mean_weights(model, read_checkpoint(teacher).model, share), out, recommended)
     return out
+
+
+def mean_weights(model: Mini, other: Mini, share: float) -> Mini:
+    """`model`, changed in place to the mean of both weights, of which the other's count so much."""
+    with torch.no_grad():
+        for mine, its in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
+            mine.lerp_(its, share)
+    return model
 
 
 def in_parts(task, work: Workspace, workers: int, *arguments: int) -> None:

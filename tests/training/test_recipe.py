@@ -18,6 +18,7 @@ from training.labels import class_labels
 from training.losses import contrastive, extent, presence_by_attention, rising, spread, toward
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
+from training.stages import mean_weights
 from training.vocabulary import Vocabulary, held_out
 from training.wordnet import WordNet
 from training.workspace import familiarity
@@ -282,6 +283,12 @@ def test_a_photo_seen_in_part_is_asked_for_nothing_without_a_map():
     drawn = writer(mapped=mapped).draw([0] * 40, only_mapped=[True] * 40)
     assert set(drawn.names[drawn.present & (drawn.names >= 0)].tolist()) == {0}
     assert (writer(mapped=mapped).draw([0] * 40).names == 1).any()
+
+
+def test_weights_are_averaged_by_share():
+    one, other = Mini(), Mini()
+    wanted = 0.75 * one.itm_head.weight + 0.25 * other.itm_head.weight
+    torch.testing.assert_close(mean_weights(one, other, 0.25).itm_head.weight, wanted)
 
 
 def test_the_rate_rises_then_falls():
