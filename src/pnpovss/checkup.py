@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-from packaging.requirements import Requirement
 
 from pnpovss._version import __version__
 from pnpovss.errors import PnpOvssError
@@ -20,6 +20,8 @@ __all__ = ["Finding", "examine"]
 
 _PACKAGES = ("torch", "transformers", "numpy", "numba", "pillow", "opencv-python-headless")
 _HARMFUL = ("torchvision", "timm")  # nothing here needs them, and torchvision has to fit torch exactly
+# "matplotlib>=3.8; extra == 'figures'" of the package's metadata.
+_OF_EXTRA = re.compile(r"(?P<name>[\w.-]+).*;.*\bextra == ['\"](?P<extra>[\w-]+)['\"]")
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,10 @@ def _versions() -> Iterator[Finding]:
 def _extras() -> Iterator[Finding]:
     """Extras for users, each with whether all its packages are here."""
     about = metadata.metadata("pnpovss")
-    required = [Requirement(line) for line in metadata.requires("pnpovss") or ()]
+    required = [found for line in metadata.requires("pnpovss") or () if (found := _OF_EXTRA.match(line))]
     for extra in about.get_all("Provides-Extra") or ():
-        own = [each for each in required if each.marker and each.marker.evaluate({"extra": extra})]
-        missing = [each.name for each in own if not each.extras and not _installed(each.name)]
+        own = [each["name"] for each in required if each["extra"] == extra]
+        missing = [name for name in own if not _installed(name)]
         if not missing:
             yield Finding("extras", extra, "installed", fine=True)
         else:

@@ -9,10 +9,28 @@ from rich.console import Console
 from rich.text import Text
 
 from pnpovss.batch.events import one_line
-from pnpovss.errors import PnpOvssError
+from pnpovss.errors import (
+    ConfigError,
+    DatasetError,
+    ImageError,
+    ModelError,
+    NamesError,
+    PnpOvssError,
+    PresenceError,
+)
 from pnpovss.printable import printable
 
 __all__ = ["FAILED", "UNUSABLE", "consoles", "logged_to", "plain", "readable_errors", "say"]
+
+PAGES: dict[type[PnpOvssError], str] = {
+    NamesError: "names.md",
+    PresenceError: "presence.md",
+    ConfigError: "settings.md",
+    ImageError: "photos.md",
+    DatasetError: "datasets.md",
+    ModelError: "troubleshooting.md",
+}
+"""Where an error of a kind is explained."""
 
 FAILED, UNUSABLE = 1, 2  # exit codes: some photos failed; nothing could be done as asked
 
@@ -50,9 +68,15 @@ def readable_errors(notes: Console, *, debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        hint = "" if isinstance(error, PnpOvssError) else " (a bug; --debug shows where)"
+        hint = _where_more_is_said(error) if isinstance(error, PnpOvssError) else " (a bug; --debug shows where)"
         say(notes, f"error: {one_line(error)}{hint}", "red")
         raise typer.Exit(UNUSABLE) from None
+
+
+def _where_more_is_said(error: PnpOvssError) -> str:
+    """The page of the documentation about what went wrong; nothing where no page says more."""
+    page = next((page for kind, page in PAGES.items() if isinstance(error, kind)), None)
+    return "" if page is None else f" (more: docs/{page})"
 
 
 class _Lines(logging.Handler):
