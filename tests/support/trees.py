@@ -1,5 +1,6 @@
 """Small data sets in the layouts of the real ones, written by the tests."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -83,4 +84,21 @@ def folder(root: Path, *lines: str) -> Path:
     photo(root / "images/b.JPG")
     mask(root / "masks/a.png", grid(0, 1, 255))
     mask(root / "masks/b.png", grid(2))
+    return root
+
+
+def things(root: Path) -> Path:
+    """Two cats that touch (category 17), a crowd of cats, wall (175), nothing marked; the last photo holds no thing."""
+    numbers = np.array([[300, 300, 70_000, 70_000, 5, 5], [300, 300, 70_000, 9, 9, 0]] + [[9] * 6] * 2)
+    segments = [(300, 17, 0), (70_000, 17, 0), (5, 17, 1), (9, 175, 0)]
+    annotations = []
+    for key, own in (("000000000139", numbers), ("000000000285", np.full((4, 6), 9))):
+        photo(root / f"val2017/{key}.jpg")
+        channels = np.stack([own % 256, own // 256 % 256, own // 65536], axis=2).astype(np.uint8)
+        path = root / f"annotations/panoptic_val2017/{key}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(channels).save(path)
+        told = [{"id": i, "category_id": c, "iscrowd": crowd} for i, c, crowd in segments if (own == i).any()]
+        annotations.append({"file_name": path.name, "segments_info": told})
+    text(root / "annotations/panoptic_val2017.json", json.dumps({"annotations": annotations}))
     return root

@@ -1,7 +1,7 @@
 """`pnpovss eval`: measure a model on a benchmark."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -9,6 +9,7 @@ from rich.table import Table
 from pnpovss.cli import options
 from pnpovss.cli.measuring import Measured, described, progress_bar
 from pnpovss.cli.terminal import consoles, logged_to, plain, readable_errors, say
+from pnpovss.errors import ConfigError
 
 __all__ = ["evaluate"]
 
@@ -19,6 +20,10 @@ def evaluate(
     without: options.Without = None,
     save_maps: Annotated[bool, typer.Option("--save-maps", help="Also write each class map as a PNG.")] = False,
     batch: Annotated[int, typer.Option(min=1, help="Photos the model reads at once.")] = 1,
+    instances: Annotated[
+        Literal["pieces", "heat"] | None,
+        typer.Option(metavar="HOW", help="Measure things instead, told apart by pieces or heat: AP, PQ, count."),
+    ] = None,
 ) -> None:
     """Measure a model on a benchmark: one confusion matrix, mIoU, IoU per class; resumable.
 
@@ -26,7 +31,19 @@ def evaluate(
     """
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=measured.debug), logged_to(notes):
+        if instances is not None and (save_maps or batch != 1):
+            raise ConfigError("--instances takes no --save-maps and no --batch; leave them out")
         data, segmenter, names = measured.load(notes, without)
+        if instances is not None:
+            from pnpovss.evaluation.report.things import things_markdown
+            from pnpovss.evaluation.runs.instances import run_instances
+
+            with progress_bar(notes) as shown:
+                summary = run_instances(
+                    segmenter, data, names, measured.out, ways=[instances], study=False, **measured.draw(shown)
+                )
+            typer.echo(things_markdown(summary, described(measured.out)), nl=False)
+            return
         from pnpovss.evaluation.runs.evaluate import evaluate as run
 
         with progress_bar(notes) as shown:

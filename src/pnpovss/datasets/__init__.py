@@ -1,6 +1,6 @@
 """Benchmarks: photos with masks, and what their mask values mean."""
 
-from pnpovss.datasets.base import BACKGROUND_CLASS, IGNORE, NOTHING, Counting, Dataset, Exif, LabelSpace, Sample
+from pnpovss.datasets.base import BACKGROUND_CLASS, IGNORE, NOTHING, Counting, Dataset, Exif, LabelSpace, Sample, Thing
 from pnpovss.datasets.catalog import known_datasets, open_dataset
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Exif",
     "LabelSpace",
     "Sample",
+    "Thing",
     "known_datasets",
     "open_dataset",
 ]

@@ -10,8 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer
 
 from pnpovss.config import Background
 from pnpovss.datasets.masks import Exif, read_mask
@@ -19,13 +20,26 @@ from pnpovss.errors import DatasetError
 from pnpovss.names import Name
 from pnpovss.results.labels import BACKGROUND
 
-__all__ = ["BACKGROUND_CLASS", "IGNORE", "NOTHING", "Counting", "Dataset", "Exif", "LabelSpace", "Sample", "value_list"]
+__all__ = [
+    "BACKGROUND_CLASS",
+    "IGNORE",
+    "NOTHING",
+    "Counting",
+    "Dataset",
+    "Exif",
+    "LabelSpace",
+    "Sample",
+    "Thing",
+    "value_list",
+]
 
 Counting = Literal["field", "authors"]
 
 IGNORE = -1  # in a truth: the pixel is left out of the score
 NOTHING = -1  # in a prediction: none of the classes, which is a miss wherever the truth has a class
 BACKGROUND_CLASS = "background"
+
+SPECK = 0.0005  # of the photo
 
 LONGEST_KEY = 200  # bytes; file systems mostly take 255, and suffixes come on top
 _UNKNOWN = -2  # in the lookup table: a mask value that the space does not have
@@ -192,6 +206,21 @@ def _unusable(key: str) -> str | None:
     return None
 
 
+@dataclass(frozen=True, eq=False)
+class Thing:
+    """One thing in a photo, as the truth has it.
+
+    Attributes:
+        row: its class, of `LabelSpace.classes`.
+        mask: Bool "h w", with at least one pixel.
+        crowd: whether it stands for several that nobody told apart; it is then no thing to be found.
+    """
+
+    row: int
+    mask: Bool[np.ndarray, "h w"]
+    crowd: bool = False
+
+
 class Dataset:
     """Photos with masks in one label space, in a fixed order.
 
@@ -229,13 +258,36 @@ class Dataset:
     def __iter__(self) -> Iterator[Sample]:
         return iter(self.samples)
 
+    def values(self, sample: Sample) -> Integer[np.ndarray, "h w"]:
+        """The mask values over the upright photo.
+
+        Raises:
+            DatasetError: the mask is missing, damaged, or of another size or mode.
+        """
+        return read_mask(sample.mask, sample.image, self.exif)
+
+    def things(self, sample: Sample) -> list[Thing]:
+        """Each thing of the truth by itself: here the connected pieces of each class, which stand in for things.
+
+        Pieces smaller than `SPECK` of the photo are left out.
+
+        Raises:
+            DatasetError: see `truth`.
+        """
+        truth = self.truth(sample)
+        return [
+            Thing(self.space.first + index, piece)
+            for index in self.space.present(truth)
+            for piece in _pieces(truth == self.space.first + index)
+        ]
+
     def truth(self, sample: Sample) -> Integer[np.ndarray, "h w"]:
         """Int32 rows of `space.classes` over the upright photo, IGNORE where a pixel is left out of the score.
 
         Raises:
             DatasetError: the mask is missing, damaged, of another size or mode, or has values of no class; by name.
         """
-        values = read_mask(sample.mask, sample.image, self.exif)
+        values = self.values(sample)
         try:
             return self.space.truth(values)
         except DatasetError as error:
@@ -244,6 +296,13 @@ class Dataset:
     def present(self, sample: Sample) -> tuple[int, ...]:
         """Indices into `space.names` of the classes in the mask, ascending; the oracle's names."""
         return self.space.present(self.truth(sample))
+
+
+def _pieces(mask: Bool[np.ndarray, "h w"]) -> Iterator[Bool[np.ndarray, "h w"]]:
+    count, numbers, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    for number in range(1, count):
+        if stats[number, cv2.CC_STAT_AREA] >= SPECK * mask.size:
+            yield numbers == number
 
 
 def value_list(values: Sequence[int]) -> str:

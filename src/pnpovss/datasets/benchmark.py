@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pnpovss.datasets.base import Counting, LabelSpace, Sample
+from pnpovss.datasets.base import Counting, Dataset, LabelSpace, Sample
 from pnpovss.errors import DatasetError
 
 __all__ = ["Benchmark", "find_folder", "from_folders", "from_list", "value_ranges"]
@@ -22,6 +22,7 @@ class Benchmark:
         full: photos in the whole split; a data set with fewer is called a subset.
         source: where to get it.
         evaluates: whether a photo is one of those that the benchmark evaluates, by its name and folders.
+        dataset: what reads its masks.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Benchmark:
     full: int
     source: str
     evaluates: Callable[[Path], bool]
+    dataset: type[Dataset] = Dataset
 
 
 def find_folder(root: Path, inside: Iterable[str], needed: Iterable[str]) -> Path:

@@ -6,6 +6,7 @@ from typing import get_args
 from pnpovss.datasets.ade20k import ADE20K
 from pnpovss.datasets.base import Counting, Dataset, Exif
 from pnpovss.datasets.coco import COCO_OBJECT, COCO_PANOPTIC, COCO_STUFF, COCO_STUFF_27
+from pnpovss.datasets.coco_things import COCO_THINGS
 from pnpovss.datasets.folder import SUMMARY, open_folder
 from pnpovss.datasets.voc import CONTEXT_59, CONTEXT_60, VOC2012
 from pnpovss.errors import DatasetError
@@ -14,7 +15,17 @@ __all__ = ["BENCHMARKS", "evaluated_by", "known_datasets", "open_dataset"]
 
 BENCHMARKS = {
     benchmark.key: benchmark
-    for benchmark in (VOC2012, CONTEXT_60, CONTEXT_59, COCO_OBJECT, COCO_STUFF, COCO_STUFF_27, COCO_PANOPTIC, ADE20K)
+    for benchmark in (
+        VOC2012,
+        CONTEXT_60,
+        CONTEXT_59,
+        COCO_OBJECT,
+        COCO_STUFF,
+        COCO_STUFF_27,
+        COCO_PANOPTIC,
+        COCO_THINGS,
+        ADE20K,
+    )
 }
 FOLDER = "folder"
 
@@ -54,4 +65,4 @@ def open_dataset(key: str, root: str | Path, *, protocol: Counting = "field", ex
         samples = benchmark.samples(Path(root))
     except DatasetError as error:
         raise DatasetError(f"{key}: {error}. Get it from {benchmark.source}") from error
-    return Dataset(benchmark.space(protocol), Path(root), samples, full=benchmark.full, exif=exif)
+    return benchmark.dataset(benchmark.space(protocol), Path(root), samples, full=benchmark.full, exif=exif)

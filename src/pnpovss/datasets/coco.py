@@ -8,7 +8,7 @@ from pnpovss.datasets.base import BACKGROUND_CLASS, Counting, LabelSpace, Sample
 from pnpovss.datasets.benchmark import Benchmark, find_folder, from_folders, value_ranges
 from pnpovss.datasets.names import bundled_names
 
-__all__ = ["COCO_OBJECT", "COCO_PANOPTIC", "COCO_STUFF", "COCO_STUFF_27"]
+__all__ = ["COCO_OBJECT", "COCO_PANOPTIC", "COCO_STUFF", "COCO_STUFF_27", "is_of_val2017"]
 
 UNLABELED = 255  # in masks of mmsegmentation's train ids
 UNLABELED_NAME = "unlabeled"
@@ -96,7 +96,7 @@ def _panoptic_samples(root: Path) -> Sequence[Sample]:
     return from_folders(folder / "images", folder / "annotations", [".jpg"], ".png")
 
 
-def _evaluates(photo: Path) -> bool:
+def is_of_val2017(photo: Path) -> bool:
     """By its folder; val2017 was drawn from val2014, whose photos carry that in their names."""
     return "val2017" in photo.parts or "val2014" in photo.parts or photo.name.startswith("COCO_val2014_")
 
@@ -115,7 +115,7 @@ COCO_OBJECT = Benchmark(
     samples=_stuff_samples,
     full=5000,
     source=_SOURCE,
-    evaluates=_evaluates,
+    evaluates=is_of_val2017,
 )
 
 COCO_STUFF = Benchmark(
@@ -125,7 +125,7 @@ COCO_STUFF = Benchmark(
     samples=_stuff_samples,
     full=5000,
     source=_SOURCE,
-    evaluates=_evaluates,
+    evaluates=is_of_val2017,
 )
 
 COCO_STUFF_27 = Benchmark(
@@ -137,7 +137,7 @@ COCO_STUFF_27 = Benchmark(
     samples=_stuff_samples,
     full=5000,
     source=_SOURCE,
-    evaluates=_evaluates,
+    evaluates=is_of_val2017,
 )
 
 COCO_PANOPTIC = Benchmark(
@@ -150,5 +150,5 @@ COCO_PANOPTIC = Benchmark(
         "http://images.cocodataset.org/zips/val2017.zip to images/, and masks whose values are the category ids of "
         "http://images.cocodataset.org/annotations/panoptic_annotations_trainval2017.zip to annotations/"
     ),
-    evaluates=_evaluates,
+    evaluates=is_of_val2017,
 )

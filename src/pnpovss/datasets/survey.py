@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from pnpovss.datasets.base import IGNORE, Dataset, LabelSpace, Sample, value_list
-from pnpovss.datasets.masks import read_mask
 from pnpovss.errors import DatasetError
 
 __all__ = ["check_masks"]
@@ -56,7 +55,7 @@ def _values(dataset: Dataset, samples: Sequence[Sample]) -> tuple[dict[int, int]
     pixels: dict[int, int] = {}
     where: dict[int, Path] = {}
     for sample in samples:
-        counts = np.bincount(read_mask(sample.mask, sample.image, dataset.exif).ravel())
+        counts = np.bincount(dataset.values(sample).ravel())
         for value in np.flatnonzero(counts).tolist():
             pixels[value] = pixels.get(value, 0) + int(counts[value])
             where.setdefault(value, sample.mask)

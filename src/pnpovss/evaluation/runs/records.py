@@ -1,14 +1,14 @@
 """What a run keeps of each photo, by kind of run; a journal's lines are held against it before they are believed."""
 
 from collections.abc import Callable, Iterable
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, NonNegativeFloat, NonNegativeInt, model_validator
 
 from pnpovss.evaluation.runs.settings import RunSettings
 from pnpovss.files.journal import Record
 
-__all__ = ["EvaluationRecord", "HeadsRecord", "PhotoRecord", "VariantsRecord", "checker"]
+__all__ = ["EvaluationRecord", "HeadsRecord", "InstancesRecord", "PhotoRecord", "VariantsRecord", "checker"]
 
 Cell = Annotated[list[NonNegativeInt], Field(min_length=3, max_length=3)]  # true class, predicted class, pixels
 Seconds = Annotated[NonNegativeFloat, FiniteFloat]
@@ -86,10 +86,75 @@ class HeadsRecord(VariantsRecord):
     statistics: dict[str, dict[str, FiniteFloat]]
 
 
+class _Row(BaseModel):
+    """A thing: its class, and its mask as run lengths."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    row: NonNegativeInt
+    size: Annotated[list[NonNegativeInt], Field(min_length=2, max_length=2)]
+    counts: str
+    crowd: bool
+
+
+class _Neighbours(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+    count: NonNegativeInt
+    touches: bool
+    overlap: Seconds
+    share: Seconds
+
+
+class _TrueRow(_Row):
+    neighbours: _Neighbours | None = None
+
+
+class _FoundRow(_Row):
+    score: Annotated[float, Field(ge=0, le=1)]
+
+
+class InstancesRecord(PhotoRecord):
+    """What a run over things keeps; every list about things has one value per thing of the truth that is no crowd.
+
+    Attributes:
+        confusion: counts of the photo's labels, cells that are not 0.
+        truth: its things, crowds last.
+        found: what was found, by way of telling apart.
+        panoptic: by way: class, sum of IoU, matches, false, missed; of classes that have any.
+        fates: by way, what became of each thing; see `measures.things`.
+        peaks: by map of heat, how many peaks each thing has to itself; -1 where its name was not asked for.
+        heads: the same of each "layer.head", in one look.
+    """
+
+    confusion: list[Cell]
+    truth: list[_TrueRow]
+    found: dict[str, list[_FoundRow]]
+    panoptic: dict[str, list[Annotated[list[NonNegativeFloat | NonNegativeInt], Field(min_length=5, max_length=5)]]]
+    fates: dict[str, list[Literal["apart", "cut up", "merged", "missed"]]]
+    peaks: dict[str, list[int]]
+    heads: dict[str, list[int]]
+
+    def counts(self) -> Iterable[list[Cell]]:
+        """Of all pixels."""
+        return (self.confusion,)
+
+    @model_validator(mode="after")
+    def _one_value_per_thing(self) -> "InstancesRecord":
+        things = sum(not each.crowd for each in self.truth)
+        if any(len(each) != things for each in (*self.fates.values(), *self.peaks.values(), *self.heads.values())):
+            raise ValueError(f"it tells of other things than the {things} of its truth")
+        if any(each.neighbours is None for each in self.truth if not each.crowd):
+            raise ValueError("it does not tell what is around a thing")
+        return self
+
+
 def checker(settings: RunSettings) -> Callable[[Record], None]:
     """Raises ValueError for a record that a run of these settings cannot have written."""
     classes, first = len(settings.classes), 0 if settings.background_class is None else 1
-    model = {"eval": EvaluationRecord, "sweep heads": HeadsRecord}.get(settings.kind, VariantsRecord)
+    model = {
+        "eval": EvaluationRecord,
+        "sweep heads": HeadsRecord,
+        "instances": InstancesRecord,
+    }.get(settings.kind, VariantsRecord)
 
     def check(record: Record) -> None:
         found = model.model_validate(record)

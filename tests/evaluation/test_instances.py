@@ -1,0 +1,142 @@
+"""A run over things through the program: scores, report, figures, and what its records must hold."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pnpovss.backbones import registry
+from pnpovss.cli.main import app
+from pnpovss.config import Config
+from pnpovss.datasets.base import Dataset
+from pnpovss.evaluation.report.things import things_markdown
+from pnpovss.evaluation.runs.folder import read_run
+from pnpovss.evaluation.runs.instance_scores import instance_scores
+from pnpovss.evaluation.runs.instances import WAYS, instance_variants, run_instances
+from pnpovss.evaluation.runs.records import InstancesRecord
+from pnpovss.segmenter import Segmenter
+from tests.support.colours import colour_space, write_photo
+from tests.support.fakes import colour_backbone, fake_spec
+
+SETTINGS = {"dropout.passes": 2, "dropout.drop": 4, "threshold": 0.5, "presence": None}
+
+
+def two_and_one(root) -> Dataset:
+    """Red squares: two apart, then two that touch (which stand for one: pieces), and green without any name."""
+    root.mkdir(parents=True, exist_ok=True)
+    masks = []
+    for squares in ([(8, 8), (8, 40)], [(8, 8), (24, 24)], [(40, 8)]):
+        mask = np.zeros((64, 64), np.uint8)
+        for top, left in squares:
+            mask[top : top + 16, left : left + 16] = 1
+        masks.append(mask)
+    masks[2][:8] = 2
+    return Dataset(colour_space(), root, [write_photo(root, f"photo{i}", mask) for i, mask in enumerate(masks)])
+
+
+@pytest.fixture
+def data(tmp_path) -> Dataset:
+    return two_and_one(tmp_path / "data")
+
+
+@pytest.fixture
+def telling() -> Segmenter:
+    return Segmenter(colour_backbone(grid=8), Config.preset("default", SETTINGS).without("crf", "blur"))
+
+
+def test_every_way_is_scored_from_the_same_regions(telling, data, oracle, tmp_path):
+    summary = run_instances(telling, data, oracle, tmp_path / "run")
+    assert list(summary["ways"]) == list(WAYS)
+    assert summary["photos"] == 3
+    assert summary["things"] == 5
+    plain = summary["ways"]["pieces"]
+    assert plain["groups"]["2 of its name"]["things"] == 2
+    assert plain["groups"]["2 of its name"]["apart"] == [1, None, None]
+    assert plain["ap50"] >= 0.5  # red is found
+    assert plain["rq"] >= 0.5
+    assert summary["peaks"]["all"]["own"]["pass 1"][0] > 0
+    assert set(summary["heads"]) == {"0.0"}
+    again = run_instances(telling, data, oracle, tmp_path / "run")
+    assert again == summary
+    assert oracle.calls == 3
+
+
+def test_records_hold_all_that_scores_need(telling, data, oracle, tmp_path):
+    summary = run_instances(telling, data, oracle, tmp_path / "run", ways=["pieces"], study=False)
+    run = read_run(tmp_path / "run")
+    records = list(run.records.values())
+    assert {**instance_scores(records, run.settings.classes)}.items() <= summary.items()
+    assert summary["peaks"] == summary["heads"] == {}
+    short = {**records[0], "fates": {"pieces": ["apart"]}}
+    with pytest.raises(ValueError, match="it tells of other things than the 2 of its truth"):
+        InstancesRecord.model_validate(short)
+    lonely = {**records[0], "truth": [{**each, "neighbours": None} for each in records[0]["truth"]]}
+    with pytest.raises(ValueError, match="does not tell what is around a thing"):
+        InstancesRecord.model_validate(lonely)
+
+
+def test_photos_without_any_name_asked_for_count_as_missed(telling, data, tmp_path):
+    class Nobody:
+        key = "nobody"
+
+        def decide(self, photo, names):
+            from pnpovss.presence.base import Presence
+
+            return Presence(kept=(), scores=tuple(0.0 for _ in names))
+
+        def report(self):
+            return {}
+
+    summary = run_instances(telling, data, Nobody(), tmp_path / "run", ways=["pieces"])
+    assert summary["ways"] == {}
+    assert "5 things in 3 photos" in things_markdown(summary, "colours")
+
+
+def test_each_pass_is_a_way_only_where_there_are_several(telling):
+    assert "heat, each pass" in instance_variants(telling.config)
+    assert "heat, each pass" not in instance_variants(telling.config.without("dropout").resolve(telling.backbone.card))
+    kept = telling.config.replace({"instances.smallest": 0.02}).resolve(telling.backbone.card)
+    assert {each.instances.smallest for each in instance_variants(kept).values()} == {0.02}
+
+
+@pytest.fixture
+def program(monkeypatch, tmp_path):
+    spec = fake_spec(colour_backbone(grid=8))
+    monkeypatch.setitem(registry._backbones._specs, spec.key, spec)
+    monkeypatch.setattr("pnpovss.datasets.open_dataset", lambda key, root, protocol, exif: two_and_one(root))
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words, code=0):
+        result = CliRunner().invoke(app, list(words))
+        assert result.exit_code == code, result.output
+        return result.output
+
+    return call
+
+
+COMMON = ("--root", "data", "--model", "fake", "--without", "crf", "--set", "dropout.passes=2")
+
+
+def test_the_sweep_writes_a_report_and_four_figures(program, tmp_path):
+    pytest.importorskip("matplotlib", reason="in the extra `figures`")
+    output = program("sweep", "instances", "colours", *COMMON, "--out", "run")
+    text = (tmp_path / "run" / "things.md").read_text()
+    assert text in output
+    assert "5 things in 3 photos" in text
+    for heading in ("Scores", "What becomes of things", "Peaks of heat", "Own peaks by layer and head, one look"):
+        assert f"### {heading}" in text
+    figures = {path.name for path in (tmp_path / "run").glob("*.png")}
+    assert figures == {f"things-{word}.png" for word in ("number", "kind", "passes", "heads")}
+    assert all(f"]({name})" in text for name in figures)
+    assert "takes all of them" in program(
+        "sweep", "instances", "colours", *COMMON, "--out", "r", "--values", "1", code=2
+    )
+
+
+def test_eval_measures_things_told_apart_one_way(program, tmp_path):
+    output = program("eval", "colours", *COMMON, "--out", "run", "--instances", "pieces")
+    assert "| pieces | " in output
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["ways"].keys() == {"pieces"}
+    refused = program("eval", "colours", *COMMON, "--out", "r", "--instances", "heat", "--save-maps", code=2)
+    assert "--instances takes no --save-maps" in refused
