@@ -72,6 +72,7 @@ def test_every_name_is_looked_for_with_every_model(blip: Path, photos: list[Path
         lambda model, photo: seen.append((model, photo.name)),
     )
     assert seen == [(model, photo.name) for model in ("mini", str(blip)) for photo in photos]
+    assert rows[0].told.endswith("MODEL_CARD.md of mini)")
     for row in rows:
         for look in row.looks:
             assert isinstance(look, Look)

@@ -75,18 +75,23 @@ def save(folder: Path, model: Any, **preprocessing: Any) -> Path:
         model.logit_bias.fill_(-1.0)
         model.logit_scale.fill_(1.5)
     model.save_pretrained(folder)
+    save_words(folder, special=not isinstance(model, SiglipModel | Tipsv2Model))
+    if preprocessing:
+        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
+    return folder
+
+
+def save_words(folder: Path, *, special: bool) -> None:
+    """The tokenizer; `special` tells whether it puts its start and end around a text itself."""
     rules = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     rules.normalizer = normalizers.Lowercase()
     rules.pre_tokenizer = pre_tokenizers.Whitespace()
-    if not isinstance(model, SiglipModel | Tipsv2Model):
+    if special:
         ends = [("<s>", START), ("</s>", END)]
         rules.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
     PreTrainedTokenizerFast(
         tokenizer_object=rules, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>"
     ).save_pretrained(folder)
-    if preprocessing:
-        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
-    return folder
 
 
 def save_clip(folder: Path) -> Path:

@@ -147,6 +147,6 @@ def _heats(small: Image.Image, result: "Segmentation") -> tuple[Image.Image, ...
 
 def _read_at(segmenter: "Segmenter") -> str:
     config, own = segmenter.config, segmenter.backbone.card.recommended
-    is_own = config.heads is None and (config.layer, config.head) == (own.layer, own.head)
+    is_own = config.all_heads == (own.heads or ((own.layer, own.head),))
     source = own.source if is_own else "as it was asked for"
     return f"{config.heads_in_words}, {config.image_size} px ({source})"
