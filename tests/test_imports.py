@@ -41,6 +41,7 @@ ONLY_IN = {
     "transformers": ("backbones", "segmenter", "presence", "instances"),
     "skimage": ("instances",),
     "supervision": ("results",),
+    "optuna": ("tuning",),
     "typer": ("cli",),
     "rich": ("cli",),
     "ray": ("batch",),

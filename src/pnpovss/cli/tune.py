@@ -59,13 +59,23 @@ def tune(
     ] = None,
     search: Annotated[
         str | None,
-        typer.Option(metavar="WHAT,...", help="Any of heads, threshold (the default: both), or paper alone."),
+        typer.Option(
+            metavar="WHAT,...",
+            help="Any of heads, threshold (the default: these two), blur, dropout, size (with Optuna), or paper alone.",
+        ),
     ] = None,
     thresholds: Annotated[
         str | None, typer.Option(metavar="T,T,...", help="Thresholds to try, instead of the authors'.")
     ] = None,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Try everything on all photos, instead of the best third on more.")
+    ] = False,
+    trials: Annotated[int, typer.Option(min=2, help="Of the search over blur, dropout and size.")] = 40,
+    storage: Annotated[
+        str, typer.Option(help="Of that search: sqlite, journal (many processes), or a database's URL (many hosts).")
+    ] = "sqlite",
+    truth: Annotated[
+        bool, typer.Option("--truth", help="With --dataset: analyse the rewards by its masks, too; chooses nothing.")
     ] = False,
     keep_out: Annotated[
         list[Path] | None,
@@ -87,7 +97,8 @@ def tune(
 ) -> None:
     """Choose layer, head and threshold for a model, without pixel labels.
 
-    Writes tuned.json, which --preset takes, and tables of what was tried. No photo is looked at twice by the model.
+    Writes tuned.json, which --preset takes, and a page that shows what each head sees. The model looks at each photo
+    once, and again for each trial of blur, dropout and size.
     """
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
@@ -103,6 +114,8 @@ def tune(
         from pnpovss.tuning.tune import TUNED
         from pnpovss.tuning.tune import tune as choose
 
+        if truth and dataset is None:
+            raise ConfigError("--truth analyses by the masks of a data set; name it with --dataset")
         vocabulary = () if names_file is None else read_names_file(names_file).names
         data = None if dataset is None else open_dataset(dataset, photos)
         with notes.status(f"Loading {model}"):
@@ -131,6 +144,9 @@ def tune(
                 search=words,
                 thresholds=levels or THRESHOLDS,
                 exhaustive=exhaustive,
+                trials=trials,
+                storage=storage,
+                truth=data if truth else None,
                 seed=seed,
                 on_photo=shown,
             )

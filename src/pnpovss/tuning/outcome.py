@@ -71,7 +71,7 @@ def tuned_of(outcome: Outcome, segmenter: Segmenter, config: Settings, searched:
     start = Preset(base, base).config(card.recommended.settings)  # type: ignore[arg-type]  # a key of PRESETS
     lead = None if sure.lead is None else Lead(value=sure.lead[0], low=sure.lead[1], high=sure.lead[2])
     return Tuned(
-        settings=differing(start.resolve(card), config, outcome.winner),
+        settings=differing(start.resolve(card), config),
         preset=base,  # type: ignore[arg-type]
         model=card.name,
         revision=card.revision,
@@ -92,17 +92,14 @@ def tuned_of(outcome: Outcome, segmenter: Segmenter, config: Settings, searched:
     )
 
 
-def differing(start: Config, config: Config, winner: Cell) -> dict[str, Any]:
-    """The settings that make `config` of `start`, by name; those that were chosen stand there in any case."""
+def differing(start: Config, config: Settings) -> dict[str, Any]:
+    """The settings that make `config` of `start`, by name; heads and threshold stand there in any case."""
     before, after = start.model_dump(mode="json"), config.model_dump(mode="json")
-    chosen = {name for name in winner.settings if name != "threshold"}
-    names = [
-        name
-        for name in after
-        if name in chosen
-        or (name not in ("layer", "head", "heads") and (name == "threshold" or before[name] != after[name]))
+    heads = ("heads",) if config.heads else ("layer", "head")
+    others = [
+        name for name in after if name not in ("layer", "head", "heads", "threshold") and before[name] != after[name]
     ]
-    return {name: after[name] for name in names}
+    return {name: after[name] for name in (*heads, "threshold", *others)}
 
 
 def _version(package: str) -> str | None:

@@ -1,34 +1,38 @@
 """Choose layer, head, threshold and more without pixel labels (paper section 3.4)."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from pnpovss.config import Heads
+from pnpovss.datasets.base import Dataset
 from pnpovss.evaluation.runs.sweeps import table_csv
 from pnpovss.files.writing import write_all
 from pnpovss.images import ImageSource
 from pnpovss.names import NameLike
 from pnpovss.presets import Tuned
 from pnpovss.segmenter import Segmenter
-from pnpovss.tuning.annealing import anneal
-from pnpovss.tuning.cells import THRESHOLDS, Cell, cells_of
-from pnpovss.tuning.certainty import certainty
-from pnpovss.tuning.collect import Collected, collect
-from pnpovss.tuning.halving import rounds
+from pnpovss.tuning.cells import THRESHOLDS
+from pnpovss.tuning.choose import choose
+from pnpovss.tuning.collect import collect, one_look
 from pnpovss.tuning.judges import BARE, Judge, make_judge
-from pnpovss.tuning.measures import MEASURES
 from pnpovss.tuning.outcome import Outcome, tuned_of
 from pnpovss.tuning.photos import OnPhoto, TuningPhotos
-from pnpovss.tuning.plan import TuningPlan, check_search, open_folder
-from pnpovss.tuning.rewards import reward_named
-from pnpovss.tuning.scores import Scores, score
+from pnpovss.tuning.plan import PIPELINE, TuningPlan, check_search, open_folder
+from pnpovss.tuning.report.page import report_files
+from pnpovss.tuning.report.plots import require_matplotlib
+from pnpovss.tuning.rewards import REWARDS, reward_named
+from pnpovss.tuning.search import Found, search_method
+from pnpovss.tuning.space import parameters_of
+from pnpovss.tuning.study import require_optuna
 from pnpovss.tuning.tables import cell_rows, head_rows
+from pnpovss.tuning.truth import Agreement, agreement, cell_counts
 
-__all__ = ["MEANS", "TUNED", "choose", "tune"]
+__all__ = ["CANDIDATES", "MEANS", "TUNED", "tune"]
 
 TUNED = "tuned.json"
+CANDIDATES = 3  # heads that the search over the whole method chooses between
 MEANS = (2, 3)  # of so many of the best heads the mean is tried, too
 
 
@@ -44,6 +48,9 @@ def tune(
     means: Sequence[int] = MEANS,
     exhaustive: bool = False,
     trials: int = 40,
+    storage: str = "sqlite",
+    truth: Dataset | None = None,
+    report: bool = True,
     seed: int = 0,
     on_photo: OnPhoto | None = None,
 ) -> Tuned:
@@ -59,11 +66,16 @@ def tune(
         judge: "itc" (the model's own contrastive heads), "clip:MODEL", "siglip:MODEL", a `Judge`, or "none".
         reward: "keep-delete" (the default), "vocabulary", "margin" or "paper"; without a judge a measure, such as
             "spatial-entropy" (the default then).
-        search: any of "heads", "threshold"; or "paper" alone. Heads and, with a judge, thresholds if not given.
+        search: any of "heads", "threshold", "blur", "dropout", "size"; or "paper" alone. Heads and, with a judge,
+            thresholds if not given. The last three need the whole method for every trial, and Optuna.
         thresholds: that are tried.
         means: of how many of the best heads the mean is tried; empty for single heads only.
         exhaustive: try all cells on all photos, instead of the best third on thrice as many photos, and so on.
         trials: of the search over what needs the whole method.
+        storage: of that search: "sqlite" or "journal" (for many processes), in the folder, or the URL of a database
+            that several hosts share. Processes that are given the same command work on it together.
+        truth: the data set with masks that the photos are of: analysis of the rewards in the report, nothing else.
+        report: write report.html with its pictures, which needs matplotlib.
         seed: of the order of photos, the draws and the sampler.
         on_photo: told what is done, how many photos are, and of how many.
 
@@ -74,6 +86,7 @@ def tune(
         ConfigError: choices that do not fit, or a folder of another tuning.
         InvalidInputError: photos without names, or of one name only.
         OutputError: the folder cannot be written, or another process works on it.
+        MissingExtraError: Optuna or matplotlib is needed, and not installed.
     """
     given = photos if isinstance(photos, TuningPhotos) else TuningPhotos.of(photos)
     photos, folder = given.drawn(None, seed), Path(out)
@@ -81,6 +94,10 @@ def tune(
     reward = reward or ("keep-delete" if has_judge else "spatial-entropy")
     chosen = tuple(search or (("heads", "threshold") if has_judge else ("heads",)))
     check_search(chosen, reward, has_judge=has_judge)
+    if set(PIPELINE) & set(chosen):
+        require_optuna()
+    if report:
+        require_matplotlib()
     template = BARE if reward == "paper" else None
     looks = make_judge(judge, segmenter.backbone, segmenter.config, template) if isinstance(judge, str) else judge
     card = segmenter.backbone.card
@@ -105,101 +122,69 @@ def tune(
     collected = collect(segmenter, photos, folder, on_photo)
     outcome = choose(plan, segmenter, photos, collected, looks, on_photo)
     config = segmenter.config.replace(outcome.winner.settings).resolve(card)
-    tuned = tuned_of(
-        outcome,
-        segmenter,
-        config,
-        _in_words(plan, outcome),
-        judged_itself=looks is not None and looks.is_the_model_itself,
-    )
-    write_all(
-        {
-            folder / "cells.csv": table_csv(cell_rows(outcome)).encode(),
-            folder / "heads.csv": table_csv(head_rows(outcome)).encode(),
-            folder / TUNED: tuned.as_json,
-        }
-    )
+    found = None
+    if looks is not None and set(PIPELINE) & set(chosen):
+        found = _search(plan, segmenter.replace(config=config), outcome, looks, storage, on_photo)
+        config = config.replace(found.settings).resolve(card)
+    words = _in_words(plan, outcome) + ("" if found is None else f"; {found.in_words}")
+    itself = looks is not None and looks.is_the_model_itself
+    tuned = tuned_of(outcome, segmenter, config, words, judged_itself=itself)
+    agreed = () if truth is None else _against(truth, outcome, one_look(segmenter), on_photo)
+    files = {
+        folder / "cells.csv": table_csv(cell_rows(outcome)).encode(),
+        folder / "heads.csv": table_csv(head_rows(outcome)).encode(),
+        **(report_files(outcome, tuned, found, agreed, folder) if report else {}),
+        folder / TUNED: tuned.as_json,
+    }
+    write_all(files)
     return tuned
 
 
-def choose(
+def _search(
     plan: TuningPlan,
     segmenter: Segmenter,
-    photos: TuningPhotos,
-    collected: Collected,
-    judge: Judge | None,
-    on_photo: OnPhoto | None = None,
-) -> Outcome:
-    """Compare heads and thresholds, by the judge or by a measure; see `tune` for the arguments."""
-    own = segmenter.config.all_heads
-    if judge is None:
-        return _by_measure(plan, photos, collected, own, segmenter.config.threshold or 0.0)
-    heads: list[Heads] = [(head,) for head in collected.heads] if {"heads", "paper"} & set(plan.search) else [own]
-    if own not in heads:
-        heads.append(own)
-    cells = cells_of(heads, plan.thresholds)
-    near = min(plan.thresholds, key=lambda level: abs(level - (segmenter.config.threshold or 0)))
-    reference = cells.index(Cell(own, near))
-    reward = reward_named(plan.reward)
-    count = len(photos.photos)
-    steps = rounds(count, len(cells), first=count) if plan.exhaustive else rounds(count, len(cells))
-    first = score(
-        "scored",
-        collected,
-        photos,
-        cells,
+    outcome: Outcome,
+    judge: Judge,
+    storage: str,
+    on_photo: OnPhoto | None,
+) -> Found:
+    """The whole method, over what it alone can tell; heads among those that could not be told apart."""
+    groups = [outcome.winner.heads, *(outcome.cells[i].heads for i in outcome.sure.undecided)][:CANDIDATES]
+    candidates = ["+".join(f"{layer}.{head}" for layer, head in heads) for heads in groups]
+    parameters = parameters_of(plan.search, segmenter.config, segmenter.backbone.card, candidates)
+    return search_method(
+        segmenter,
+        outcome.photos,
         judge,
-        reward,
-        steps,
-        masking=plan.masking,
-        always=(reference,),
+        reward_named(plan.reward),
+        parameters,
+        outcome.collected.folder,
+        storage=storage,
+        trials=plan.trials,
+        seed=plan.seed,
         on_photo=on_photo,
     )
-    stages, several = {"scored": first}, _means(plan, first)
-    if several:
-        steps = rounds(count, len(several), first=count)
-        stages["means"] = score(
-            "means", collected, photos, several, judge, reward, steps, masking=plan.masking, on_photo=on_photo
-        )
-    tried = [(stage, column) for stage in stages.values() for column in stage.tried_on_all]
-    table = np.stack([stage.rewards[plan.reward][:, column] for stage, column in tried], 1)
-    all_cells = tuple(stage.cells[column] for stage, column in tried)
-    path = tuple(anneal(all_cells, table.mean(0), seed=plan.seed)) if "paper" in plan.search else ()
-    winner = max(path, key=lambda column: table[:, column].mean()) if path else None
-    return Outcome(
-        plan=plan,
-        photos=photos,
-        collected=collected,
-        stages=stages,
-        cells=all_cells,
-        rewards=table,
-        sure=certainty(table, [cell.heads for cell in all_cells], winner, seed=plan.seed),
-        reference=all_cells.index(cells[reference]),
-        path=path,
-    )
 
 
-def _by_measure(plan: TuningPlan, photos: TuningPhotos, collected: Collected, own: Heads, threshold: float) -> Outcome:
-    """Heads by a measure that needs no judge; the threshold stays as it was."""
-    assert plan.reward in MEASURES
-    cells = cells_of([(head,) for head in collected.heads], [threshold])
-    table = collected.measures()[plan.reward]
-    sure = certainty(table, [cell.heads for cell in cells], seed=plan.seed)
-    known = [cell.heads for cell in cells]
-    return Outcome(plan, photos, collected, {}, cells, table, sure, known.index(own) if own in known else None)
-
-
-def _means(plan: TuningPlan, scores: Scores) -> tuple[Cell, ...]:
-    """The mean of the best two heads, and of so many more, at every threshold."""
-    columns = scores.tried_on_all
-    means = scores.rewards[plan.reward][:, columns].mean(0)
-    best: list[tuple[int, int]] = []
-    for i in np.argsort(-means, kind="stable"):
-        heads = scores.cells[columns[i]].heads
-        if len(heads) == 1 and heads[0] not in best:
-            best.append(heads[0])
-    groups = [tuple(best[:count]) for count in plan.means if 2 <= count <= len(best)]
-    return cells_of(dict.fromkeys(groups), plan.thresholds)
+def _against(truth: Dataset, outcome: Outcome, looker: Segmenter, on_photo: OnPhoto | None) -> list[Agreement]:
+    """Every reward against the masks over the cells that were tried on all photos, and every measure over the heads."""
+    counts = cell_counts(looker, outcome.collected, outcome.photos, outcome.cells, truth, on_photo)
+    miou = [float(each.miou(np.ones((1, len(each))))[0]) for each in counts]
+    tried = [(stage, column) for stage in outcome.stages.values() for column in stage.tried_on_all]
+    rows = []
+    for name in REWARDS if tried else ():
+        table = np.stack([stage.rewards[name][:, column] for stage, column in tried], 1)
+        rows.append(agreement(name, table, miou, outcome.cells))
+    near = min({cell.threshold for cell in outcome.cells}, key=lambda level: abs(level - outcome.winner.threshold))
+    there = [
+        (i, cell.heads[0]) for i, cell in enumerate(outcome.cells) if len(cell.heads) == 1 and cell.threshold == near
+    ]
+    columns = [outcome.collected.heads.index(head) for _, head in there]
+    for name, values in outcome.collected.measures().items():
+        own = [outcome.cells[i] for i, _ in there]
+        row = agreement(name, values[:, columns], [miou[i] for i, _ in there], own)
+        rows.append(replace(row, lost=max(miou) - row.miou))
+    return rows
 
 
 def _thresholds(segmenter: Segmenter, search: Sequence[str], given: Sequence[float]) -> tuple[float, ...]:

@@ -1,0 +1,105 @@
+"""What a tuning found, as one HTML page that needs nothing else, with its pictures and tables as files beside it."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pnpovss.evaluation.runs.sweeps import table_csv
+from pnpovss.presets import Tuned
+from pnpovss.tuning.outcome import Outcome
+from pnpovss.tuning.report.plots import heads_png, thresholds_png, trials_png
+from pnpovss.tuning.report.sheet import data_url, sheet
+from pnpovss.tuning.search import Found
+from pnpovss.tuning.tables import cell_rows, head_rows
+from pnpovss.tuning.truth import Agreement
+
+__all__ = ["report_files"]
+
+_CELLS = 20  # shown; all are in the table beside the page
+
+
+def report_files(
+    outcome: Outcome, tuned: Tuned, found: Found | None, truth: Sequence[Agreement], folder: Path
+) -> dict[Path, bytes]:
+    """The page and its pictures, by path.
+
+    Args:
+        outcome: of heads and thresholds.
+        tuned: the answer.
+        found: by the search over the whole method; None where there was none.
+        truth: how rewards do against masks; empty where none were given.
+        folder: of the tuning.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    pictures = {"heads": heads_png(outcome)}
+    if len(outcome.plan.thresholds) > 1:
+        pictures["thresholds"] = thresholds_png(outcome)
+    if found is not None:
+        pictures["trials"] = trials_png(found.rows)
+    files = {folder / f"{name}.png": content for name, content in pictures.items()}
+    if found is not None:
+        files[folder / "trials.csv"] = table_csv(found.rows).encode()
+    page = _page(outcome, tuned, found, truth, pictures)
+    return {**files, folder / "report.html": page.encode()}
+
+
+def _page(
+    outcome: Outcome, tuned: Tuned, found: Found | None, truth: Sequence[Agreement], pictures: dict[str, bytes]
+) -> str:
+    heads = head_rows(outcome)
+    values = {f"{row['layer']}.{row['head']}": row[outcome.plan.reward] for row in heads}
+    names, photos, rows = sheet(outcome, values)
+    cells = cell_rows(outcome)
+    return _template().render(
+        tuned=tuned,
+        settings=json.dumps(tuned.settings),
+        winner=outcome.winner,
+        reference=None if outcome.reference is None else outcome.cells[outcome.reference],
+        change=None if outcome.reference is None else _change(outcome),
+        sure=outcome.sure,
+        pictures={name: data_url(content, "png") for name, content in pictures.items()},
+        names=names,
+        photos=photos,
+        sheet=rows,
+        cell_columns=list(cells[0]),
+        cells=[[_cell(value) for value in row.values()] for row in cells[:_CELLS]],
+        more=max(0, len(cells) - _CELLS),
+        head_columns=list(heads[0]),
+        heads=[[_cell(value) for value in row.values()] for row in heads],
+        found=found,
+        truth=[
+            [each.name, f"{each.correlation:+.2f}", each.pick, f"{100 * each.miou:.1f}", f"{100 * each.lost:.1f}"]
+            for each in truth
+        ],
+    )
+
+
+def _change(outcome: Outcome) -> float:
+    assert outcome.reference is not None
+    means = outcome.rewards.mean(0)
+    return float(means[outcome.sure.winner] - means[outcome.reference])
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _template() -> Any:
+    """The page's template: everything that is put into it is escaped, and nothing may be missing."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("pnpovss.tuning.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["percent"] = lambda value: f"{100 * value:.0f}%"
+    return environment.get_template("tuning.html.j2")

@@ -1,0 +1,76 @@
+"""What the whole method is searched over, and how a trial's numbers become its settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pnpovss.backbones.base import Card
+from pnpovss.config import Settings
+
+__all__ = ["Parameter", "changes", "parameters_of"]
+
+_SIGMAS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08)  # 0: no blur
+_PASSES = (1, 2, 3, 4, 6)
+_DROPS = (0.1, 0.25, 0.5)
+_SIDES = (0.75, 1.0, 1.25, 1.5)  # of the recommended side
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing to be chosen.
+
+    Attributes:
+        name: of it.
+        values: to choose from.
+        own: the place among them of what the settings say, or of what is nearest to it.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    own: int
+
+
+def parameters_of(search: Sequence[str], settings: Settings, card: Card, candidates: Sequence[str]) -> list[Parameter]:
+    """What is to be chosen, in the order of the words.
+
+    Args:
+        search: any of heads, threshold, blur, dropout, size.
+        settings: to start from.
+        card: of the model.
+        candidates: the heads that may be read, as "7.9" or "7.9+8.2", the chosen ones first.
+    """
+    threshold, blur, dropout = settings.threshold or 0.0, settings.blur, settings.dropout
+    sides = sorted({max(1, round(card.recommended.image_size * part / card.patch)) * card.patch for part in _SIDES})
+    known = {
+        "heads": [Parameter("heads", tuple(candidates), 0)],
+        "threshold": [_near("threshold", (0.05, 0.1, 0.15, 0.25, 0.35, 0.45), threshold)],
+        "blur": [_near("blur.sigma", _SIGMAS, blur.sigma if blur else 0.0)],
+        "dropout": [
+            _near("dropout.passes", _PASSES, dropout.passes if dropout else 1),
+            _near("dropout.drop", _DROPS, dropout.drop if dropout and isinstance(dropout.drop, float) else 0.5),
+        ],
+        "size": [_near("image_size", tuple(sides) if card.sizes != "fixed" else (sides[1],), settings.image_size)],
+    }
+    return [parameter for word in search for parameter in known[word]]
+
+
+def changes(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial's values as settings, by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in chosen.items():
+        if name == "heads":
+            heads = [[int(part) for part in head.split(".")] for head in value.split("+")]
+            found |= {"heads": heads} if len(heads) > 1 else {"layer": heads[0][0], "head": heads[0][1]}
+        elif name == "blur.sigma":
+            found |= {"blur.sigma": value} if value else {"blur": None}
+        elif name == "dropout.passes" and value == 1:
+            found["dropout"] = None
+        elif not (name == "dropout.drop" and chosen.get("dropout.passes") == 1):
+            found[name] = value
+    if "dropout.passes" in found:
+        found |= {"dropout.weights": None, "dropout.ranking": "names"}
+    return found
+
+
+def _near(name: str, values: tuple[Any, ...], own: float) -> Parameter:
+    return Parameter(name, values, min(range(len(values)), key=lambda place: abs(values[place] - own)))

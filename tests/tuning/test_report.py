@@ -1,0 +1,47 @@
+"""The page, its pictures, and the analysis against masks."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pnpovss.config import Config
+from pnpovss.segmenter import Segmenter
+from pnpovss.tuning.cells import cells_of
+from pnpovss.tuning.gather import gather
+from pnpovss.tuning.truth import agreement
+from pnpovss.tuning.tune import tune
+from tests.support.colours import colour_dataset
+from tests.support.tuning import ColourJudge, two_heads
+
+pytest.importorskip("matplotlib", reason="in the extra `tune`")
+
+
+def test_the_page_shows_every_head_and_what_masks_say(tmp_path: Path) -> None:
+    data = colour_dataset(tmp_path / "data", 16)
+    segmenter = Segmenter(two_heads(), Config.preset("default", {"head": 1}))
+    tuned = tune(segmenter, gather(data.root, dataset=data), tmp_path / "run", judge=ColourJudge(), truth=data)
+    page = (tmp_path / "run/report.html").read_text()
+    assert page.count("data:image/jpeg") == 5 + 2 * 5  # photos, and two heads for each
+    for said in ("0.0 at ", tuned.source, "Against masks", "keep-delete", "spatial-entropy", "behind"):
+        assert said in page, said
+    assert (tmp_path / "run/heads.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "run/thresholds.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_in_the_page_is_markup_that_came_with_a_name(tmp_path: Path) -> None:
+    data = colour_dataset(tmp_path / "data", 6)
+    segmenter = Segmenter(two_heads(), Config.preset("default"))
+    pairs = [(sample.image, ["red", "<script>alert(1)</script>"]) for sample in data]
+    tune(segmenter, pairs, tmp_path / "run", judge="none")
+    page = (tmp_path / "run/report.html").read_text()
+    assert "<script" not in page
+    assert not (tmp_path / "run/thresholds.png").exists()  # one threshold is no curve
+
+
+def test_agreement_by_hand() -> None:
+    cells = cells_of([((0, 0),), ((0, 1),), ((0, 2),)], [0.15])
+    found = agreement("it", np.array([[1.0, 2, 3], [1, 2, 5]]), [0.3, 0.5, 0.4], cells)
+    assert (found.pick, found.miou) == ("0.2 at 0.15", 0.4)
+    assert found.lost == pytest.approx(0.1)
+    assert found.correlation == pytest.approx(0.5)
