@@ -220,7 +220,8 @@ def timed(segmenter: Segmenter, photos: TuningPhotos, scratch: Path, cells: Sequ
         f"{FEW} photos, {len(cells)} cells, CPU seconds of one core. Collected in {cpu_middle - cpu:.1f} s, "
         f"{60 * FEW / (cpu_middle - cpu):.0f} photos a minute ({middle - begin:.1f} s by the clock). Scored "
         f"in {cpu_end - cpu_middle:.1f} s, {60 * FEW / (cpu_end - cpu_middle):.1f} photos a minute "
-        f"({end - middle:.1f} s by the clock): {looks} looks of {side} px, {1000 * (cpu_end - cpu_middle) / looks:.0f} CPU ms a look.",
+        f"({end - middle:.1f} s by the clock): {looks} looks of {side} px, "
+        f"{1000 * (cpu_end - cpu_middle) / looks:.0f} CPU ms a look.",
         "",
     ]
 
