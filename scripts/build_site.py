@@ -71,6 +71,8 @@ class Site:
         """A page's text with its links turned to where their files are in the site; code is left as it is."""
 
         def turned(link: re.Match[str]) -> str:
+            if (target.parent / link[2]).is_file() and not (path.parent / link[2]).exists():
+                return link[0]  # a picture that the notebook drew
             to = (path.parent / link[2]).resolve()
             if not to.exists():
                 sys.exit(f"{path.relative_to(ROOT)} links to {link[2]}, which is not there")
