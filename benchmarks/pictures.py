@@ -68,7 +68,7 @@ def with_settings(settings: dict[str, Any]) -> Segmenter:
 
 def hero() -> bytes:
     """Two names that are there, and one that is not."""
-    return webp(segmenter()(DOG, [*NAMES, "cat"]).figure(DOG))
+    return webp(segmenter()(DOG, [*NAMES, "sofa"]).figure(DOG))
 
 
 def eagle() -> bytes:
@@ -83,7 +83,7 @@ def horses() -> bytes:
 
 def heat() -> bytes:
     """One scale for all names; the absent one is grey."""
-    return webp(segmenter()(DOG, [*NAMES, "cat"]).figure(DOG, "heat"))
+    return webp(segmenter()(DOG, [*NAMES, "sofa"]).figure(DOG, "heat"))
 
 
 def words() -> bytes:
@@ -93,7 +93,7 @@ def words() -> bytes:
 
 def presence() -> bytes:
     """The same four names, with the model's judgement and without it."""
-    names = [*NAMES, "cat", "boat"]
+    names = [*NAMES, "sofa", "boat"]
     every = with_settings({"presence": None})
     return webp(side_by_side(DOG, {"presence on": segmenter()(DOG, names), "presence off": every(DOG, names)}))
 
