@@ -94,13 +94,18 @@ def speed(rounds: int = 9) -> None:
     heat = np.exp(-((rows - 8) ** 2) / 20) + 0.8 * np.exp(-((rows - 25) ** 2) / 20)
     passes = np.broadcast_to(heat, (34, 34))[None, None].repeat(5, 1).astype(np.float32)
     print(f"{date.today()}, {platform.processor() or platform.machine()}, {cv2.getNumThreads()} threads of OpenCV")
-    for chosen in ({"split": "pieces"}, {"split": "heat"}, {"split": "heat", "method": "random_walk"}):
-        settings, times = InstanceSettings(**chosen), []
+    ways = {
+        "pieces": InstanceSettings(split="pieces"),
+        "heat": InstanceSettings(),
+        "heat, random walk": InstanceSettings(method="random_walk"),
+    }
+    for way, settings in ways.items():
+        times, found = [], ()
         for _ in range(rounds + 1):
             begin = time.process_time()
             found = find_instances(labels, scores, range(5), passes, photo, settings)
             times.append(1000 * (time.process_time() - begin))
-        print(f"{chosen}: {statistics.median(times[1:]):.1f} ms, {len(found)} things")
+        print(f"{way}: {statistics.median(times[1:]):.1f} ms, {len(found)} things")
 
 
 def choose(data: Path, boxes: Path, model: str, preset: str) -> None:

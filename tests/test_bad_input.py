@@ -21,6 +21,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pnpovss.backbones import registry
+from pnpovss.batch.pipeline import WRITERS
 from pnpovss.cli.main import app
 from tests.support.fakes import colour_backbone, fake_spec
 from tests.support.photos import blank_png
@@ -88,7 +89,12 @@ def test_one_run_over_everything_bad_does_the_good_ones(tmp_path: Path):
         assert says in line
     assert "Traceback" not in done.output
     assert whole_sets(out) == 2
-    assert {path.name.split(".")[0] for path in out.iterdir()} == {"a-good", "z-good"}
+    noted = {
+        "text.failed",
+        "truncated.failed",
+        "huge.failed",
+    }  # what is empty or missing may be otherwise the next time
+    assert {path.name for path in out.iterdir() if not path.name.startswith(("a-good.", "z-good."))} == noted
 
 
 def test_unusual_photos_are_handled(tmp_path: Path):
@@ -304,7 +310,8 @@ def test_a_stopped_run_leaves_whole_files(tmp_path: Path, many: Path, number: in
     done = finished(out)
     assert 5 <= len(done) < 120
     assert len(list(out.rglob(".*"))) <= 1, "but for an empty claim on the photo at hand"
-    assert len(json.loads(listed.read_text())["results"]) in (len(done), len(done) - 1), "records of what was done"
+    told = len(json.loads(listed.read_text())["results"])
+    assert len(done) - WRITERS <= told <= len(done), "records of what was done, but for photos that were just written"
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])

@@ -146,7 +146,7 @@ def test_model_and_settings_are_told(serve: Serve):
     assert rows["threshold"]["value"] == 0.15
     assert rows["threshold"]["schema"]["anyOf"][0]["exclusiveMaximum"] == 1
     assert rows["crf"]["value"] is None
-    assert rows["dropout.drop"]["presets"] == {"default": 0.5, "paper": 0.5, "authors": 10}
+    assert rows["dropout.drop"]["presets"] == {"default": 0.5, "best": 0.5, "paper": 0.5, "authors": 10}
     assert told["limits"]["names"] == 64
 
 

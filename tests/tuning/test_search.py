@@ -86,7 +86,7 @@ def work(folder: Path, storage: str, pause: float) -> None:
     """Run whatever slots wait; in a process of its own."""
     with worker(folder) as name:
         study = load_study(folder, storage, PARAMETERS, START, 20, 0)
-        while (trial := next_trial(study, name)) is not None:
+        while (trial := next_trial(study, folder, name)) is not None:
             values = {each.name: trial.suggest_categorical(each.name, list(each.values)) for each in PARAMETERS}
             with (folder / "runs.txt").open("a") as file:
                 file.write(f"{trial.user_attrs['slot']}\n")

@@ -47,6 +47,10 @@ def overlapped(job: Job, tasks: Iterable[Task]) -> Iterator[Outcome]:
                 writing.append(writer.submit(job.finish, seen) if isinstance(seen, Begun) else _given(seen))
             while writing:
                 yield writing.popleft().result()
+        except (KeyboardInterrupt, SystemExit):  # the run is being stopped: what is written is told first
+            while writing:
+                yield writing.popleft().result()
+            raise
         finally:
             _let_go(begun)
             if not reading.cancel() and reading.exception() is None:

@@ -61,7 +61,8 @@ class Sam2Refiner:
     @torch.no_grad()
     def draw(self, photo: UInt8[np.ndarray, "h w 3"], hints: Sequence[Hint]) -> Float[np.ndarray, "thing h w"]:
         """See `Refiner.draw`."""
-        side = int(self.model.config.prompt_encoder_config.image_size)
+        config: Any = self.model.config
+        side = int(config.prompt_encoder_config.image_size)
         device = self.model.device
         points, labels = _points(hints)
         scale = torch.tensor([side / photo.shape[1], side / photo.shape[0]])
@@ -79,7 +80,7 @@ class Sam2Refiner:
 
 def _pixels(photo: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "1 3 side side"]:
     resized = cv2.resize(photo, (side, side), interpolation=cv2.INTER_LINEAR).astype(np.float32) / 255
-    return torch.from_numpy((resized - np.float32(MEAN)) / np.float32(STD)).permute(2, 0, 1)[None]
+    return torch.from_numpy((resized - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).permute(2, 0, 1)[None]
 
 
 def _points(hints: Sequence[Hint]) -> tuple[Float[Tensor, "thing point 2"], Int64[Tensor, "thing point"]]:

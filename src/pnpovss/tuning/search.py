@@ -105,7 +105,7 @@ def search_method(
     with worker(folder) as name:
         while True:
             study = load_study(folder, storage, parameters, start, trials, seed)
-            while (trial := next_trial(study, name)) is not None:
+            while (trial := next_trial(study, folder, name)) is not None:
                 _run(optuna, study, trial, parameters, base, photos, judge, reward)
                 if on_photo:
                     on_photo("trials", len(finished(study)), count)

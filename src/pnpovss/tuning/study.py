@@ -21,7 +21,7 @@ from pnpovss.tuning.space import Parameter
 __all__ = ["SLOT", "finished", "load_study", "next_trial", "require_optuna", "slots", "worker"]
 
 SLOT, _WORKER = "slot", "worker"
-_STUDY = "pnpovss"
+_STUDY, _STUDY_LOCK = "pnpovss", "study.lock"
 _PATIENCE = 120.0  # seconds that another process may take to make the study
 _LEAST = 10  # photos before the paired test may give a trial up
 _HEARTBEAT = 60  # seconds, for storages of several hosts
@@ -73,7 +73,7 @@ def load_study(
     """
     optuna = require_optuna()
     planned = slots(parameters, start, trials)
-    with _waiting(folder / "study.lock"):
+    with _waiting(folder / _STUDY_LOCK):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study = optuna.create_study(
@@ -95,15 +95,25 @@ def load_study(
     return study
 
 
-def next_trial(study: Any, name: str) -> Any:
-    """The next slot that waits, now taken by this process; None where none waits."""
+def next_trial(study: Any, folder: Path, name: str) -> Any:
+    """The next slot that waits, now taken by this process; None where none waits.
+
+    The lock is that of `load_study`. SQLite may give one waiting slot to two processes, and who puts back the slots of
+    the dead must not see a slot that is taken before it bears the name of who took it.
+
+    Args:
+        study: of `load_study`.
+        folder: of the tuning.
+        name: of this process; see `worker`.
+    """
     optuna = require_optuna()
-    while study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
-        trial = study.ask()
-        if SLOT in trial.user_attrs:
-            trial.set_user_attr(_WORKER, name)
-            return trial
-        study.tell(trial, state=optuna.trial.TrialState.FAIL)  # another process took the last slot meanwhile
+    with _waiting(folder / _STUDY_LOCK):
+        while study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+            trial = study.ask()
+            if SLOT in trial.user_attrs:
+                trial.set_user_attr(_WORKER, name)
+                return trial
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)  # another host took the last slot meanwhile
     return None
 
 

@@ -57,7 +57,8 @@ def average_precision(photos: Sequence[tuple[Sequence[Marked], Sequence[Marked]]
     from pycocotools.cocoeval import COCOeval
 
     rows = sorted({thing.row for truth, _ in photos for thing in truth})
-    truth, found = COCO(), []
+    truth: Any = COCO()  # its types want what only a file would hold
+    found: Any = []
     truth.dataset = {
         "images": [{"id": i + 1} for i in range(len(photos))],
         "categories": [{"id": row + 1} for row in rows],

@@ -55,7 +55,7 @@ def _among(thing: Thing, others: Sequence[Thing]) -> Neighbours:
 
 
 def _box_iou(first: Bool[np.ndarray, "h w"], second: Bool[np.ndarray, "h w"]) -> float:
-    rows, columns = ([_extent(mask.any(axis)) for mask in (first, second)] for axis in (1, 0))
+    rows, columns = ([_extent(np.asarray(mask.any(axis))) for mask in (first, second)] for axis in (1, 0))
     inside = _common(*rows) * _common(*columns)
     areas = [(row[1] - row[0]) * (column[1] - column[0]) for row, column in zip(rows, columns, strict=True)]
     return inside / (sum(areas) - inside)

@@ -109,7 +109,9 @@ def _of_heads(records: Sequence[Record]) -> dict[str, Any]:
     chosen["several of its name"] = lambda thing: thing["count"] > 1
     return {
         head: {
-            name: plain_interval(per_thing(records, belongs, lambda *at, head=head: _has_own(*at, head, "heads")))
+            name: plain_interval(
+                per_thing(records, belongs, lambda record, i, head=head: _has_own(record, i, head, "heads"))
+            )
             for name, belongs in chosen.items()
         }
         for head in _maps(records, "heads")
