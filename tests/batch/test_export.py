@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -27,17 +26,12 @@ from pnpovss.batch.export.run import DECISIONS, read_run
 from pnpovss.batch.export.write import export
 from pnpovss.batch.export.yolo import polygons
 from pnpovss.batch.job import Job
-from pnpovss.config import InstanceSettings
 from pnpovss.errors import ConfigError, InvalidInputError, OutputError
-from pnpovss.instances.find import find_instances
-from pnpovss.names import Name, parse_names
-from pnpovss.results.segmentation import Segmentation
+from pnpovss.names import parse_names
 from tests.support import foreign_readers
-from tests.support.fakes import colour_backbone
-from tests.support.results import PROVENANCE, labelled
+from tests.support.painter import NAMES, Painter
 
 READERS = list(foreign_readers.READERS)
-NAMES = ("cat", "potted plant", "Кошка")
 RNG = np.random.default_rng(0)
 
 
@@ -47,17 +41,6 @@ def blobs(height: int, width: int, names: int) -> np.ndarray:
     labels = np.digitize(noise, np.quantile(noise, np.linspace(0, 1, names + 2)[1:-1])).astype(np.uint8)
     labels[RNG.random((height, width)) < 0.03] = 1
     return labels
-
-
-class Painter:
-    """Stands in for a segmenter: gives each photo, told by its size, the labels that it is to have."""
-
-    def __init__(self) -> None:
-        self.backbone, self.preset, self.config = colour_backbone(), "paper", PROVENANCE.config
-        self.labels: dict[tuple[int, ...], np.ndarray] = {}
-
-    def __call__(self, image: Image.Image, names: tuple[Name, ...], **options: Any) -> Segmentation:
-        return labelled(self.labels[image.size[::-1]], [name.text for name in names])
 
 
 SIZES = {"1": (40, 60), "a/1": (33, 47), "a/2": (64, 31), "empty": (20, 21), "a__1": (9, 8)}
@@ -390,81 +373,3 @@ def test_formats_are_a_table_that_packages_can_add_to():
         parse_formats("coco,dota")
     with pytest.raises(InvalidInputError, match="holds no finished photos"):
         read_run(Path(__file__).parent)
-
-
-class Splitter(Painter):
-    """A painter that also tells the pieces of each name apart."""
-
-    def __call__(self, image: Image.Image, names: tuple[Name, ...], **options: Any) -> Segmentation:
-        result = super().__call__(image, names, **options)
-        passes = result.heatmaps.names[None]
-        chosen = InstanceSettings(split="pieces", smallest=0)
-        things = find_instances(result.labels, result.scores, result.kept, passes, np.asarray(image), chosen)
-        return replace(result, instances=things)
-
-
-@pytest.fixture
-def apart(tmp_path: Path) -> Path:
-    """A run over one photo with two cats and a plant around one of them."""
-    painter, path = Splitter(), tmp_path / "one.png"
-    labels = np.zeros((12, 20), np.uint8)
-    labels[2:10, 2:8] = labels[3:8, 12:18] = 1
-    labels[:, 10] = 2
-    painter.labels[12, 20] = labels
-    Image.fromarray(RNG.integers(0, 255, (12, 20, 3), np.uint8)).save(path)
-    job = Job(painter, parse_names(NAMES), tmp_path / "out", ("labels", "instances"))  # type: ignore[arg-type]
-    assert isinstance(job.run(Task(str(path), "one")), Done)
-    return tmp_path / "out"
-
-
-def test_where_things_are_told_apart_each_is_an_object_of_its_own(apart: Path, tmp_path: Path):
-    with Image.open(apart / "one.instances.png") as numbers:
-        assert np.asarray(numbers).max() == 3
-    for word in ("coco", "yolo", "voc", "labelstudio", "masks"):
-        list(export(read_run(apart), parse_formats(word)[0], tmp_path / word))
-    told = json.loads((tmp_path / "coco" / "annotations.json").read_text())["annotations"]
-    assert [(entry["category_id"], entry["area"], entry["bbox"]) for entry in told] == [
-        (1, 48, [2, 2, 6, 8]),
-        (1, 30, [12, 3, 6, 5]),
-        (2, 12, [10, 0, 1, 12]),
-    ]
-    assert all(entry["score"] == 1 for entry in told)
-    assert len((tmp_path / "yolo" / "labels" / "train" / "one.txt").read_text().splitlines()) == 3
-    assert (tmp_path / "voc" / "Annotations" / "one.xml").read_text().count("<object>") == 3
-    [task] = json.loads((tmp_path / "labelstudio" / "tasks.json").read_text())
-    assert [each["id"] for each in task["predictions"][0]["result"]] == ["1", "2", "3"]
-    assert {path.name for path in (tmp_path / "masks" / "masks" / "one").iterdir()} == {"1.png", "2.png"}
-
-
-def test_things_keep_what_still_has_their_name_after_corrections_by_hand(apart: Path):
-    corrected = np.array(Image.open(apart / "one.labels.png"))
-    corrected[2:10, 2:8] = 0
-    corrected[3, 12:18], corrected[11, 0:5] = 2, 1
-    Image.fromarray(corrected).save(apart / "one.labels.png")
-    [photo] = read_run(apart).photos()
-    found = [(thing.name, int(thing.mask.sum()), thing.score) for thing in photo.objects()]
-    assert found == [("cat", 24, None), ("potted plant", 12, None), ("cat", 5, None), ("potted plant", 6, None)]
-
-
-def test_eight_thousand_names(tmp_path: Path):
-    """Values of 16 bits, a record of all names, a few of the hints; formats that hold so many, and one that says no."""
-    names, painter = [f"name {i}" for i in range(8000)], Painter()
-    labels = RNG.integers(0, 8001, (90, 100)).astype(np.uint16)
-    painter.labels[90, 100] = labels
-    Image.new("RGB", (100, 90)).save(tmp_path / "1.png")
-    done = Job(painter, parse_names(names), tmp_path / "out").run(Task(str(tmp_path / "1.png"), "1"))  # type: ignore[arg-type]
-    assert isinstance(done, Done), done
-    assert len(done.record["names"]) == 8000
-    assert len(done.hints) == 21
-    assert done.hints[-1].endswith("lines more")
-    run = read_run(tmp_path / "out")
-    for word in ("masks", "fiftyone"):
-        list(export(run, parse_formats(word)[0], tmp_path / word))
-        with Image.open(tmp_path / word / "labels" / "1.png") as picture:
-            assert np.array_equal(np.asarray(picture), labels)
-    list(export(run, parse_formats("coco")[0], tmp_path / "coco"))
-    told = json.loads((tmp_path / "coco" / "annotations.json").read_text())
-    assert len(told["categories"]) == 8000
-    assert len(told["annotations"]) == len(np.unique(labels[labels > 0]))
-    with pytest.raises(InvalidInputError, match="254 names at most, this run has 8000; use coco"):
-        list(export(run, parse_formats("voc")[0], tmp_path / "voc"))
