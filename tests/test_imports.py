@@ -25,7 +25,7 @@ LAYERS = (
     ("backbones", "presence.base"),
     ("inputs", "matching", "hints", "instances"),
     ("segmenter", "presence"),
-    ("steps",),
+    ("heads", "steps"),
     ("datasets", "evaluation", "tuning"),
     ("batch", "checkup"),
     ("service",),

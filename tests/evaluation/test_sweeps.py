@@ -15,9 +15,9 @@ from pnpovss.evaluation.report import plots
 from pnpovss.evaluation.report.plots import draw_variants, plot_heads, plot_variants, require_matplotlib
 from pnpovss.evaluation.runs.evaluate import evaluate
 from pnpovss.evaluation.runs.folder import read_run
-from pnpovss.evaluation.runs.heads import HeadLook, head_statistics, look_with_all_heads
 from pnpovss.evaluation.runs.sweeps import run_heads, sweep_variants, table_csv, variants_table
 from pnpovss.evaluation.runs.variants import run_variants
+from pnpovss.heads import HeadLook, head_statistics, look_with_all_heads
 from pnpovss.inputs import prepare
 from pnpovss.segmenter import Segmenter
 from tests.support.colours import Oracle

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pnpovss.evaluation.runs.heads import HeadLook
+from pnpovss.heads import HeadLook
 from pnpovss.tuning.cells import Cell, cells_of, masks_of
 from pnpovss.tuning.masks import authors_mask, level_masks
 from pnpovss.tuning.measures import MEASURES, measure, spatial_entropy

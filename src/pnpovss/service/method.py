@@ -7,12 +7,9 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
-from pnpovss.backbones.base import Reading
 from pnpovss.config import CrfSettings, Settings
-from pnpovss.inputs import ask
+from pnpovss.heads import look_with_all_heads
 from pnpovss.results.labels import as_asked
-from pnpovss.saliency.gradcam import gradcam
-from pnpovss.saliency.tokens import merge_tokens
 from pnpovss.segmenter import Segmenter
 from pnpovss.service.pictures import bits, label_png, levels, shrunk
 from pnpovss.service.remembering import Asked, Remembering
@@ -82,20 +79,11 @@ def steps(sight: Remembering, asked: Asked) -> StepsAnswer:
 def heads(sight: Remembering, asked: Asked) -> HeadsAnswer:
     """The map of each name in each head that can be read, after GradCAM where that is on; for every name asked for."""
     settings = asked.settings.model_copy(update={"views": None})
-    card, backbone = sight.backbone.card, sight.backbone
-    prompts = ask(asked.names, backbone, settings)
-    features = backbone.encode_images(sight.inputs(asked, settings).pixels)
-    found: list[HeadAnswer] = []
-    grid = (0, 0)
-    for layers in card.read_together(card.heads):
-        [seen] = backbone.match(features, [prompts.tokens], Reading(layers, settings.gradcam)).maps
-        grid = _grid(seen.attention)
-        for row, layer in enumerate(layers):
-            for head in range(card.heads[layer]):
-                gradient = None if seen.gradient is None else seen.gradient[row, head]
-                own = merge_tokens(gradcam(seen.attention[row, head], gradient), prompts.name_tokens)
-                found.append(HeadAnswer(layer=layer, head=head, maps=_maps(own.detach().cpu().numpy())))
-    return HeadsAnswer(photo_id=asked.photo, grid=grid, read=list(settings.all_heads), heads=found)
+    looks = look_with_all_heads(sight.backbone, sight.inputs(asked, settings), settings)
+    found = [
+        HeadAnswer(layer=look.layer, head=look.head, maps=_maps(look.maps.detach().cpu().numpy())) for look in looks
+    ]
+    return HeadsAnswer(photo_id=asked.photo, grid=_grid(looks[0].maps), read=list(settings.all_heads), heads=found)
 
 
 def _maps(maps: Float[np.ndarray, "name gh gw"]) -> list[MapAnswer]:

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from pnpovss.config import Heads
 from pnpovss.errors import OutputError
-from pnpovss.evaluation.runs.heads import HeadLook, look_with_all_heads
 from pnpovss.files.journal import Journal, Record, read_journal
 from pnpovss.files.writing import write_all
+from pnpovss.heads import HeadLook, look_with_all_heads
 from pnpovss.inputs import prepare
 from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.measures import MEASURES, measure

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from pnpovss.evaluation.runs.heads import HeadLook, head_statistics
+from pnpovss.heads import HeadLook, head_statistics
 
 __all__ = ["MEASURES", "measure", "spatial_entropy"]
 

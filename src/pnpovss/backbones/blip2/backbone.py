@@ -25,21 +25,22 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import Blip2ForImageTextRetrieval
 
-from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.base import LoadOptions, Match, Reading, TextTokens
 from pnpovss.backbones.blip2 import MODELS
 from pnpovss.backbones.parts.capture import CAPTURE, read_attention
 from pnpovss.backbones.parts.checkpoint import read_model, weight_names
 from pnpovss.backbones.parts.origin import Origin, find
-from pnpovss.backbones.parts.pairing import by_image, check_layers, chunks, flatten, pad_prompts, token_maps
+from pnpovss.backbones.parts.pairing import by_image, checked, chunks, flatten, for_graph, pad_prompts, token_maps
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens
-from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.backbones.parts.tuned import deep, guess, tuned
 from pnpovss.backbones.parts.wordpiece import WordPiece
 from pnpovss.errors import CheckpointError
 
 __all__ = ["Blip2Backbone", "load_blip2"]
 
 PROMPTS = 16  # matched at once: bounds memory
+_ALONE = {"read": "answer"}  # each name in a prompt of its own
 # What a file may hold beside the first stage: the language model that the second stage was trained with.
 _SECOND_STAGE = ("language_model.", "language_projection.")
 
@@ -75,7 +76,8 @@ class Blip2Backbone:
             patch=int(vision.patch_size),
             max_tokens=int(text.max_position_embeddings),
             heads=heads,
-            recommended=tuned(origin.name, model.config.to_dict()) or _guess(heads, int(vision.image_size)),
+            recommended=tuned(origin.name, model.config.to_dict())
+            or guess(sorted(heads)[deep(len(heads))], int(vision.image_size), _ALONE),
         )
 
     def tokenize(self, text: str) -> TextTokens:
@@ -108,12 +110,11 @@ class Blip2Backbone:
             ConfigError: a layer that does not look at the image.
             InvalidInputError: no prompts, or lists of prompts for another number of images.
         """
-        reading = reading or Reading((), gradient=False)
-        check_layers(self.card.heads, reading.layers)
+        reading = checked(reading, self.card.heads)
         flat, _ = flatten(prompts, len(features))
         with torch.inference_mode(False):  # whose tensors cannot enter a graph
             ids, real = pad_prompts(flat, self._tokenizer.pad_id, self.card.max_tokens, self.card.device)
-            tokens = features.tokens.clone() if features.tokens.is_inference() else features.tokens
+            tokens = for_graph(features.tokens)
         parts = [
             self._match(tokens[image : image + 1], ids[rows], real[rows], reading)
             for image, rows in chunks(prompts, PROMPTS)
@@ -213,15 +214,3 @@ def load_blip2(name: str, options: LoadOptions) -> Blip2Backbone:
     )
     tokenizer = WordPiece(folder, int(model.embeddings.word_embeddings.num_embeddings))
     return Blip2Backbone(model, tokenizer, origin)
-
-
-def _guess(heads: dict[int, int], side: int) -> Recommended:
-    """Two thirds up, as the paper's layer of BLIP large; each name asked alone."""
-    layers = sorted(heads)
-    return Recommended(
-        layer=layers[len(layers) * 2 // 3 - (len(layers) > 1)],
-        head=0,
-        image_size=side,
-        settings={"read": "answer"},
-        source="untuned: a guess, two thirds up, first head",
-    )

@@ -18,7 +18,7 @@ from pnpovss.backbones.bridgetower.tokenizer import BridgeTowerTokenizer
 from pnpovss.backbones.bridgetower.towers import ImageTower, TowerStates
 from pnpovss.backbones.parts.checkpoint import read_model, weight_names
 from pnpovss.backbones.parts.origin import Origin, find
-from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.backbones.parts.tuned import deep, tuned
 from pnpovss.errors import CheckpointError
 
 __all__ = ["BridgeTowerBackbone", "ContrastiveBridgeTower", "load_bridgetower"]
@@ -140,7 +140,7 @@ def _recommend(name: str, config: dict[str, Any], layers: int) -> Recommended:
     if (known := tuned(name, config)) is not None:
         return known
     return Recommended(
-        layer=max(0, layers * 8 // 12 - 1),
+        layer=deep(layers),
         head=0,
         image_size=config["vision_config"]["image_size"],
         source="untuned: a guess; layer and head of BridgeTower are published nowhere",

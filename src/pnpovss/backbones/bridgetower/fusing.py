@@ -20,7 +20,7 @@ from torch import Tensor
 
 from pnpovss.backbones.base import Match, Reading, TextTokens, TokenMaps
 from pnpovss.backbones.bridgetower.towers import Stream, TowerStates
-from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, pad_prompts, token_maps
+from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, pad_prompts, token_maps
 from pnpovss.backbones.parts.text_side import SeenTokens, attend, cross_attention, feed_forward, self_attention
 
 __all__ = ["Fusing"]
@@ -61,12 +61,11 @@ class Fusing:
             ConfigError: a layer that there is not.
             InvalidInputError: no prompts, or lists of prompts for another number of images.
         """
-        reading = reading or Reading((), gradient=False)
-        check_layers(self.heads, reading.layers)
+        reading = checked(reading, self.heads)
         flat, owner = flatten(prompts, len(features))
         # Features made under inference_mode cannot enter a graph; a caller's no_grad must not switch ours off.
         with torch.inference_mode(False):
-            states = features.states.clone() if features.states.is_inference() else features.states
+            states = for_graph(features.states)
             ids, real = pad_prompts(flat, self._pad_id, self.max_tokens, states.device)
             rows = [slice(start, start + ROWS) for start in range(0, len(ids), ROWS)]
             fused = [self._fuse(ids[some], real[some], states, owner[some], reading) for some in rows]

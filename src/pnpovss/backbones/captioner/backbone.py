@@ -12,7 +12,7 @@ ranks names, it is no calibrated probability, and nobody measured from which num
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import BlipForConditionalGeneration, Florence2ForConditionalGeneration
 
-from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.base import LoadOptions, Match, Reading, TextTokens
 from pnpovss.backbones.captioner.writers import BlipWriter, Florence2Writer, Writer
 from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
 from pnpovss.backbones.parts.checkpoint import (
@@ -34,14 +34,24 @@ from pnpovss.backbones.parts.checkpoint import (
     weight_names,
 )
 from pnpovss.backbones.parts.origin import Origin, find
-from pnpovss.backbones.parts.pairing import by_image, check_layers, chunks, flatten, pad_prompts, token_maps
+from pnpovss.backbones.parts.pairing import (
+    NOTHING,
+    by_image,
+    checked,
+    chunks,
+    flatten,
+    for_graph,
+    pad_prompts,
+    token_maps,
+)
 from pnpovss.backbones.parts.text_side import PatchTokens
-from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.backbones.parts.tuned import NEVER_ABSENT, deep, guess, tuned
 
 __all__ = ["CaptionerBackbone", "is_captioner", "load_captioner"]
 
 PROMPTS = 8  # written at once: bounds memory
 _BLANKS = 4  # sizes of which the picture of the mean colour is remembered
+_TEXTS = 4096  # whose likelihood over it is remembered
 # By `model_type`: class of transformers, ours, pixels where the checkpoint does not say, how transformers is to attend.
 _ARCHITECTURES: dict[str, tuple[Any, Any, tuple[Rgb, Rgb], dict[str, Any]]] = {
     "florence2": (
@@ -72,12 +82,12 @@ class CaptionerBackbone:
     ) -> None:
         """Take over a frozen model in evaluation mode."""
         self._writer = writer
-        self._blanks: dict[tuple[int, int], PatchTokens] = {}
+        self._blanks: dict[tuple[int, int], _Blank] = {}
         self.card = origin.card(
             patch=writer.patch,
             max_tokens=writer.max_tokens,
             heads=writer.heads,
-            recommended=tuned(origin.name, config) or _guess(writer),
+            recommended=tuned(origin.name, config) or guess(deep(len(writer.heads)), writer.side, NEVER_ABSENT),
             joint_prompt=False,
             reads=("names",),
         )
@@ -107,18 +117,17 @@ class CaptionerBackbone:
             ConfigError: a layer that there is not.
             InvalidInputError: no prompts, or lists of prompts for another number of images.
         """
-        reading = reading or Reading((), gradient=False)
-        check_layers(self.card.heads, reading.layers)
+        reading = checked(reading, self.card.heads)
         flat, _ = flatten(prompts, len(features))
         with torch.inference_mode(False):  # whose tensors cannot enter a graph
             ids, _ = pad_prompts(flat, self._writer.pad_id, self.card.max_tokens, self.card.device)
             written = _written(flat, ids)
-            tokens = features.tokens.clone() if features.tokens.is_inference() else features.tokens
-        blank = self._blank(features.grid)
-        turns, nothing = chunks(prompts, PROMPTS), Reading((), gradient=False)
-        parts = [self._read(tokens[image : image + 1], ids[rows], written[rows], reading) for image, rows in turns]
-        logits = torch.cat([found for found, _ in parts])
-        neutral = torch.cat([self._read(blank, ids[rows], written[rows], nothing)[0] for _, rows in turns])
+            tokens = for_graph(features.tokens)
+        parts = [
+            self._read(tokens[image : image + 1], ids[rows], written[rows], reading)
+            for image, rows in chunks(prompts, PROMPTS)
+        ]
+        logits, neutral = torch.cat([found for found, _ in parts]), self._neutral(features.grid, flat)
         maps = [_patches(torch.cat(each), features) for each in zip(*(own for _, own in parts), strict=True)]
         gradient, composed = maps[1:] or (None, None)
         return Match(
@@ -138,14 +147,35 @@ class CaptionerBackbone:
             maps = _maps(seen, each, written, differentiate) if reading.layers else ()
         return each.detach().sum(1), maps
 
-    def _blank(self, grid: tuple[int, int]) -> Float[Tensor, "1 n d"]:
+    def _blank(self, grid: tuple[int, int]) -> "_Blank":
         """A picture of the mean colour, encoded once for each size."""
         if grid not in self._blanks:
             if len(self._blanks) == _BLANKS:
                 self._blanks.clear()
             with torch.inference_mode(False):
-                self._blanks[grid] = self.encode_images(torch.zeros(1, 3, *(side * self.card.patch for side in grid)))
-        return self._blanks[grid].tokens
+                blank = self.encode_images(torch.zeros(1, 3, *(side * self.card.patch for side in grid)))
+            self._blanks[grid] = _Blank(blank.tokens)
+        return self._blanks[grid]
+
+    def _neutral(self, grid: tuple[int, int], prompts: Sequence[TextTokens]) -> Float[Tensor, " p"]:
+        """Log-likelihoods over the blank. No photo changes them: each text is written once, not at every look."""
+        blank = self._blank(grid)
+        if len(blank.likely) > _TEXTS:
+            blank.likely.clear()
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in blank.likely]
+        for start in range(0, len(new), PROMPTS):
+            some = new[start : start + PROMPTS]
+            ids, _ = pad_prompts(some, self._writer.pad_id, self.card.max_tokens, self.card.device)
+            blank.likely.update(zip(some, self._read(blank.tokens, ids, _written(some, ids), NOTHING)[0], strict=True))
+        return torch.stack([blank.likely[prompt] for prompt in prompts])
+
+
+@dataclass(frozen=True, eq=False)
+class _Blank:
+    """The picture of the mean colour, encoded; and how likely it makes the texts that were asked for."""
+
+    tokens: Float[Tensor, "1 n d"]
+    likely: dict[TextTokens, Float[Tensor, ""]] = field(default_factory=dict)
 
 
 def _written(prompts: Sequence[TextTokens], ids: Int[Tensor, "p t"]) -> Bool[Tensor, "p t"]:
@@ -197,14 +227,3 @@ def load_captioner(name: str, options: LoadOptions) -> CaptionerBackbone:
     origin = replace(origin, normalisation=read_normalisation(folder, normalisation))
     model = read_model(folder, architecture, **attention).to(options.device)
     return CaptionerBackbone(writer(model, folder, options.dtype), model.config.to_dict(), origin)
-
-
-def _guess(writer: Writer) -> Recommended:
-    """Two thirds up, as the paper's layer of BLIP large. No name is held to be absent: nobody measured when one is."""
-    return Recommended(
-        layer=max(0, len(writer.heads) * 2 // 3 - 1),
-        head=0,
-        image_size=writer.side,
-        settings={"presence": None},
-        source="untuned: a guess, two thirds up, first head",
-    )

@@ -21,7 +21,7 @@ from pnpovss.backbones.decoder.eyes import ARCHITECTURES, Architecture, ImageTok
 from pnpovss.backbones.decoder.prefix import ImagePrefix, continue_from, keys_and_values
 from pnpovss.backbones.parts.capture import CAPTURE, read_attention
 from pnpovss.backbones.parts.checkpoint import Rgb, locate, read_config, read_model, read_normalisation
-from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, token_maps
+from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, token_maps
 from pnpovss.backbones.parts.tuned import tuned
 from pnpovss.errors import CheckpointError, InvalidInputError, NamesError
 
@@ -150,8 +150,7 @@ class DecoderBackbone:
             ConfigError: a layer that cannot be read.
             InvalidInputError: no prompts, or lists of prompts for another number of images.
         """
-        reading = reading or Reading((), gradient=False)
-        check_layers(self.card.heads, reading.layers)
+        reading = checked(reading, self.card.heads)
         flat, owner = flatten(prompts, len(features))
         with torch.inference_mode(False):  # its tensors cannot enter a graph
             ids, last = self._pad(features, flat)
@@ -179,7 +178,7 @@ class DecoderBackbone:
         modules = [self._eyes.language.layers[layer].self_attn for layer in reading.layers]
         differentiate = reading.gradient and bool(modules)
         with read_attention(modules, gradient=differentiate) as seen:
-            states = features.states.clone() if features.states.is_inference() else features.states
+            states = for_graph(features.states)
             cache, positions = continue_from(states, images), self._question_positions(features, ids)
             hidden = self._eyes.language(None, None, positions, cache, self._embed(ids)).last_hidden_state
             words = self._head(hidden[torch.arange(len(ids)), last]).float()

@@ -16,7 +16,7 @@ there. So the step `presence` is off for all of these models unless it is asked 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -28,9 +28,9 @@ from pnpovss.backbones.dual.checkpoint import DualCheckpoint, read_dual, unit
 from pnpovss.backbones.dual.pooling import ClassToken, FirstOfTwo, Probe, Tower
 from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
 from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, HALF_NORMALISATION, read_normalisation
-from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, token_maps
+from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, token_maps
 from pnpovss.backbones.parts.pixels import check_pixels
-from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.backbones.parts.tuned import NEVER_ABSENT, tuned
 from pnpovss.prompts import PREFIX
 
 __all__ = ["DualBackbone", "load_dual"]
@@ -110,7 +110,7 @@ class DualBackbone:
         patch = self.card.patch
         check_pixels(pixels, patch)
         with torch.inference_mode(False), torch.no_grad():
-            pixels = pixels.clone() if pixels.is_inference() else pixels
+            pixels = for_graph(pixels)
             hidden = self._tower.encode(pixels.to(self.card.device, self._dual.model.dtype))
         return LayerInputs(hidden, (pixels.shape[2] // patch, pixels.shape[3] // patch))
 
@@ -124,25 +124,22 @@ class DualBackbone:
             ConfigError: a layer that cannot be read.
             InvalidInputError: no prompts, or lists of prompts for another number of images.
         """
-        reading = reading or Reading((), gradient=False)
-        check_layers(self.card.heads, reading.layers)
+        reading = checked(reading, self.card.heads)
         flat, owner = flatten(prompts, len(features))
         texts = self._dual.embed_texts([*flat, self._neutral])
+        layers = () if reading.legrad else reading.layers  # LeGrad reads them one by one
+        differentiate = reading.gradient and bool(layers)
+        with read_attention(self._tower.modules(layers), rows=[0], gradient=differentiate) as seen:
+            image = unit(self._tower.pool(features.hidden, layers, seen))[owner]
+            logits, neutral = (self._logit(image, each) for each in (texts[:-1], texts[-1:]))
+            gradient = _gradients(seen, logits, prompts, owner) if differentiate else None
+        maps: tuple[TokenMaps, ...] = ()
         if reading.legrad:
             maps = self._legrad(features, prompts, owner, texts[:-1], reading.layers)
-            return replace(self.match(features, prompts), maps=maps)
-        with read_attention(self._tower.modules(reading.layers), rows=[0], gradient=reading.gradient) as seen:
-            image = unit(self._tower.pool(features.hidden, reading.layers, seen))[owner]
-            logits, neutral = (self._logit(image, each) for each in (texts[:-1], texts[-1:]))
-            gradient = _gradients(seen, logits, prompts, owner) if reading.gradient and reading.layers else None
+        elif layers:
+            maps = self._maps(features, prompts, torch.stack(seen.attention, 1)[owner, :, :, 0], gradient)
         odds = logits if self._dual.kind == "siglip" else logits - neutral
-        return Match(
-            logits=by_image(logits.detach(), prompts),
-            probability=by_image(odds.detach().sigmoid(), prompts),
-            maps=self._maps(features, prompts, torch.stack(seen.attention, 1)[owner, :, :, 0], gradient)
-            if reading.layers
-            else (),
-        )
+        return Match(by_image(logits.detach(), prompts), by_image(odds.detach().sigmoid(), prompts), maps)
 
     def _legrad(
         self,
@@ -234,6 +231,6 @@ def _guess(tower: Tower, vision: Any) -> Recommended:
         head=0,
         heads=tuple((layer, head) for head in range(tower.heads[layer])),
         image_size=int(vision.image_size),
-        settings={"presence": None},
+        settings=dict(NEVER_ABSENT),
         source="untuned: a guess, the mean over the heads of the last layer",
     )

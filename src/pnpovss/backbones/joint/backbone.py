@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import FlavaForPreTraining, ViltForImageAndTextRetrieval
 
-from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.base import LoadOptions, Match, Reading, TextTokens
 from pnpovss.backbones.joint.streams import FlavaStream, Stream, ViltStream, run
 from pnpovss.backbones.parts.capture import read_attention
 from pnpovss.backbones.parts.checkpoint import (
@@ -27,10 +27,10 @@ from pnpovss.backbones.parts.checkpoint import (
     read_normalisation,
 )
 from pnpovss.backbones.parts.origin import Origin, find
-from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, pad_prompts, token_maps
+from pnpovss.backbones.parts.pairing import NOTHING, by_image, checked, flatten, for_graph, pad_prompts, token_maps
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens
-from pnpovss.backbones.parts.tuned import tuned
+from pnpovss.backbones.parts.tuned import NEVER_ABSENT, deep, guess, tuned
 from pnpovss.backbones.parts.wordpiece import WordPiece
 from pnpovss.prompts import PREFIX
 
@@ -68,7 +68,7 @@ class JointBackbone:
             patch=stream.patch,
             max_tokens=stream.max_tokens,
             heads=heads,
-            recommended=tuned(origin.name, config) or _guess(stream),
+            recommended=tuned(origin.name, config) or guess(deep(stream.read), stream.side, NEVER_ABSENT),
             reads=("names", "answer") if stream.text_first else ("names",),
         )
 
@@ -101,12 +101,11 @@ class JointBackbone:
             ConfigError: a layer that cannot be read.
             InvalidInputError: no prompts, or lists of prompts for another number of images.
         """
-        reading = reading or Reading((), gradient=False)
-        check_layers(self.card.heads, reading.layers)
+        reading = checked(reading, self.card.heads)
         flat, owner = flatten(prompts, len(features))
         tokens = features.tokens
         with torch.inference_mode(False), torch.no_grad():  # its tensors cannot enter a graph
-            tokens = tokens.clone() if tokens.is_inference() else tokens
+            tokens = for_graph(tokens)
             ids, real = pad_prompts(flat, self._tokenizer.pad_id, self.card.max_tokens, self.card.device)
             words = self._stream.speak(ids, real)
         logits, maps = self._match(words, real, tokens, owner, reading)
@@ -171,8 +170,7 @@ class JointBackbone:
         images = len(tokens)
         with torch.inference_mode(False), torch.no_grad():
             words = self._stream.speak(ids, real).expand(images, -1, -1)
-        nothing = Reading((), gradient=False)
-        return self._match(words, real.expand(images, -1), tokens, list(range(images)), nothing)[0][:, 0]
+        return self._match(words, real.expand(images, -1), tokens, list(range(images)), NOTHING)[0][:, 0]
 
 
 def load_joint(name: str, options: LoadOptions) -> JointBackbone:
@@ -188,14 +186,3 @@ def load_joint(name: str, options: LoadOptions) -> JointBackbone:
     model = read_model(folder, architecture).to(options.device)
     taken = stream(model, options.dtype)
     return JointBackbone(taken, WordPiece(folder, taken.vocabulary), model.config.to_dict(), origin)
-
-
-def _guess(stream: Stream) -> Recommended:
-    """Two thirds up, as the paper's layer of BLIP large. No name is held to be absent: nobody measured when one is."""
-    return Recommended(
-        layer=max(0, stream.read * 2 // 3 - 1),
-        head=0,
-        image_size=stream.side,
-        settings={"presence": None},
-        source="untuned: a guess, two thirds up, first head",
-    )

@@ -6,12 +6,15 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from pnpovss.backbones.base import TextTokens, TokenMaps
+from pnpovss.backbones.base import Reading, TextTokens, TokenMaps
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
 
-__all__ = ["by_image", "check_layers", "chunks", "flatten", "pad_prompts", "token_maps"]
+__all__ = ["NOTHING", "by_image", "checked", "chunks", "flatten", "for_graph", "pad_prompts", "token_maps"]
 
 Nested = Sequence[Sequence[TextTokens]]
+
+NOTHING = Reading((), gradient=False)
+"""To be read: the match alone."""
 
 
 def flatten(prompts: Nested, images: int) -> tuple[list[TextTokens], list[int]]:
@@ -60,16 +63,22 @@ def pad_prompts(
     return ids, torch.arange(longest, device=device) < torch.tensor(lengths, device=device)[:, None]
 
 
-def check_layers(heads: Mapping[int, int], layers: Sequence[int]) -> None:
-    """Refuse what cannot be read together.
+def checked(reading: Reading | None, heads: Mapping[int, int]) -> Reading:
+    """What is to be read; None is nothing but the match.
 
     Args:
+        reading: as `Backbone.match` was given it.
         heads: of each layer that can be read, by 0-based index.
-        layers: what is to be read.
 
     Raises:
         ConfigError: a layer that cannot be read, one named twice, or different numbers of heads.
     """
+    reading = reading or NOTHING
+    _check_layers(heads, reading.layers)
+    return reading
+
+
+def _check_layers(heads: Mapping[int, int], layers: Sequence[int]) -> None:
     if unknown := [layer for layer in layers if layer not in heads]:
         raise ConfigError(f"layer {unknown[0]} cannot be read; these can, counted from 0: {sorted(heads)}")
     if len(set(layers)) < len(layers):
@@ -77,6 +86,14 @@ def check_layers(heads: Mapping[int, int], layers: Sequence[int]) -> None:
     if len({heads[layer] for layer in layers}) > 1:
         found = {layer: heads[layer] for layer in layers}
         raise ConfigError(f"these layers have different numbers of heads, read them one by one: {found}")
+
+
+def for_graph(made: Tensor) -> Tensor:
+    """The same numbers, fit to enter a graph: what was made under `torch.inference_mode` is copied.
+
+    To be called outside of that mode, as in `with torch.inference_mode(False)`.
+    """
+    return made.clone() if made.is_inference() else made
 
 
 def by_image(rows: Float[Tensor, " p *rest"], prompts: Nested) -> tuple[Tensor, ...]:

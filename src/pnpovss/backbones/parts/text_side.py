@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pnpovss.backbones.base import Match, Reading, TextTokens, TokenMaps
-from pnpovss.backbones.parts.pairing import by_image, check_layers, flatten, pad_prompts, token_maps
+from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, pad_prompts, token_maps
 
 __all__ = [
     "PatchTokens",
@@ -123,12 +123,11 @@ def match_prompts(
         ConfigError: a layer that has no cross-attention, or layers with different numbers of heads.
         InvalidInputError: no prompts, or lists of prompts for another number of images.
     """
-    reading = reading or Reading((), gradient=False)
-    check_layers(text.heads, reading.layers)
+    reading = checked(reading, text.heads)
     flat, owner = flatten(prompts, len(features))
     # Features made under inference_mode cannot enter a graph; a caller's no_grad must not switch ours off.
     with torch.inference_mode(False):
-        tokens = features.tokens.clone() if features.tokens.is_inference() else features.tokens
+        tokens = for_graph(features.tokens)
         ids, mask = _pad(text, flat, tokens.device)
         logits, probs, grads = _forward(text, ids, mask, _pair(tokens, torch.tensor(owner)), reading)
     return Match(

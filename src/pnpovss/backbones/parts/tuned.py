@@ -5,12 +5,16 @@ recommends is a `Recommended`.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pnpovss.backbones.base import Recommended
 
-__all__ = ["tuned"]
+__all__ = ["NEVER_ABSENT", "deep", "guess", "tuned"]
+
+NEVER_ABSENT: Mapping[str, Any] = {"presence": None}
+"""Settings of models of whose probability nobody measured from which number on a name is in the photo."""
 
 _FILE = Path(__file__).with_name("tuned.json")
 
@@ -28,6 +32,23 @@ def tuned(name: str, config: dict[str, Any]) -> Recommended | None:
         if named and entry["model_type"] == config.get("model_type") and _holds(config, wanted):
             return Recommended(**entry["recommended"])
     return None
+
+
+def deep(layers: int) -> int:
+    """The layer that is as deep among so many as the paper's is among those of BLIP large: two thirds up, 0-based."""
+    return max(0, layers * 2 // 3 - 1)
+
+
+def guess(layer: int, image_size: int, settings: Mapping[str, Any]) -> Recommended:
+    """What is recommended of a checkpoint that nobody tuned: a layer two thirds up, and its first head.
+
+    Args:
+        layer: see `deep`.
+        image_size: [px].
+        settings: that the architecture needs.
+    """
+    source = "untuned: a guess, two thirds up, first head"
+    return Recommended(layer=layer, head=0, image_size=image_size, settings=dict(settings), source=source)
 
 
 def _holds(config: dict[str, Any], wanted: dict[str, Any]) -> bool:

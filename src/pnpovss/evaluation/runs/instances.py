@@ -20,9 +20,9 @@ from pnpovss.evaluation.measures.mask_ap import require_pycocotools
 from pnpovss.evaluation.measures.panoptic import PanopticCounts
 from pnpovss.evaluation.measures.things import fates, neighbours, own_peaks
 from pnpovss.evaluation.runs.engine import Case, OnImage, Plan, fit_to_space, run
-from pnpovss.evaluation.runs.heads import look_with_all_heads
 from pnpovss.evaluation.runs.instance_scores import instance_scores
 from pnpovss.files.journal import Record
+from pnpovss.heads import look_with_all_heads
 from pnpovss.inputs import prepare
 from pnpovss.instances.cut import SIDE, peaks
 from pnpovss.instances.find import check_installed, find_instances

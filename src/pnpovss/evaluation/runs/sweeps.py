@@ -18,9 +18,9 @@ from pnpovss.datasets.base import Dataset
 from pnpovss.errors import ConfigError
 from pnpovss.evaluation.measures.ranks import rank_correlation
 from pnpovss.evaluation.runs.engine import Case, OnImage, Plan, fit_to_space, run
-from pnpovss.evaluation.runs.heads import HeadLook, head_statistics, look_with_all_heads
 from pnpovss.evaluation.runs.variants import Labels, compare_variants, count_labels, variant_counts
 from pnpovss.files.journal import Record
+from pnpovss.heads import HeadLook, head_statistics, look_with_all_heads
 from pnpovss.inputs import prepare
 from pnpovss.presence.base import PresenceFilter
 from pnpovss.refine.pipeline import refine
