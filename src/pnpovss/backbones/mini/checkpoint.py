@@ -20,8 +20,9 @@ from torch import Tensor
 from pnpovss.backbones.base import Recommended
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.text import VOCABULARY
-from pnpovss.backbones.parts.checkpoint import read_config, refuse_infinities
+from pnpovss.backbones.parts.checkpoint import read_config
 from pnpovss.backbones.parts.tokenizer import read_tokenizer
+from pnpovss.backbones.parts.weights import refuse_infinities
 from pnpovss.errors import CheckpointError
 
 __all__ = ["MODEL_TYPE", "Checkpoint", "read_checkpoint", "write_checkpoint"]
@@ -99,7 +100,7 @@ def _build(state: dict[str, Tensor], folder: Path) -> Mini:
         model.load_state_dict(floats, assign=True)
     except RuntimeError as error:
         raise CheckpointError(f"{folder / WEIGHTS} does not fit this version of {MODEL_TYPE}: {error}") from error
-    refuse_infinities(folder, model)
+    refuse_infinities(folder, model.state_dict().items())
     model.trunk.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # missing in the stubs
     return model.eval().requires_grad_(False)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -11,10 +11,11 @@ from typing import Any
 import torch
 from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import LocalEntryNotFoundError
+from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
 from pnpovss.backbones.base import LoadOptions
-from pnpovss.backbones.parts.weights import check_safetensors, refuse_larger_model
+from pnpovss.backbones.parts.weights import check_safetensors, few, refuse_infinities, refuse_larger_model, stored
 from pnpovss.errors import CheckpointError
 
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "read_json",
     "read_model",
     "read_normalisation",
-    "refuse_infinities",
     "weight_files",
     "weight_names",
 ]
@@ -157,8 +157,8 @@ def read_model(
     Raises:
         CheckpointError: weights are missing, left over, of another shape, damaged, or not finite.
     """
-    config = read_json(folder / "config.json")
-    refuse_larger_model(folder, architecture, config, weight_files(folder))
+    config, files = read_json(folder / "config.json"), weight_files(folder)
+    refuse_larger_model(folder, architecture, config, files)
     try:
         with _quiet_transformers():
             model, info = architecture.from_pretrained(
@@ -174,7 +174,7 @@ def read_model(
         raise CheckpointError(f"the checkpoint in {folder} cannot be read: {_first_line(error)}") from error
     info["unexpected_keys"] = [key for key in info["unexpected_keys"] if not key.startswith(other_heads)]
     _refuse_misfits(folder, architecture, config, info)
-    refuse_infinities(folder, model)
+    refuse_infinities(folder, _weights(files, model))
     return model.eval().requires_grad_(False)
 
 
@@ -260,7 +260,7 @@ def _parts(index: Path) -> list[Path]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CheckpointError(f"{index} cannot be read: {error!r:.200}") from error
     if missing := [name for name in names if not (index.parent / name).is_file()]:
-        raise CheckpointError(f"{len(missing)} of {len(names)} parts of the weights are missing: {_few(missing)}")
+        raise CheckpointError(f"{len(missing)} of {len(names)} parts of the weights are missing: {few(missing)}")
     return [index.parent / name for name in names]
 
 
@@ -272,7 +272,7 @@ def _refuse_misfits(folder: Path, architecture: Any, config: dict[str, Any], inf
         "of another shape": mismatched,
         "unreadable": info.get("error_msgs", ()),
     }
-    found = [f"{len(keys)} {kind}: {_few(keys)}" for kind, keys in kinds.items() if keys]
+    found = [f"{len(keys)} {kind}: {few(keys)}" for kind, keys in kinds.items() if keys]
     if found:
         raise CheckpointError(
             f"the weights in {folder} are not those of {architecture.__name__}: {'; '.join(found)}. Its config names "
@@ -280,13 +280,9 @@ def _refuse_misfits(folder: Path, architecture: Any, config: dict[str, Any], inf
         )
 
 
-def refuse_infinities(folder: Path, model: Any) -> None:
-    """A model with NaN or infinite weights answers, and everything it says is worthless."""
-    broken = [name for name, weights in model.state_dict().items() if not bool(torch.isfinite(weights).all())]
-    if broken:
-        raise CheckpointError(
-            f"{len(broken)} weights in {folder} hold values that are not finite: {_few(broken)}; fetch it again"
-        )
+def _weights(files: Sequence[Path], model: Any) -> Iterator[tuple[str, Tensor]]:
+    for path in files:
+        yield from stored(path) if path.suffix == ".safetensors" else model.state_dict().items()
 
 
 def _download(name: str, options: LoadOptions, patterns: list[str]) -> Path:
@@ -323,11 +319,6 @@ def _quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bar:
             transformers_logging.enable_progress_bar()
-
-
-def _few(names: Iterable[str]) -> str:
-    names = sorted(str(name) for name in names)
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _first_line(error: Exception) -> str:

@@ -7,18 +7,21 @@ builds that model first and compares afterwards is out of memory.
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pnpovss.errors import CheckpointError
 
-__all__ = ["check_safetensors", "refuse_larger_model"]
+__all__ = ["check_safetensors", "few", "refuse_infinities", "refuse_larger_model", "stored"]
 
 _HEADER = 100_000_000  # bytes; safetensors itself reads no longer ones
 _SPARE = 50_000_000  # numbers, 200 MB: so much may be missing for a better reason, which is told once it is built
+_CHUNK = 1 << 24  # bytes read at once
+_FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 _LAYERS_UNTOLD = 1000  # where the weights do not tell how many tensors they are
 
 
@@ -73,6 +76,48 @@ def refuse_larger_model(folder: Path, architecture: Any, config: dict[str, Any],
             f"{folder / 'config.json'} describes a model of {described:,} numbers, the weights are {held:,} bytes: "
             "they do not belong together"
         )
+
+
+def refuse_infinities(folder: Path, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """A model with NaN or infinite weights answers, and everything it says is worthless.
+
+    Args:
+        folder: of the checkpoint.
+        weights: and their names; a name may come several times, with a part of its values each.
+
+    Raises:
+        CheckpointError: some are not finite.
+    """
+    broken = {name for name, values in weights if not bool(torch.isfinite(values).all())}
+    if broken:
+        raise CheckpointError(
+            f"{len(broken)} weights in {folder} hold values that are not finite: {few(broken)}; fetch it again"
+        )
+
+
+def stored(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """The floating-point numbers of a safetensors file, flat and in parts that are overwritten by the next.
+
+    They are read as a file is, not mapped: pages of a mapped file stay with the process, also those of a vocabulary
+    of which a prompt uses five rows.
+    """
+    buffer = bytearray(_CHUNK)
+    with path.open("rb") as file:
+        start = 8 + struct.unpack("<Q", file.read(8))[0]
+        for name, entry in check_safetensors(path).items():
+            first, end = entry["data_offsets"]
+            if entry["dtype"] in _FLOATS:
+                file.seek(start + first)
+                for left in range(end - first, 0, -_CHUNK):
+                    part = memoryview(buffer)[: min(left, _CHUNK)]
+                    file.readinto(part)
+                    yield name, torch.frombuffer(part, dtype=_FLOATS[entry["dtype"]])
+
+
+def few(names: Iterable[str]) -> str:
+    """The first three of some names, for a message."""
+    names = sorted(str(name) for name in names)
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _refuse_depth(folder: Path, config: Any, most: int) -> None:
