@@ -25,11 +25,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "checkpoint"))
-
-
 def truncate(path: Path, fraction: float) -> None:
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * fraction)])

@@ -1,6 +1,5 @@
 """BridgeTower checkpoints as they are published, and those that are refused, each with its reason."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,6 @@ from tests.support.fuser_models import (
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_bridgetower(tmp_path_factory.mktemp("whole"))
-
-
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "checkpoint"))
 
 
 def only_wordpieces(folder: Path) -> None:

@@ -26,11 +26,6 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_checkpoint(tmp_path_factory.mktemp("whole"))
 
 
-@pytest.fixture
-def folder(whole: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(whole, tmp_path / "checkpoint"))
-
-
 def reconfigure(section: str, **changes: Any) -> Callable[[Path], Any]:
     def change(folder: Path) -> None:
         config = json.loads((folder / "config.json").read_text())

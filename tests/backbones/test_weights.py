@@ -33,5 +33,5 @@ def test_one_number_that_is_not_finite_in_the_last_part(dtype, value, tmp_path: 
     save_file(
         {"good": values, "bad": values.clone().index_fill_(0, torch.tensor([99]), value)}, tmp_path / "w.safetensors"
     )
-    with pytest.raises(CheckpointError, match="1 weights in .* not finite: bad; fetch it again"):
+    with pytest.raises(CheckpointError, match=r"1 weights in .* not finite: bad; fetch it again"):
         weights.refuse_infinities(tmp_path, weights.stored(tmp_path / "w.safetensors"))

@@ -3,30 +3,18 @@
 import re
 
 import pytest
-from typer.testing import CliRunner
 
-from pnpovss.backbones import registry
-from pnpovss.cli.main import app
 from pnpovss.evaluation.runs.folder import read_run
 from tests.support.chat_server import ChatServer, answer
 from tests.support.colours import colour_dataset
-from tests.support.fakes import colour_backbone, fake_spec
+from tests.support.fakes import colour_backbone
+from tests.support.program_fixtures import program_over
 
 
 @pytest.fixture
 def program(monkeypatch, tmp_path):
     """The program with a backbone by hand, and a data set of colours in whatever folder."""
-    spec = fake_spec(colour_backbone())
-    monkeypatch.setitem(registry._backbones._specs, spec.key, spec)
-    monkeypatch.setattr("pnpovss.datasets.open_dataset", lambda key, root, protocol, exif: colour_dataset(root))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words, code=0):
-        result = CliRunner().invoke(app, list(words))
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return call
+    return program_over(monkeypatch, tmp_path, colour_backbone(), colour_dataset)
 
 
 COMMON = ("--root", "data", "--model", "fake", "--preset", "paper")

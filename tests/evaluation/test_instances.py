@@ -4,10 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
-from pnpovss.backbones import registry
-from pnpovss.cli.main import app
 from pnpovss.config import Config
 from pnpovss.datasets.base import Dataset
 from pnpovss.evaluation.report.things import things_markdown
@@ -17,7 +14,8 @@ from pnpovss.evaluation.runs.instances import WAYS, instance_variants, run_insta
 from pnpovss.evaluation.runs.records import InstancesRecord
 from pnpovss.segmenter import Segmenter
 from tests.support.colours import colour_space, write_photo
-from tests.support.fakes import colour_backbone, fake_spec
+from tests.support.fakes import colour_backbone
+from tests.support.program_fixtures import program_over
 
 SETTINGS = {"dropout.passes": 2, "dropout.drop": 4, "threshold": 0.5, "presence": None}
 
@@ -102,17 +100,7 @@ def test_each_pass_is_a_way_only_where_there_are_several(telling):
 
 @pytest.fixture
 def program(monkeypatch, tmp_path):
-    spec = fake_spec(colour_backbone(grid=8))
-    monkeypatch.setitem(registry._backbones._specs, spec.key, spec)
-    monkeypatch.setattr("pnpovss.datasets.open_dataset", lambda key, root, protocol, exif: two_and_one(root))
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words, code=0):
-        result = CliRunner().invoke(app, list(words))
-        assert result.exit_code == code, result.output
-        return result.output
-
-    return call
+    return program_over(monkeypatch, tmp_path, colour_backbone(grid=8), two_and_one)
 
 
 COMMON = ("--root", "data", "--model", "fake", "--without", "crf", "--set", "dropout.passes=2")
