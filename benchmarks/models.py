@@ -103,6 +103,7 @@ def work(name: str, folder: Path, rounds: int) -> None:
         "machine": machine(),
         "day": date.today().isoformat(),
         "rounds": rounds,
+        "load": os.getloadavg()[1],
     }
     print(json.dumps(found))
 
@@ -130,6 +131,10 @@ def machine() -> str:
     return f"{fields.get('model name', platform.processor())} ({', '.join(flags)}), torch {torch.__version__}"
 
 
+def of_machine(load: float | None) -> str:
+    return "not kept" if load is None else f"{load:.1f}"
+
+
 def table(found: dict[str, Any]) -> str:
     """The page of results."""
     rows, left_out = [], []
@@ -143,7 +148,7 @@ def table(found: dict[str, Any]) -> str:
             f"| {size.like} | {seen['parameters'] / 1e6:,.0f} M | {size.dtype} | {seen['image_size']} px, "
             f"{seen['grid'][0]} x {seen['grid'][1]} | {one:.2f} | **{three:.2f}** | {ten:.2f} | {ten / one:.1f} "
             f"| {seen['four_passes']:.2f} | {seen['peak_gib']:.1f} | {seen['loading']:.1f} | {size.source} "
-            f"| {seen['day']} |"
+            f"| {seen['day']} | {of_machine(seen.get('load'))} |"
         )
     rounds = sorted({seen["rounds"] for seen in found.values() if "rounds" in seen})
     machines = sorted({seen["machine"] for seen in found.values() if "machine" in seen})
@@ -159,11 +164,13 @@ def table(found: dict[str, Any]) -> str:
         "passes of Salience Dropout with three names, one round. Threshold, blur and Dense CRF are the same for all",
         "([speed](names_and_batches.md)). Peak memory is the largest resident set of the process, Python, libraries",
         "and loading included; weights lie in mapped files and count as far as they were read. The ratio tells what",
-        "ten names cost against one: what is computed once per photo keeps it below ten.",
+        "ten names cost against one: what is computed once per photo keeps it below ten. Load is how many processes",
+        "wanted the machine's cores in the last five minutes: above their number they were shared, and seconds are",
+        "too many rather than too few.",
         "",
         "| as large as | parameters | computes in | input, patches | 1 name [s] | 3 names [s] | 10 names [s] | 10 : 1 "
-        "| 3 names, four passes [s] | peak [GiB] | loading [s] | sizes from | day |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| 3 names, four passes [s] | peak [GiB] | loading [s] | sizes from | day | load |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
         *rows,
     ]
     if left_out:
