@@ -1,15 +1,14 @@
 """BLIP's tokenizer: BERT's WordPiece, with [ENC] where BERT has [CLS]."""
 
-from dataclasses import replace
 from pathlib import Path
 
-from pnpovss.backbones.parts.tokenizer import read_tokenizer, text_tokens
+from pnpovss.backbones.parts.framed import BERT, FramedTokenizer, starting_with
 from pnpovss.errors import CheckpointError
 from pnpovss.prompts import TextTokens
 
 __all__ = ["BlipTokenizer"]
 
-ENC, UNKNOWN = "[ENC]", "[UNK]"
+ENC = "[ENC]"
 
 
 class BlipTokenizer:
@@ -31,30 +30,17 @@ class BlipTokenizer:
         Raises:
             CheckpointError: no tokenizer, one that cannot be read, or one that does not belong to the model.
         """
-        self._tokenizer = read_tokenizer(folder, vocabulary)
-        first = self._tokenizer.encode("a").tokens[:1]
-        if first != ["[CLS]"]:
-            raise CheckpointError(
-                f"the tokenizer in {folder} starts a text with {first}, not with [CLS], as BERT's WordPiece does"
-            )
-        self.cls_id, self.pad_id = (self._require(token, folder) for token in ("[CLS]", "[PAD]"))
+        self._bert = FramedTokenizer(folder, vocabulary, BERT)
+        self.cls_id, self.pad_id = self._bert.start_id, self._bert.pad_id
         self.enc_id = self._find_enc(folder, vocabulary)
 
     def __call__(self, text: str) -> TextTokens:
         """Tokenise a text: [ENC], its pieces, [SEP]. Never truncates."""
-        tokens = text_tokens(self._tokenizer, text, UNKNOWN)
-        return replace(tokens, ids=(self.enc_id, *tokens.ids[1:]), pieces=(ENC, *tokens.pieces[1:]))
-
-    def _require(self, token: str, folder: Path) -> int:
-        index = self._tokenizer.token_to_id(token)
-        if index is None:
-            raise CheckpointError(f"the tokenizer in {folder} has no {token}; expected BERT's WordPiece vocabulary")
-        return index
+        return starting_with(self._bert(text), self.enc_id, ENC)
 
     def _find_enc(self, folder: Path, vocabulary: int) -> int:
         """Id of [ENC]: the match head was trained on it alone, so no other token can take its place."""
-        size = self._tokenizer.get_vocab_size(with_added_tokens=True)
-        index = self._tokenizer.token_to_id(ENC)
+        size, index = self._bert.count, self._bert.id_of(ENC)
         # BLIP appends [DEC] and [ENC] to BERT's vocabulary when it runs; its published tokenizers lack both.
         if index is None and vocabulary == size + 2:
             index = vocabulary - 1

@@ -29,12 +29,12 @@ from pnpovss.backbones.base import LoadOptions, Match, Reading, TextTokens
 from pnpovss.backbones.blip2 import MODELS
 from pnpovss.backbones.parts.capture import CAPTURE, read_attention
 from pnpovss.backbones.parts.checkpoint import read_model, weight_names
+from pnpovss.backbones.parts.framed import BERT, FramedTokenizer
 from pnpovss.backbones.parts.origin import Origin, find
 from pnpovss.backbones.parts.pairing import by_image, checked, chunks, flatten, for_graph, pad_prompts, token_maps
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens
 from pnpovss.backbones.parts.tuned import deep, guess, tuned
-from pnpovss.backbones.parts.wordpiece import WordPiece
 from pnpovss.errors import CheckpointError
 
 __all__ = ["Blip2Backbone", "load_blip2"]
@@ -58,7 +58,7 @@ class Blip2Backbone:
     def __init__(
         self,
         model: Any,
-        tokenizer: WordPiece,
+        tokenizer: FramedTokenizer,
         origin: Origin,
     ) -> None:
         """Take over a frozen model in evaluation mode whose Q-Former attends through `CAPTURE`."""
@@ -212,5 +212,5 @@ def load_blip2(name: str, options: LoadOptions) -> Blip2Backbone:
         other_heads=_SECOND_STAGE,
         attn_implementation={"vision_config": "sdpa", "qformer_config": CAPTURE},
     )
-    tokenizer = WordPiece(folder, int(model.embeddings.word_embeddings.num_embeddings))
+    tokenizer = FramedTokenizer(folder, int(model.embeddings.word_embeddings.num_embeddings), BERT)
     return Blip2Backbone(model, tokenizer, origin)

@@ -14,9 +14,9 @@ from transformers.models.bridgetower.modeling_bridgetower import BridgeTowerCont
 from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
 from pnpovss.backbones.bridgetower import MODELS
 from pnpovss.backbones.bridgetower.fusing import Fusing
-from pnpovss.backbones.bridgetower.tokenizer import BridgeTowerTokenizer
 from pnpovss.backbones.bridgetower.towers import ImageTower, TowerStates
 from pnpovss.backbones.parts.checkpoint import read_model, weight_names
+from pnpovss.backbones.parts.framed import ROBERTA, FramedTokenizer
 from pnpovss.backbones.parts.origin import Origin, find
 from pnpovss.backbones.parts.tuned import deep, tuned
 from pnpovss.errors import CheckpointError
@@ -40,7 +40,7 @@ class BridgeTowerBackbone:
     def __init__(
         self,
         model: BridgeTowerForImageAndTextRetrieval,
-        tokenizer: BridgeTowerTokenizer,
+        tokenizer: FramedTokenizer,
         origin: Origin,
     ) -> None:
         """Take over a model in evaluation mode, frozen: moved to the device, its image tower converted to the dtype."""
@@ -77,7 +77,7 @@ class BridgeTowerBackbone:
 class ContrastiveBridgeTower(BridgeTowerBackbone):
     """A checkpoint that has contrastive heads beside the match head; also satisfies `Contrastive`."""
 
-    def __init__(self, model: "_BothHeads", tokenizer: BridgeTowerTokenizer, origin: Origin) -> None:
+    def __init__(self, model: "_BothHeads", tokenizer: FramedTokenizer, origin: Origin) -> None:
         """As `BridgeTowerBackbone`."""
         super().__init__(model, tokenizer, origin)
         self._image_head, self._text_head = model.itc_image_head, model.itc_text_head
@@ -122,7 +122,7 @@ def load_bridgetower(name: str, options: LoadOptions) -> BridgeTowerBackbone:
     model = read_model(folder, _BothHeads if both else BridgeTowerForImageAndTextRetrieval, other_heads=_OTHER_HEADS)
     _refuse_a_low_tower(folder, model.bridgetower)
     kind = ContrastiveBridgeTower if both else BridgeTowerBackbone
-    return kind(model, BridgeTowerTokenizer(folder, model.config.text_config.vocab_size), origin)
+    return kind(model, FramedTokenizer(folder, model.config.text_config.vocab_size, ROBERTA), origin)
 
 
 def _refuse_a_low_tower(folder: Path, model: Any) -> None:

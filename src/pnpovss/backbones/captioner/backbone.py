@@ -12,7 +12,7 @@ ranks names, it is no calibrated probability, and nobody measured from which num
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,10 @@ from pnpovss.backbones.parts.checkpoint import (
     CLIP_NORMALISATION,
     IMAGENET_NORMALISATION,
     Rgb,
-    read_config,
     read_model,
-    read_normalisation,
     weight_names,
 )
-from pnpovss.backbones.parts.origin import Origin, find
+from pnpovss.backbones.parts.origin import Origin, find_kind
 from pnpovss.backbones.parts.pairing import (
     NOTHING,
     by_image,
@@ -221,9 +219,7 @@ def load_captioner(name: str, options: LoadOptions) -> CaptionerBackbone:
     Raises:
         CheckpointError: it cannot be had, or its files are missing, damaged or of another architecture.
     """
-    folder, origin = find(name, options, *_ARCHITECTURES)
-    kind = read_config(folder, *_ARCHITECTURES)["model_type"]
-    architecture, writer, normalisation, attention = _ARCHITECTURES[kind]
-    origin = replace(origin, normalisation=read_normalisation(folder, normalisation))
+    folder, kind, origin = find_kind(name, options, {kind: entry[2] for kind, entry in _ARCHITECTURES.items()})
+    architecture, writer, _, attention = _ARCHITECTURES[kind]
     model = read_model(folder, architecture, **attention).to(options.device)
     return CaptionerBackbone(writer(model, folder, options.dtype), model.config.to_dict(), origin)

@@ -10,15 +10,13 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from pnpovss.backbones.blip.vision import VisionSide
 from pnpovss.backbones.parts.capture import Seen
+from pnpovss.backbones.parts.framed import BERT, ROBERTA, FramedTokenizer
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens, attend, feed_forward, self_attention
-from pnpovss.backbones.parts.tokenizer import read_tokenizer, text_tokens
-from pnpovss.backbones.parts.wordpiece import WordPiece
 from pnpovss.errors import CheckpointError, InvalidInputError
 from pnpovss.prompts import TextTokens
 
@@ -84,13 +82,12 @@ class Florence2Writer:
         self.max_tokens = self._positions = int(config.text_config.max_position_embeddings)
         self.pad_id = int(config.text_config.pad_token_id)
         self._start = int(config.text_config.decoder_start_token_id)
-        self._tokenizer = read_tokenizer(folder, int(model.get_input_embeddings().num_embeddings))
+        self._tokenizer = FramedTokenizer(folder, int(model.get_input_embeddings().num_embeddings), ROBERTA)
         self._task = self.tokenize(_TASK).ids
-        _check_ends(folder, self._tokenizer, "<s>", "</s>")
 
     def tokenize(self, text: str) -> TextTokens:
         """<s>, its pieces, </s>. Never truncates."""
-        return text_tokens(self._tokenizer, text, "<unk>")
+        return self._tokenizer(text)
 
     def see(self, pixels: Float[Tensor, "b 3 H W"]) -> PatchTokens:
         """One token for the whole, the patches, the task's words, each of which has seen all.
@@ -148,7 +145,7 @@ class BlipWriter:
         self.patch, self.side = self._vision.patch, int(model.config.vision_config.image_size)
         self._start = int(text.bos_token_id)
         self.max_tokens = int(text.max_position_embeddings)
-        self._tokenizer = WordPiece(folder, int(text.vocab_size))
+        self._tokenizer = FramedTokenizer(folder, int(text.vocab_size), BERT)
         self.pad_id = self._tokenizer.pad_id
         if not 0 <= self._start < text.vocab_size:
             raise CheckpointError(f"{folder}: captions start with token {self._start}, of {text.vocab_size}")
@@ -208,11 +205,3 @@ def _look(
     )
     probs = seen.take(attention, (query @ key.mT * query.shape[-1] ** -0.5).softmax(-1))
     return module.output((probs @ value).transpose(1, 2).flatten(2), hidden)
-
-
-def _check_ends(folder: Path, tokenizer: Tokenizer, start: str, end: str) -> None:
-    pieces = tokenizer.encode("a").tokens
-    if (pieces[:1], pieces[-1:]) != ([start], [end]):
-        raise CheckpointError(
-            f"the tokenizer in {folder} writes a text as {pieces}; expected {start} before and {end} after it"
-        )

@@ -15,12 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import DynamicCache
 
-from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens
+from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens
 from pnpovss.backbones.decoder.chat import QUESTION, Chat
 from pnpovss.backbones.decoder.eyes import ARCHITECTURES, Architecture, ImageTokens
 from pnpovss.backbones.decoder.prefix import ImagePrefix, continue_from, keys_and_values
 from pnpovss.backbones.parts.capture import CAPTURE, read_attention
-from pnpovss.backbones.parts.checkpoint import Rgb, locate, read_config, read_model, read_normalisation
+from pnpovss.backbones.parts.checkpoint import read_model
+from pnpovss.backbones.parts.origin import Origin, find_kind
 from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, token_maps
 from pnpovss.backbones.parts.tuned import tuned
 from pnpovss.errors import CheckpointError, InvalidInputError, NamesError
@@ -39,19 +40,9 @@ class DecoderBackbone:
         card: what is fixed about it.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        architecture: Architecture,
-        chat: Chat,
-        *,
-        name: str,
-        revision: str | None,
-        normalisation: tuple[Rgb, Rgb],
-        options: LoadOptions,
-    ) -> None:
+    def __init__(self, model: Any, architecture: Architecture, chat: Chat, origin: Origin) -> None:
         """Take over a frozen model in evaluation mode, whose language model attends through `CAPTURE`."""
-        model.to(options.device)
+        model.to(origin.options.device)
         text = model.config.get_text_config()
         self._chat, self._eyes = chat, architecture.eyes(model)
         self._tiles, self._most = architecture.tiled or _never_cut, architecture.most
@@ -59,18 +50,11 @@ class DecoderBackbone:
         self._longest = int(text.max_position_embeddings)
         heads = dict.fromkeys(range(text.num_hidden_layers), int(text.num_attention_heads))
         cells = (self._eyes.side // self._eyes.cell) ** 2
-        mean, std = normalisation
-        self.card = Card(
-            name=name,
-            revision=revision,
-            device=options.device,
-            dtype=options.dtype,
+        self.card = origin.card(
             patch=self._eyes.cell,
-            mean=mean,
-            std=std,
             max_tokens=self._longest - len(chat.before) - cells,
             heads=heads,
-            recommended=tuned(name, model.config.to_dict())
+            recommended=tuned(origin.name, model.config.to_dict())
             or Recommended(
                 (len(heads) - 2) // 2, 0, self._eyes.side, source="untuned: a guess, half way up, first head"
             ),
@@ -260,8 +244,8 @@ def load_decoder(name: str, options: LoadOptions) -> DecoderBackbone:
     Raises:
         CheckpointError: it cannot be had, or its files are missing, damaged or of another architecture.
     """
-    folder, revision = locate(name, options)
-    architecture = ARCHITECTURES[read_config(folder, *ARCHITECTURES)["model_type"]]
+    folder, kind, origin = find_kind(name, options, {kind: each.normalisation for kind, each in ARCHITECTURES.items()})
+    architecture = ARCHITECTURES[kind]
     model = read_model(
         folder,
         getattr(transformers, architecture.model),
@@ -272,7 +256,4 @@ def load_decoder(name: str, options: LoadOptions) -> DecoderBackbone:
         raise CheckpointError(f"the language model in {folder} has one layer; names are read below the last of several")
     vocabulary = int(model.get_input_embeddings().num_embeddings)
     chat = Chat(folder, model.config.image_token_id, architecture.frame, vocabulary, architecture.mark)
-    normalisation = read_normalisation(folder, architecture.normalisation)
-    return DecoderBackbone(
-        model, architecture, chat, name=name, revision=revision, normalisation=normalisation, options=options
-    )
+    return DecoderBackbone(model, architecture, chat, origin)

@@ -23,11 +23,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, Recommended, TextTokens, TokenMaps
+from pnpovss.backbones.base import LoadOptions, Match, Reading, Recommended, TextTokens, TokenMaps
 from pnpovss.backbones.dual.checkpoint import DualCheckpoint, read_dual, unit
 from pnpovss.backbones.dual.pooling import ClassToken, FirstOfTwo, Probe, Tower
 from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
 from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, HALF_NORMALISATION, read_normalisation
+from pnpovss.backbones.parts.origin import Origin
 from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, token_maps
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.tuned import NEVER_ABSENT, tuned
@@ -81,15 +82,9 @@ class DualBackbone:
         self._tower: Tower = _TOWERS[checkpoint.kind](checkpoint.model)
         self._neutral = checkpoint.tokenizer(PREFIX)
         default = CLIP_NORMALISATION if checkpoint.kind == "clip" else HALF_NORMALISATION
-        mean, std = default if checkpoint.kind == "tipsv2" else read_normalisation(checkpoint.folder, default)
-        self.card = Card(
-            name=name,
-            revision=checkpoint.revision,
-            device=options.device,
-            dtype=options.dtype,
+        normalisation = default if checkpoint.kind == "tipsv2" else read_normalisation(checkpoint.folder, default)
+        self.card = Origin(name, checkpoint.revision, options, normalisation).card(
             patch=int(config.vision_config.patch_size),
-            mean=mean,
-            std=std,
             max_tokens=checkpoint.max_tokens,
             heads=self._tower.heads,
             recommended=tuned(name, config.to_dict()) or _guess(self._tower, config.vision_config),

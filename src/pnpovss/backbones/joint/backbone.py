@@ -7,7 +7,6 @@ number on a name is there, so the step `presence` is off for both unless it is a
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -22,16 +21,14 @@ from pnpovss.backbones.parts.checkpoint import (
     CLIP_NORMALISATION,
     HALF_NORMALISATION,
     Rgb,
-    read_config,
     read_model,
-    read_normalisation,
 )
-from pnpovss.backbones.parts.origin import Origin, find
+from pnpovss.backbones.parts.framed import BERT, FramedTokenizer
+from pnpovss.backbones.parts.origin import Origin, find_kind
 from pnpovss.backbones.parts.pairing import NOTHING, by_image, checked, flatten, for_graph, pad_prompts, token_maps
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens
 from pnpovss.backbones.parts.tuned import NEVER_ABSENT, deep, guess, tuned
-from pnpovss.backbones.parts.wordpiece import WordPiece
 from pnpovss.prompts import PREFIX
 
 __all__ = ["JointBackbone", "load_joint"]
@@ -56,7 +53,7 @@ class JointBackbone:
     def __init__(
         self,
         stream: Stream,
-        tokenizer: WordPiece,
+        tokenizer: FramedTokenizer,
         config: dict[str, Any],
         origin: Origin,
     ) -> None:
@@ -179,10 +176,8 @@ def load_joint(name: str, options: LoadOptions) -> JointBackbone:
     Raises:
         CheckpointError: it cannot be had, or its files are missing, damaged or of another architecture or task.
     """
-    folder, origin = find(name, options, *_ARCHITECTURES)
-    kind = read_config(folder, *_ARCHITECTURES)["model_type"]
-    architecture, stream, normalisation = _ARCHITECTURES[kind]
-    origin = replace(origin, normalisation=read_normalisation(folder, normalisation))
+    folder, kind, origin = find_kind(name, options, {kind: pixels for kind, (*_, pixels) in _ARCHITECTURES.items()})
+    architecture, stream, _ = _ARCHITECTURES[kind]
     model = read_model(folder, architecture).to(options.device)
     taken = stream(model, options.dtype)
-    return JointBackbone(taken, WordPiece(folder, taken.vocabulary), model.config.to_dict(), origin)
+    return JointBackbone(taken, FramedTokenizer(folder, taken.vocabulary, BERT), model.config.to_dict(), origin)

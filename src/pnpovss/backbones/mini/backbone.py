@@ -1,7 +1,6 @@
 """The bundled model as a backbone: small enough to ship, runs offline on a CPU."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +12,7 @@ from pnpovss.backbones.base import Card, LoadOptions, Match, Reading, TextTokens
 from pnpovss.backbones.mini.checkpoint import Checkpoint, read_checkpoint
 from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.text import CLS_ID, ENC_ID, MAX_TOKENS, PAD_ID
+from pnpovss.backbones.parts.framed import BERT, starting_with
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_prompts
 from pnpovss.backbones.parts.tokenizer import text_tokens
@@ -23,7 +23,7 @@ __all__ = ["BUNDLED", "MiniBackbone", "load_mini"]
 BUNDLED = Path(__file__).parent
 
 _MEAN, _STD = 127 / 255, 128 / 255  # Lite2's own: (pixel - 127) / 128
-_ENC, _UNKNOWN = "[ENC]", "[UNK]"
+_ENC = "[ENC]"
 
 
 class MiniBackbone:
@@ -63,8 +63,7 @@ class MiniBackbone:
 
     def tokenize(self, text: str) -> TextTokens:
         """Tokenise a text: [ENC], its pieces, [SEP]. Never truncates."""
-        tokens = text_tokens(self._tokenizer, text, _UNKNOWN)
-        return replace(tokens, ids=(ENC_ID, *tokens.ids[1:]), pieces=(_ENC, *tokens.pieces[1:]))
+        return starting_with(text_tokens(self._tokenizer, text, BERT.unknown), ENC_ID, _ENC)
 
     @torch.no_grad()
     def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> PatchTokens:

@@ -1,5 +1,6 @@
 """Where a checkpoint comes from and how it is loaded: what the cards of all backbones say alike."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from pnpovss.backbones.base import Card, LoadOptions
 from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, Rgb, locate, read_config, read_normalisation
 
-__all__ = ["Origin", "find"]
+__all__ = ["Origin", "find", "find_kind"]
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,24 @@ class Origin:
 def find(
     name: str, options: LoadOptions, *model_types: str, normalisation: tuple[Rgb, Rgb] = CLIP_NORMALISATION
 ) -> tuple[Path, Origin]:
-    """The folder of a checkpoint, and where it comes from.
+    """The folder of a checkpoint, and where it comes from; see `find_kind`."""
+    folder, _, origin = find_kind(name, options, dict.fromkeys(model_types, normalisation))
+    return folder, origin
+
+
+def find_kind(
+    name: str, options: LoadOptions, normalisations: Mapping[str, tuple[Rgb, Rgb]]
+) -> tuple[Path, str, Origin]:
+    """The folder of a checkpoint, its architecture, and where it comes from.
 
     Args:
         name: hub id or folder.
         options: how it is loaded.
-        model_types: what the `model_type` of its config may be.
-        normalisation: of its pixels, where it does not say.
+        normalisations: by what the `model_type` of its config may be, those of its pixels where it does not say.
 
     Raises:
         CheckpointError: it cannot be had, or its files are missing, unreadable or of another architecture.
     """
     folder, revision = locate(name, options)
-    read_config(folder, *model_types)
-    return folder, Origin(name, revision, options, read_normalisation(folder, normalisation))
+    kind = read_config(folder, *normalisations)["model_type"]
+    return folder, kind, Origin(name, revision, options, read_normalisation(folder, normalisations[kind]))
