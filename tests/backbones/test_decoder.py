@@ -82,7 +82,7 @@ def test_equals_transformers(kind: str, folders: Callable[[str], Path], loaded: 
             assert relative(seen.gradient[row].flatten(2), gradient) < 1e-4  # norms compute in float32
 
 
-@pytest.mark.parametrize(("kind", "tiles"), [("smolvlm", (2, 3)), ("internvl", (2, 1))])
+@pytest.mark.parametrize(("kind", "tiles"), [("smolvlm", (2, 3)), ("idefics3", (1, 2)), ("internvl", (2, 1))])
 def test_tiles_equal_transformers(
     kind: str, tiles: tuple[int, int], folders: Callable[[str], Path], loaded: Callable[..., DecoderBackbone]
 ) -> None:
@@ -95,7 +95,7 @@ def test_tiles_equal_transformers(
     cut = [images[..., 32 * r : 32 * r + 32, 32 * c : 32 * c + 32] for r in range(rows) for c in range(columns)]
     frames = torch.stack([*cut, small], 1)  # b frame 3 H W
     cells, image = 16, "<image>" * 16
-    if kind == "smolvlm":
+    if kind in ("smolvlm", "idefics3"):
         lines = [
             "".join(f"<fake_token_around_image><row_{r + 1}_col_{c + 1}>{image}" for c in range(columns)) + "\n"
             for r in range(rows)
@@ -215,6 +215,24 @@ def test_tokens_are_cells_row_by_row(kind: str, tmp_path: Path) -> None:
         changed[:, :, row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] += 1
         moved = (backbone.encode_images(changed).states - before.states)[0, 0].abs().sum((0, 1, 3))  # of layer 0, "n"
         assert (moved > 1e-4).nonzero().flatten().tolist() == [before.columns[0] + row * before.grid[1] + column]
+
+
+@pytest.mark.parametrize(("kind", "tiles"), [("smolvlm", (2, 3)), ("idefics3", (2, 3)), ("internvl", (3, 2))])
+def test_tokens_are_cells_row_by_row_across_tiles(kind: str, tiles: tuple[int, int], tmp_path: Path) -> None:
+    """Cells of one row lie in several tiles, whose tokens stand far from each other; the small whole stands behind."""
+    backbone = load_decoder(str(save_decoder(tmp_path, kind, local=True)), LoadOptions())
+    rows, columns = tiles
+    images = torch.randn(1, 3, 32 * rows, 32 * columns, generator=torch.Generator().manual_seed(7))
+    before = backbone.encode_images(images)
+    assert before.grid == (4 * rows, 4 * columns)
+    assert len(set(before.columns)) == 16 * rows * columns
+    cell = backbone.card.patch
+    for row, column in ((0, 0), (0, 4), (3, 5), (4, 3), (5, 7), (before.grid[0] - 1, before.grid[1] - 1)):
+        changed = images.clone()
+        changed[:, :, row * cell : (row + 1) * cell, column * cell : (column + 1) * cell] += 1
+        moved = (backbone.encode_images(changed).states - before.states)[0, 0].abs().sum((0, 1, 3))  # of layer 0, "n"
+        of_cells = moved[list(before.columns)] > 1e-4
+        assert of_cells.nonzero().flatten().tolist() == [row * before.grid[1] + column]
 
 
 @pytest.mark.parametrize("kind", KINDS)
