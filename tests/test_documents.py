@@ -1,5 +1,6 @@
 """What is written for readers runs: code in documents, example programs, the page of the command line."""
 
+import json
 import re
 import runpy
 from contextlib import ExitStack
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 from benchmarks.pictures import PICTURES
+from benchmarks.real_sizes import SIZES
 from pnpovss.datasets import open_dataset
 from scripts.help import helps
+from scripts.models_table import MEASURED, PAGE, filled
 from scripts.site_nav import on_config
 from tests.support import trees
 from tests.support.serving import served
@@ -62,6 +65,16 @@ def test_the_page_of_the_command_line_is_of_today():
     for command, text in helps().items():
         # Where lines break is a matter of typer's release.
         assert sections[command].split() == text.split(), f"{command} --help has changed: run scripts/docs"
+
+
+def test_the_table_of_models_says_what_was_measured():
+    page = PAGE.read_text()
+    found = json.loads(MEASURED.read_text())
+    assert filled(page, found) == page, "other costs were measured: run scripts/docs"
+    faster = json.loads(MEASURED.read_text().replace('"3": ', '"3": 1'))
+    assert filled(page, faster) != page
+    named = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
+    assert {SIZES[name].like for name in found} <= set(named)
 
 
 def test_every_picture_of_a_page_is_made_by_a_command():

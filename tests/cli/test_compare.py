@@ -49,7 +49,7 @@ def test_two_models_on_one_sheet(call: Call, blip: Path, photos: list[Path], tmp
     page = (tmp_path / "s.html").read_text()
     assert EVIL not in page
     assert page.count("&lt;b&gt;cat&lt;/b&gt;") >= 4
-    assert page.count("<tr>") == 4
+    assert page.count("<article>") == 4
     pictures = embedded(page)
     assert len(pictures) == 2 * 2 * (1 + 2), "an overlay and two heat maps of each photo under each model"
     assert {picture.width for picture in pictures} == {WIDTH}
