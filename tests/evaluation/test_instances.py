@@ -4,14 +4,17 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pnpovss.config import Config
 from pnpovss.datasets.base import Dataset
 from pnpovss.evaluation.report.things import things_markdown
 from pnpovss.evaluation.runs.folder import read_run
-from pnpovss.evaluation.runs.instance_scores import instance_scores
+from pnpovss.evaluation.runs.instance_heads import look_by_head
+from pnpovss.evaluation.runs.instance_scores import FATES, instance_scores
 from pnpovss.evaluation.runs.instances import WAYS, instance_variants, run_instances
 from pnpovss.evaluation.runs.records import InstancesRecord
+from pnpovss.inputs import prepare
 from pnpovss.segmenter import Segmenter
 from tests.support.colours import colour_space, write_photo
 from tests.support.fakes import colour_backbone
@@ -54,10 +57,30 @@ def test_every_way_is_scored_from_the_same_regions(telling, data, oracle, tmp_pa
     assert plain["ap50"] >= 0.5  # red is found
     assert plain["rq"] >= 0.5
     assert summary["peaks"]["all"]["own"]["pass 1"][0] > 0
-    assert set(summary["heads"]) == {"0.0"}
+    [alone] = summary["heads"].values()
+    for kind in ("all", "1 of its name"):
+        told = {key: alone[kind][key] for key in summary["peaks"][kind]}
+        assert told == summary["peaks"][kind], "the only head, without views and CRF, is the whole run"
+        assert all(alone[kind][fate] == plain["groups"][kind][fate] for fate in FATES)
     again = run_instances(telling, data, oracle, tmp_path / "run")
     assert again == summary
     assert oracle.calls == 3
+
+
+def test_the_head_that_is_read_has_the_maps_of_a_segmentation():
+    """Of several heads and passes, with a real model."""
+    segmenter = Segmenter.from_pretrained("mini", preset="paper", settings={"dropout.passes": 2}, without=["crf"])
+    photo, names = Image.fromarray(np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)), ["cat", "dog"]
+    seen = look_by_head(segmenter, photo, names)
+    assert len(seen) == sum(segmenter.backbone.card.heads.values())
+    inputs = prepare(photo, names, segmenter.backbone.card, segmenter.config)
+    [explained] = segmenter.explain([inputs])
+    own = seen[f"{segmenter.config.layer}.{segmenter.config.head}"]
+    assert own.maps["all passes"] == pytest.approx(explained.names.numpy(), abs=1e-6)
+    assert own.maps["pass 2"] == pytest.approx(explained.passes[1].numpy(), abs=1e-6)
+    labels = segmenter.finish(inputs, explained).labels
+    assert np.array_equal(own.found.map > 0, labels > 0)
+    assert len({each.maps["all passes"].tobytes() for each in seen.values()}) == len(seen), "no two heads are alike"
 
 
 def test_records_hold_all_that_scores_need(telling, data, oracle, tmp_path):
@@ -112,7 +135,7 @@ def test_the_sweep_writes_a_report_and_four_figures(program, tmp_path):
     text = (tmp_path / "run" / "things.md").read_text()
     assert text in output
     assert "5 things in 3 photos" in text
-    for heading in ("Scores", "What becomes of things", "Peaks of heat", "Own peaks by layer and head, one look"):
+    for heading in ("Scores", "What becomes of things", "Peaks of heat", "By layer and head"):
         assert f"### {heading}" in text
     figures = {path.name for path in (tmp_path / "run").glob("*.png")}
     assert figures == {f"things-{word}.png" for word in ("number", "kind", "passes", "heads")}

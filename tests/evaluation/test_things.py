@@ -11,7 +11,7 @@ from pnpovss.datasets.base import Thing
 from pnpovss.evaluation.measures.mask_ap import Marked, average_precision
 from pnpovss.evaluation.measures.panoptic import PanopticCounts
 from pnpovss.evaluation.measures.things import fates, neighbours, own_peaks
-from pnpovss.results.rle import encode
+from pnpovss.results.rle import decode, encode
 
 
 def thing(*columns: int, row: int = 1, crowd: bool = False, width: int = 20) -> Thing:
@@ -135,6 +135,52 @@ def test_average_precision_is_the_mean_over_classes_and_crowds_are_not_to_be_fou
     assert average_precision([(truth, found)])["ap50"] == pytest.approx(0.5)
     assert average_precision([(truth, [])])["ap"] == 0
     assert np.isnan(average_precision([([], [])])["ap"])
+
+
+def plain_precision(photos: list[tuple[list[Marked], list[Marked]]], row: int, least: float) -> float:
+    """Average precision of a class at one IoU, in plain loops: precision at 101 levels of recall, each the best from
+    there on; whoever is surer takes what it overlaps most, first.
+    """
+    hits, truths = [], 0
+    for truth, found in photos:
+        free = [decode(each.mask) for each in truth if each.row == row]
+        truths += len(free)
+        for guess in sorted((each for each in found if each.row == row), key=lambda each: -each.score):
+            own = decode(guess.mask)
+            overlaps = [(own & mask).sum() / (own | mask).sum() for mask in free]
+            best = max(range(len(free)), key=lambda i: overlaps[i], default=None)
+            right = best is not None and overlaps[best] >= least
+            if right:
+                del free[best]
+            hits.append((guess.score, right))
+    right = np.cumsum([each for _, each in sorted(hits, reverse=True)])
+    recall, precision = right / truths, right / np.arange(1, len(right) + 1)
+    levels = np.linspace(0, 1, 101)
+    return float(np.mean([max(precision[recall >= level - 1e-9], default=0) for level in levels]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6))
+def test_average_precision_on_random_things_is_that_of_plain_loops(seed):
+    random = np.random.default_rng(seed)
+    levels, photos = np.linspace(0.5, 0.95, 10), []
+    for _ in range(int(random.integers(1, 4))):
+        truth, found = [], []
+        for place in range(6):
+            row, first = int(random.integers(1, 3)), 16 * place
+            width = int(random.integers(5, 16))
+            if random.random() < 0.8:
+                truth.append(marked(first, first + width, row))
+            if random.random() < 0.8:
+                start = first + int(random.integers(0, 4))
+                found.append(marked(start, first + int(random.integers(5, 16)), row, score=float(random.random())))
+        photos.append((truth, found))
+    rows = sorted({thing.row for truth, _ in photos for thing in truth})
+    ours = average_precision(photos)
+    if rows and any(found for _, found in photos):
+        plain = np.array([[plain_precision(photos, row, level) for level in levels] for row in rows])
+        assert ours["ap"] == pytest.approx(plain.mean(), abs=1e-6)
+        assert (ours["ap50"], ours["ap75"]) == pytest.approx((plain[:, 0].mean(), plain[:, 5].mean()), abs=1e-6)
 
 
 def test_each_fate():

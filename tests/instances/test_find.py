@@ -1,5 +1,6 @@
 """From regions to things: whatever is cut, a name's region stays what it was."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,7 @@ from pnpovss.errors import MissingExtraError
 from pnpovss.instances import cut
 from pnpovss.instances.cut import peaks
 from pnpovss.instances.find import check_installed, evidence, find_instances, gather
-from pnpovss.instances.pieces import fill_nearest, merge_small, pieces
+from pnpovss.instances.pieces import fill_nearest, merge_small, pieces, side_weights
 from pnpovss.results.instances import Instances
 
 GREY = np.full((20, 40, 3), 128, np.uint8)
@@ -67,6 +68,27 @@ def test_the_cut_runs_along_a_colour_edge_where_edges_count(method):
     photo[:, 26:] = (255, 0, 0)
     found = of(STRIP, hills([10, 10, 4, 4, 4, 4, 10, 10]), photo, prominence=0.5, edges=1, method=method)
     assert sorted(thing.area for thing in found) == pytest.approx([14 * 20, 26 * 20], abs=40)
+
+
+def test_a_region_in_a_corner_is_cut_where_its_own_valley_is():
+    labels, heat = np.zeros((60, 120), np.uint8), np.zeros((1, 1, 3, 12), np.float32)
+    labels[40:, 60:] = 1  # the right half of the lowest row of patches
+    heat[0, 0, 2] = [9, 0, 9, 0, 9, 0, 1, 10, 1, 1, 10, 1]
+    found = of(labels, heat, prominence=0.5, edges=0)
+    assert [thing.area for thing in found] == pytest.approx([600, 600], abs=60)
+    left, right = sorted(thing.box for thing in found)
+    assert (left[0], left[0] + left[2], right[0] + right[2]) == (60, right[0], 120)
+    own = [(thing.heat > 0).any(0).nonzero()[0].tolist() for thing in sorted(found, key=lambda thing: thing.box)]
+    assert own == [[6, 7, 8], [9, 10, 11]]
+
+
+@pytest.mark.parametrize("way", [cv2.INTER_AREA, cv2.INTER_LINEAR])
+def test_two_products_resize_a_picture(way):
+    picture = np.random.default_rng(0).random((37, 50)).astype(np.float32)
+    for height, width in ((10, 14), (37, 20)) if way == cv2.INTER_AREA else ((80, 101), (20, 70)):
+        rows, columns = side_weights(37, height, way), side_weights(50, width, way)
+        resized = cv2.resize(picture, (width, height), interpolation=way)
+        assert rows @ picture @ columns.T == pytest.approx(resized, abs=1e-5)
 
 
 def test_what_only_a_later_pass_sees_counts_once_each_pass_has_its_own_scale():

@@ -9,16 +9,13 @@ from jaxtyping import Bool, Float, Float32, Int32, UInt8
 
 from pnpovss.config import InstanceSettings
 from pnpovss.errors import MissingExtraError
-from pnpovss.instances.pieces import fill_nearest
-from pnpovss.results.regions import box_of
+from pnpovss.instances.pieces import Box, around, fill_nearest, side_weights
 
 __all__ = ["SIDE", "Cutter", "peaks", "require_scikit_image"]
 
 SIDE = 160  # longer side at which pieces are cut [px]; the patches of the heat are several pixels wide there
 LEVELS = 250  # steps of heat from 0 to its maximum: heights are compared as whole numbers, exactly
 STEEPEST = 8.0  # see `_beta`
-
-Box = tuple[slice, slice]  # rows and columns
 
 
 def require_scikit_image() -> None:
@@ -49,11 +46,22 @@ def peaks(
     from skimage.morphology import local_maxima, reconstruction
 
     height = np.where(region, np.round(heat * (LEVELS / top)), -1.0)
-    lowered = np.maximum(height - max(1, round(prominence * LEVELS)), -1.0)
+    lowered = np.maximum(height - _depth(prominence), -1.0)
     # Lowered and flooded again up to the height, the map keeps a plateau where a peak was and loses lesser ones.
     flooded = reconstruction(lowered, height, footprint=np.ones((3, 3)))
     plateaus = np.asarray(local_maxima(flooded), np.uint8)
     return cv2.connectedComponents(plateaus, connectivity=8)[1]
+
+
+def _inside(box: Box, inner: Box) -> Box:
+    """A box that is counted from the corner of another, counted from where that one is."""
+    down, across = (slice(a.start + b.start, a.start + b.stop) for a, b in zip(box, inner, strict=True))
+    return down, across
+
+
+def _depth(prominence: float) -> int:
+    """Steps of heat that a pass must lie below the lower of two peaks."""
+    return max(1, round(prominence * LEVELS))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,42 +76,69 @@ class Cutter:
     photo: UInt8[np.ndarray, "h w 3"]
     settings: InstanceSettings
 
-    def cut(self, parts: Int32[np.ndarray, "h w"], heat: Float[np.ndarray, "gh gw"]) -> Int32[np.ndarray, "h w"]:
+    def cut(
+        self, parts: Int32[np.ndarray, "bh bw"], box: Box, heat: Float[np.ndarray, "gh gw"], least: float
+    ) -> Int32[np.ndarray, "bh bw"]:
         """The parts, each cut into one per peak; numbers are new, pixels outside of all parts stay 0.
 
         Args:
-            parts: connected pieces of one name's region.
+            parts: connected pieces of one name's region, in the box around it.
+            box: where that is in the photo.
             heat: of that name, on the patch grid.
+            least: smaller parts stay whole [px].
         """
-        small = self._small(parts)
+        small = self._small(parts, box)
         top = float(heat.max(initial=0))
         if not small.any() or top <= 0:
             return parts
         warm = cv2.resize(heat.astype(np.float32), small.shape[::-1], interpolation=cv2.INTER_LINEAR)
         out, count = parts.copy(), int(parts.max())
-        for number in np.unique(small[small > 0]).tolist():
+        shown, areas = (np.bincount(each.ravel(), minlength=count + 1)[1:] for each in (small, parts))
+        for number in np.flatnonzero((shown > 0) & (areas >= least)) + 1:
             own = small == number
-            box = _around(own)
-            seeds = peaks(warm[box], own[box], self.settings.prominence, top)
+            near = around(own)
+            if np.ptp(warm[own]) * (LEVELS / top) < _depth(self.settings.prominence) - 1:
+                continue  # too flat for two peaks with so deep a pass between them, however heights are rounded
+            seeds = peaks(warm[near], own[near], self.settings.prominence, top)
             if seeds.max() < 2:
                 continue
-            shares = np.zeros_like(small)
-            shares[box] = self._grow(seeds, own[box], warm[box] / top, box)
-            piece = parts == number
-            enlarged = fill_nearest(_enlarge(shares, piece), piece)
-            out[piece] = enlarged[piece] + count
+            shares = self._grow(seeds, own[near], warm[near] / top, near)
+            whole = parts == number
+            tight = around(whole)
+            piece = whole[tight]
+            enlarged = fill_nearest(np.where(piece, self._enlarge(shares, near, _inside(box, tight)), 0), piece)
+            np.add(enlarged, count, out=out[tight], where=piece)
             count += int(seeds.max())
         return out
 
-    def _small(self, parts: Int32[np.ndarray, "h w"]) -> Int32[np.ndarray, "sh sw"]:
+    def _small(self, parts: Int32[np.ndarray, "bh bw"], box: Box) -> Int32[np.ndarray, "sh sw"]:
         height, width = self._size
-        return cv2.resize(parts, (width, height), interpolation=cv2.INTER_NEAREST)
+        whole = np.zeros(self.photo.shape[:2], np.int32)
+        whole[box] = parts
+        return cv2.resize(whole, (width, height), interpolation=cv2.INTER_NEAREST)
 
     @property
     def _size(self) -> tuple[int, int]:
         """(height, width) at which pieces are cut [px]."""
         scale = min(1.0, SIDE / max(self.photo.shape[:2]))
         return max(1, round(self.photo.shape[0] * scale)), max(1, round(self.photo.shape[1] * scale))
+
+    @cached_property
+    def _weights(self) -> tuple[Float32[np.ndarray, "h sh"], Float32[np.ndarray, "w sw"]]:
+        """From the size of cuts to that of the photo."""
+        (height, width), (down, across) = self.photo.shape[:2], self._size
+        return side_weights(down, height, cv2.INTER_LINEAR), side_weights(across, width, cv2.INTER_LINEAR)
+
+    def _enlarge(self, shares: Int32[np.ndarray, "nh nw"], near: Box, box: Box) -> Int32[np.ndarray, "bh bw"]:
+        """Parts as they are in a box of the size of cuts, with smooth borders in a box of the photo; 0 beyond them."""
+        down, across = (weights[full, short] for weights, full, short in zip(self._weights, box, near, strict=True))
+        best = np.full((len(down), len(across)), 1e-3, np.float32)
+        out = np.zeros(best.shape, np.int32)
+        for number in range(1, int(shares.max()) + 1):
+            share = down @ (shares == number).astype(np.float32) @ across.T
+            np.copyto(out, number, where=share > best)
+            np.maximum(best, share, out=best)
+        return out
 
     @cached_property
     def _colours(self) -> Float32[np.ndarray, "sh sw 3"]:
@@ -165,19 +200,3 @@ def _beta(data: Float[np.ndarray, "bh bw channel"]) -> float:
     """
     steepest = max(float(np.square(np.diff(data, axis=axis)).sum(-1).max(initial=1e-12)) for axis in (0, 1))
     return STEEPEST * 10 * float(data.std()) * float(np.sqrt(data.shape[-1])) / steepest
-
-
-def _around(mask: Bool[np.ndarray, "h w"]) -> Box:
-    """The smallest box around a mask that has a pixel."""
-    left, top, width, height = box_of(mask)
-    return slice(top, top + height), slice(left, left + width)
-
-
-def _enlarge(parts: Int32[np.ndarray, "sh sw"], piece: Bool[np.ndarray, "h w"]) -> Int32[np.ndarray, "h w"]:
-    """Parts at the size of a piece, with smooth borders; 0 outside of it."""
-    best, out = np.full(piece.shape, 1e-3, np.float32), np.zeros(piece.shape, np.int32)
-    for number in range(1, int(parts.max()) + 1):
-        share = cv2.resize((parts == number).astype(np.float32), piece.shape[::-1], interpolation=cv2.INTER_LINEAR)
-        np.copyto(out, number, where=share > best)
-        np.maximum(best, share, out=best)
-    return np.where(piece, out, 0)

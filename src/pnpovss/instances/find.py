@@ -8,11 +8,11 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float, Integer, UInt8
+from jaxtyping import Bool, Float, Float32, Integer, UInt8
 
 from pnpovss.config import InstanceSettings
 from pnpovss.instances.cut import Cutter, require_scikit_image
-from pnpovss.instances.pieces import merge_small, pieces
+from pnpovss.instances.pieces import around, merge_small, pieces, side_weights
 from pnpovss.results.instances import Instances
 
 __all__ = ["check_installed", "evidence", "find_instances", "gather"]
@@ -49,17 +49,18 @@ def find_instances(
     Raises:
         MissingExtraError: pieces are to be cut, and scikit-image is not installed.
     """
-    cutter = Cutter(photo, settings) if settings.split == "heat" else None
+    cutter, least = Cutter(photo, settings) if settings.split == "heat" else None, settings.smallest * labels.size
     found, count = np.zeros(labels.shape, np.int32), 0
     for place, index in enumerate(kept):
         region = labels == index + 1
         if not region.any():
             continue
-        parts = pieces(region)
+        box = around(region)
+        parts = pieces(region[box])
         if cutter is not None:
-            parts = cutter.cut(parts, evidence(passes[:, place], settings))
-        parts = merge_small(parts, settings.smallest * labels.size, join=settings.small == "join")
-        np.add(parts, count, out=found, where=parts > 0)
+            parts = cutter.cut(parts, box, evidence(passes[:, place], settings), least)
+        parts = merge_small(parts, least, join=settings.small == "join")
+        np.add(parts, count, out=found[box], where=parts > 0)
         count += int(parts.max())
     return gather(found, labels, scores, kept, passes.sum(0))
 
@@ -102,7 +103,12 @@ def gather(
     renamed[order] = np.arange(1, len(order) + 1)
     numbered = renamed[found]
     index = tuple(int(names[i]) for i in order)
-    own = [_own(numbered == i + 1, scores[kept.index(name)], heat[kept.index(name)]) for i, name in enumerate(index)]
+    (height, width), (down, across) = labels.shape, heat.shape[1:]
+    shares = side_weights(height, down, cv2.INTER_AREA), side_weights(width, across, cv2.INTER_AREA)
+    own = [
+        _own(numbered == i + 1, scores[kept.index(name)], heat[kept.index(name)], shares)
+        for i, name in enumerate(index)
+    ]
     return Instances(
         map=numbered,
         name_index=index,
@@ -113,8 +119,13 @@ def gather(
 
 
 def _own(
-    mask: Bool[np.ndarray, "h w"], score: Float[np.ndarray, "h w"], heat: Float[np.ndarray, "gh gw"]
+    mask: Bool[np.ndarray, "h w"],
+    score: Float[np.ndarray, "h w"],
+    heat: Float[np.ndarray, "gh gw"],
+    shares: tuple[Float32[np.ndarray, "gh h"], Float32[np.ndarray, "gw w"]],
 ) -> tuple[float, Float[np.ndarray, "gh gw"]]:
     """Mean probability over a thing's pixels, and its name's heat times the share of each patch that is its own."""
-    share = cv2.resize(mask.astype(np.float32), heat.shape[::-1], interpolation=cv2.INTER_AREA)
-    return float(score[mask].mean(dtype=np.float64)), heat * share
+    rows, columns = box = around(mask)
+    inside = mask[box]
+    share = shares[0][:, rows] @ inside.astype(np.float32) @ shares[1][:, columns].T
+    return float(score[box][inside].mean(dtype=np.float64)), heat * share

@@ -2,11 +2,20 @@
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Int32
+from jaxtyping import Bool, Float32, Int32
 
-__all__ = ["fill_nearest", "merge_small", "pieces"]
+from pnpovss.results.regions import box_of
 
+__all__ = ["Box", "around", "fill_nearest", "merge_small", "pieces", "side_weights"]
+
+Box = tuple[slice, slice]  # rows and columns
 Parts = Int32[np.ndarray, "h w"]  # 0: outside of the region; 1, 2, ...: its parts
+
+
+def around(mask: Bool[np.ndarray, "h w"]) -> Box:
+    """The smallest box around a mask that has a pixel."""
+    left, top, width, height = box_of(mask)
+    return slice(top, top + height), slice(left, left + width)
 
 
 def pieces(region: Bool[np.ndarray, "h w"]) -> Parts:
@@ -33,10 +42,10 @@ def merge_small(parts: Parts, least: float, *, join: bool) -> Parts:
         return large
     distance, nearest = _nearest(large)
     target = np.arange(len(areas), dtype=np.int32)
-    for number in np.flatnonzero(small).tolist():
-        rows, columns = np.nonzero(parts == number)
-        closest = distance[rows, columns].argmin()
-        target[number] = nearest[rows[closest], columns[closest]]
+    places = np.flatnonzero(small[parts])
+    order = np.lexsort((distance.ravel()[places], parts.ravel()[places]))
+    numbers, first = np.unique(parts.ravel()[places[order]], return_index=True)
+    target[numbers] = nearest.ravel()[places[order[first]]]
     return target[parts]
 
 
@@ -57,3 +66,17 @@ def _nearest(parts: Parts) -> tuple[np.ndarray, Parts]:
     inside = parts > 0
     numbers[sources[inside]] = parts[inside]
     return distance, numbers[sources]
+
+
+def side_weights(extent: int, wanted: int, interpolation: int) -> Float32[np.ndarray, "wanted extent"]:
+    """What each pixel along one side is to each of the resized side: rows @ picture @ columns.T resizes a picture.
+
+    A part of a picture, or of what it becomes, then takes a part of the work.
+
+    Args:
+        extent: of the side [px].
+        wanted: what it becomes [px].
+        interpolation: of OpenCV, such as cv2.INTER_AREA.
+    """
+    pixels = np.eye(extent, dtype=np.float32)
+    return cv2.resize(pixels, (extent, wanted), interpolation=interpolation).reshape(wanted, extent)

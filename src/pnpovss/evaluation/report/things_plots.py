@@ -41,7 +41,7 @@ def plot_things(scores: Scores, title: str, folder: Path, stem: str = "things") 
     for word, (draw, needs) in FIGURES.items():
         if scores[needs]:
             figure = new_figure(8.4, 4.4, _FEATURE)
-            draw(figure.subplots(), scores)
+            draw(figure, scores)
             figure.suptitle(title, fontsize=8, wrap=True)
             figure.set_layout_engine("constrained")
             data = BytesIO()
@@ -51,9 +51,9 @@ def plot_things(scores: Scores, title: str, folder: Path, stem: str = "things") 
     return [path.name for path in files]
 
 
-def _fates(axis: Any, scores: Scores) -> None:
+def _fates(figure: Any, scores: Scores) -> None:
     """What becomes of things by their number: the first way and the second side by side."""
-    ways = list(scores["ways"])[:2]
+    axis, ways = figure.subplots(), list(scores["ways"])[:2]
     for k, way in enumerate(ways):
         groups, left = scores["ways"][way]["groups"], np.zeros(len(NUMBERS))
         places = np.arange(len(NUMBERS)) + 0.4 * k
@@ -78,9 +78,9 @@ def _fates(axis: Any, scores: Scores) -> None:
     axis.legend(ncols=4, loc="upper right", fontsize=8)
 
 
-def _kinds(axis: Any, scores: Scores) -> None:
+def _kinds(figure: Any, scores: Scores) -> None:
     """The share of things that are apart, by kind of thing, for each way."""
-    ways = list(scores["ways"])
+    axis, ways = figure.subplots(), list(scores["ways"])
     for k, way in enumerate(ways):
         rows = [scores["ways"][way]["groups"][name]["apart"] for name in KINDS]
         _points(axis, rows, k, len(ways), way)
@@ -91,9 +91,9 @@ def _kinds(axis: Any, scores: Scores) -> None:
     axis.legend(fontsize=8)
 
 
-def _passes(axis: Any, scores: Scores) -> None:
+def _passes(figure: Any, scores: Scores) -> None:
     """The share of things with a peak of their own, by map and number."""
-    peaks = scores["peaks"]
+    axis, peaks = figure.subplots(), scores["peaks"]
     rows = {name: [peaks[group]["own"][name] for group in NUMBERS] for name in peaks["all"]["own"]}
     rows |= {"only in a later pass": [peaks[group]["only later"] for group in NUMBERS]}
     rows |= {"in none": [peaks[group]["nowhere"] for group in NUMBERS]}
@@ -105,16 +105,23 @@ def _passes(axis: Any, scores: Scores) -> None:
     axis.legend(fontsize=8)
 
 
-def _heads(axis: Any, scores: Scores) -> None:
-    """The share of things with a peak of their own, by layer and head."""
-    heads = scores["heads"]
-    kinds = ("1 of its name", "several of its name")
+def _heads(figure: Any, scores: Scores) -> None:
+    """By layer and head: the share of things with a peak of their own, and what becomes of those that are several."""
+    heads, kinds = scores["heads"], ("1 of its name", "several of its name")
+    peaked, become = figure.subplots(1, 2, sharey=True)
     for k, kind in enumerate(kinds):
-        _points(axis, [found[kind] for found in heads.values()], k, len(kinds), kind)
-    axis.set_yticks(range(len(heads)), [f"layer {head.replace('.', ', head ')}" for head in heads])
-    axis.set(xlabel="things with a peak of their own [%], 95% interval", title="One look, by layer and head")
-    axis.invert_yaxis()
-    axis.legend(fontsize=8)
+        _points(peaked, [found[kind]["own"]["all passes"] for found in heads.values()], k, len(kinds), kind)
+    left = np.zeros(len(heads))
+    for fate in FATES:
+        shares = np.array([100 * (found[kinds[1]][fate][0] or 0) for found in heads.values()])
+        become.barh(range(len(heads)), shares, 0.6, left=left, color=COLOURS[fate], label=fate, edgecolor="white")
+        left += shares
+    peaked.set_yticks(range(len(heads)), [f"layer {head.replace('.', ', head ')}" for head in heads])
+    peaked.set(xlabel="things with a peak of their own [%], 95% interval", title="Peaks of each head's heat")
+    become.set(xlabel="things of several of their name [%]", title="What becomes of them in its regions", xlim=(0, 100))
+    peaked.invert_yaxis()
+    for axis in (peaked, become):
+        axis.legend(ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14))
 
 
 FIGURES: dict[str, tuple[Callable[[Any, Scores], None], str]] = {

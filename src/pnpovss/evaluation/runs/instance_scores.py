@@ -11,7 +11,7 @@ from pnpovss.evaluation.measures.panoptic import PanopticCounts
 from pnpovss.files.journal import Record
 from pnpovss.results.rle import Rle
 
-__all__ = ["FATES", "GROUPS", "ThingRow", "instance_scores", "per_thing", "plain_interval", "things_of"]
+__all__ = ["FATES", "GROUPS", "KINDS", "ThingRow", "instance_scores", "per_thing", "plain_interval", "things_of"]
 
 ThingRow = Mapping[str, Any]  # row, count, touches, overlap, share
 
@@ -34,6 +34,13 @@ GROUPS: dict[str, Callable[[ThingRow], bool]] = {
     "20% and more": lambda thing: thing["share"] >= 0.2,
 }
 
+# Those that are told of each head.
+KINDS: dict[str, Callable[[ThingRow], bool]] = {
+    "all": GROUPS["all"],
+    "1 of its name": GROUPS["1 of its name"],
+    "several of its name": lambda thing: thing["count"] > 1,
+}
+
 
 def instance_scores(records: Sequence[Record], classes: Sequence[str]) -> dict[str, Any]:
     """All scores as JSON-ready values, None where there is none.
@@ -43,8 +50,8 @@ def instance_scores(records: Sequence[Record], classes: Sequence[str]) -> dict[s
         counts (mean of |found - true| over the names of a photo, with its interval), and by group of things, with the
         95% interval: how many they are, the share of each fate, and the change of the share that is apart against the
         first way. peaks, where they were counted: by group, of each map of heat the share of things with a peak of
-        their own and how many each has, and the shares with one in a later pass only, and in none. heads: the share
-        with a peak of their own by "layer.head".
+        their own and how many each has, and the shares with one in a later pass only, and in none. heads: by
+        "layer.head" and kind of thing, the same of its maps, and the share of each fate in the pieces that it gives.
     """
     ways = list(dict.fromkeys(way for record in records for way in record["found"]))
     return {
@@ -74,9 +81,9 @@ def _of_way(records: Sequence[Record], way: str, first: str, classes: int) -> di
     }
 
 
-def _maps(records: Sequence[Record], kind: str = "peaks") -> list[str]:
-    """The maps whose peaks were counted: all passes together, then each; or the heads."""
-    return list(dict.fromkeys(name for record in records for name in record[kind]))
+def _maps(records: Sequence[Record]) -> list[str]:
+    """The maps whose peaks were counted: all passes together, then each."""
+    return list(dict.fromkeys(name for record in records for name in record["peaks"]))
 
 
 def _of_peaks(records: Sequence[Record], belongs: Callable[[ThingRow], bool]) -> dict[str, Any]:
@@ -97,7 +104,7 @@ def _of_peaks(records: Sequence[Record], belongs: Callable[[ThingRow], bool]) ->
 
     maps = (whole, first, *later)
     return {
-        "own": {name: shares(lambda record, i, name=name: _has_own(record, i, name, "peaks")) for name in maps},
+        "own": {name: shares(lambda record, i, name=name: _has_own(record, i, name)) for name in maps},
         "each": {name: shares(lambda record, i, name=name: _peaks(record, i, name)) for name in maps},
         "only later": shares(only_later),
         "nowhere": shares(nowhere),
@@ -105,27 +112,35 @@ def _of_peaks(records: Sequence[Record], belongs: Callable[[ThingRow], bool]) ->
 
 
 def _of_heads(records: Sequence[Record]) -> dict[str, Any]:
-    chosen = {name: GROUPS[name] for name in ("all", "1 of its name")}
-    chosen["several of its name"] = lambda thing: thing["count"] > 1
+    heads = list(dict.fromkeys(head for record in records for head in record["heads"]))
+    return {head: _of_head([_by_head(record, head) for record in records]) for head in heads}
+
+
+def _by_head(record: Record, head: str) -> Record:
+    """The record of a photo, were this head all that was read."""
+    seen = record["heads"].get(head)
+    told = {"peaks": {}, "fates": {}} if seen is None else {"peaks": seen["peaks"], "fates": {"pieces": seen["fates"]}}
+    return {"truth": record["truth"], **told}
+
+
+def _of_head(records: Sequence[Record]) -> dict[str, Any]:
     return {
-        head: {
-            name: plain_interval(
-                per_thing(records, belongs, lambda record, i, head=head: _has_own(record, i, head, "heads"))
-            )
-            for name, belongs in chosen.items()
+        name: {
+            **_of_peaks(records, belongs),
+            **{fate: plain_interval(per_thing(records, belongs, _is("pieces", fate))) for fate in FATES},
         }
-        for head in _maps(records, "heads")
+        for name, belongs in KINDS.items()
     }
 
 
-def _peaks(record: Record, i: int, name: str, kind: str = "peaks") -> float | None:
+def _peaks(record: Record, i: int, name: str) -> float | None:
     """How many peaks of its own a thing has in a map; None where its name was not asked for."""
-    counts = record[kind].get(name)
+    counts = record["peaks"].get(name)
     return None if counts is None or counts[i] < 0 else float(counts[i])
 
 
-def _has_own(record: Record, i: int, name: str, kind: str) -> float | None:
-    count = _peaks(record, i, name, kind)
+def _has_own(record: Record, i: int, name: str) -> float | None:
+    count = _peaks(record, i, name)
     return None if count is None else float(count > 0)
 
 

@@ -20,16 +20,16 @@ from pnpovss.evaluation.measures.mask_ap import require_pycocotools
 from pnpovss.evaluation.measures.panoptic import PanopticCounts
 from pnpovss.evaluation.measures.things import fates, neighbours, own_peaks
 from pnpovss.evaluation.runs.engine import Case, OnImage, Plan, fit_to_space, run
+from pnpovss.evaluation.runs.instance_heads import HeadSeen, Maps, look_by_head, maps_of
 from pnpovss.evaluation.runs.instance_scores import instance_scores
 from pnpovss.files.journal import Record
-from pnpovss.heads import look_with_all_heads
 from pnpovss.inputs import prepare
 from pnpovss.instances.cut import SIDE, peaks
 from pnpovss.instances.find import check_installed, find_instances
 from pnpovss.presence.base import PresenceFilter
 from pnpovss.results.instances import Instances
 from pnpovss.results.rle import encode
-from pnpovss.segmenter import Explained, Segmenter
+from pnpovss.segmenter import Segmenter
 
 __all__ = ["KIND", "WAYS", "instance_variants", "run_instances"]
 
@@ -42,8 +42,6 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 PROMINENCE = 0.1  # of the peaks that the study counts, of the map's maximum
 
-Maps = Mapping[str, Float[np.ndarray, "name gh gw"]]
-
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
@@ -53,13 +51,13 @@ class _Seen:
         labels: 0 is the background, i + 1 the i-th name that was asked for.
         found: the things, by way.
         maps: heat maps by what they are of: the sum of the passes, and each.
-        heads: heat maps of one look by "layer.head"; their grid may be coarser.
+        heads: the photo by the heat of each head, by "layer.head"; the grid may be coarser.
     """
 
     labels: Integer[np.ndarray, "h w"]
     found: Mapping[str, Instances]
     maps: Maps
-    heads: Mapping[str, Float[np.ndarray, "name hh hw"]]
+    heads: Mapping[str, HeadSeen]
 
 
 def instance_variants(settings: Settings, ways: Sequence[str] = tuple(WAYS)) -> dict[str, Settings]:
@@ -141,17 +139,7 @@ def _predict(segmenter: Segmenter, case: Case, variants: Mapping[str, Settings],
     }
     if not study:
         return _Seen(result.labels, found, {}, {})
-    whole = segmenter.config.without("views", "dropout").resolve(segmenter.backbone.card)
-    looked = look_with_all_heads(
-        segmenter.backbone, prepare(case.image, case.names, segmenter.backbone.card, whole), whole
-    )
-    return _Seen(result.labels, found, _maps(explained), {look.key: look.maps.cpu().numpy() for look in looked})
-
-
-def _maps(explained: Explained) -> Maps:
-    """The heat of all passes together, and of each."""
-    each = explained.passes.cpu().numpy()
-    return {"all passes": each.sum(0), **{f"pass {i}": maps for i, maps in enumerate(each, start=1)}}
+    return _Seen(result.labels, found, maps_of(passes), look_by_head(segmenter, case.image, case.names))
 
 
 def _record(dataset: Dataset, case: Case, seen: _Seen | None) -> Record:
@@ -162,6 +150,11 @@ def _record(dataset: Dataset, case: Case, seen: _Seen | None) -> Record:
     void = (case.truth == IGNORE) & ~_any([thing.mask for thing in truth if thing.crowd], case.truth.shape)
     found = {} if seen is None else {way: _things(each, space, case) for way, each in seen.found.items()}
     asked = [space.first + index for index in case.presence.kept]
+
+    def head(by: HeadSeen) -> Record:
+        pieces = [each for each, _ in _things(by.found, space, case)]
+        return {"peaks": _peaks(things, by.maps, asked), "fates": fates(things, pieces)}
+
     return {
         "confusion": Confusion.of(case.truth, predicted, len(space.classes)).sparse,
         "truth": [*_rows(things), *({"row": each.row, **_packed(each)} for each in truth if each.crowd)],
@@ -175,7 +168,7 @@ def _record(dataset: Dataset, case: Case, seen: _Seen | None) -> Record:
         },
         "fates": {way: fates(things, [each for each, _ in pairs]) for way, pairs in found.items()},
         "peaks": {} if seen is None else _peaks(things, seen.maps, asked),
-        "heads": {} if seen is None else _peaks(things, seen.heads, asked),
+        "heads": {} if seen is None else {key: head(each) for key, each in seen.heads.items()},
     }
 
 

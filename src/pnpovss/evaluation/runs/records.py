@@ -112,6 +112,17 @@ class _FoundRow(_Row):
     score: Annotated[float, Field(ge=0, le=1)]
 
 
+Fates = list[Literal["apart", "cut up", "merged", "missed"]]
+
+
+class _HeadRow(BaseModel):
+    """The things of the truth by one head: their own peaks by map of heat, and what becomes of them in its pieces."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    peaks: dict[str, list[int]]
+    fates: Fates
+
+
 class InstancesRecord(PhotoRecord):
     """What a run over things keeps; every list about things has one value per thing of the truth that is no crowd.
 
@@ -122,16 +133,16 @@ class InstancesRecord(PhotoRecord):
         panoptic: by way: class, sum of IoU, matches, false, missed; of classes that have any.
         fates: by way, what became of each thing; see `measures.things`.
         peaks: by map of heat, how many peaks each thing has to itself; -1 where its name was not asked for.
-        heads: the same of each "layer.head", in one look.
+        heads: of each "layer.head", the same of its maps, and the fates of things in the pieces that it alone gives.
     """
 
     confusion: list[Cell]
     truth: list[_TrueRow]
     found: dict[str, list[_FoundRow]]
     panoptic: dict[str, list[Annotated[list[NonNegativeFloat | NonNegativeInt], Field(min_length=5, max_length=5)]]]
-    fates: dict[str, list[Literal["apart", "cut up", "merged", "missed"]]]
+    fates: dict[str, Fates]
     peaks: dict[str, list[int]]
-    heads: dict[str, list[int]]
+    heads: dict[str, _HeadRow]
 
     def counts(self) -> Iterable[list[Cell]]:
         """Of all pixels."""
@@ -140,7 +151,8 @@ class InstancesRecord(PhotoRecord):
     @model_validator(mode="after")
     def _one_value_per_thing(self) -> "InstancesRecord":
         things = sum(not each.crowd for each in self.truth)
-        if any(len(each) != things for each in (*self.fates.values(), *self.peaks.values(), *self.heads.values())):
+        by_head = [values for head in self.heads.values() for values in (*head.peaks.values(), head.fates)]
+        if any(len(each) != things for each in (*self.fates.values(), *self.peaks.values(), *by_head)):
             raise ValueError(f"it tells of other things than the {things} of its truth")
         if any(each.neighbours is None for each in self.truth if not each.crowd):
             raise ValueError("it does not tell what is around a thing")
