@@ -203,7 +203,12 @@ def _counts(counts: PanopticCounts) -> list[list[float]]:
 
 def _peaks(things: Sequence[Thing], maps: Maps, asked: Sequence[int]) -> dict[str, list[int]]:
     """How many peaks of its own each thing has in each map; -1 where its name was not asked for."""
-    return {name: _own_peaks(things, each, asked) for name, each in maps.items()}
+    if not maps:
+        return {}
+    whole, *passes = maps
+    counted = {name: _own_peaks(things, maps[name], asked) for name in passes}
+    together = counted[passes[0]] if len(passes) == 1 else _own_peaks(things, maps[whole], asked)
+    return {whole: together, **counted}
 
 
 def _own_peaks(things: Sequence[Thing], maps: Float[np.ndarray, "name gh gw"], asked: Sequence[int]) -> list[int]:
