@@ -142,6 +142,12 @@ def test_the_union_of_a_names_things_is_its_region(seed, method, evident):
     found.check_labels(labels)
     assert np.array_equal(found.map > 0, labels > 0)
     assert sum(thing.area for thing in found) == int((labels > 0).sum())
+    whole = find_instances(
+        labels, scores, tuple(kept.tolist()), passes, photo, chosen.model_copy(update={"smallest": 0})
+    )
+    for thing in whole:  # none crosses a gap: each is a part of one piece
+        parts = pieces(labels == thing.index + 1)
+        assert len(np.unique(parts[thing.mask])) == 1
 
 
 def test_a_photo_without_any_name_holds_no_thing():
