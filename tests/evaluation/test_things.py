@@ -148,10 +148,9 @@ def plain_precision(photos: list[tuple[list[Marked], list[Marked]]], row: int, l
         for guess in sorted((each for each in found if each.row == row), key=lambda each: -each.score):
             own = decode(guess.mask)
             overlaps = [(own & mask).sum() / (own | mask).sum() for mask in free]
-            best = max(range(len(free)), key=lambda i: overlaps[i], default=None)
-            right = best is not None and overlaps[best] >= least
+            right = max(overlaps, default=0) >= least
             if right:
-                del free[best]
+                del free[int(np.argmax(overlaps))]
             hits.append((guess.score, right))
     right = np.cumsum([each for _, each in sorted(hits, reverse=True)])
     recall, precision = right / truths, right / np.arange(1, len(right) + 1)
