@@ -35,7 +35,13 @@ __all__ = [
 
 
 class PnpOvssError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package.
+
+    Attributes:
+        page: of the documentation, that says more about errors of this kind; None where none does.
+    """
+
+    page: str | None = None
 
 
 class InvalidInputError(PnpOvssError, ValueError):
@@ -45,25 +51,37 @@ class InvalidInputError(PnpOvssError, ValueError):
 class ImageError(InvalidInputError):
     """A photo that cannot be read, or is refused."""
 
+    page = "photos.md"
+
 
 class NamesError(InvalidInputError):
     """Names that cannot be asked for: none, empty, duplicate, or too long."""
+
+    page = "names.md"
 
 
 class DatasetError(InvalidInputError):
     """A data set with missing files, or masks that do not fit their photos or classes."""
 
+    page = "datasets.md"
+
 
 class PresenceError(InvalidInputError):
     """A presence filter that lacks what it needs, or could not be asked."""
+
+    page = "presence.md"
 
 
 class ConfigError(InvalidInputError):
     """An unknown preset or setting, or a value out of its range."""
 
+    page = "settings.md"
+
 
 class ModelError(PnpOvssError):
     """A model that cannot be had as asked."""
+
+    page = "troubleshooting.md#models"
 
 
 class UnknownModelError(ModelError, ValueError):
@@ -81,14 +99,23 @@ class MissingExtraError(PnpOvssError, ImportError):
         extra: the extra of this package that brings it.
     """
 
+    page = "start.md#extras"
+
     def __init__(self, feature: str, extra: str) -> None:
-        super().__init__(f"{feature} needs an optional package: pip install 'pnpovss[{extra}]'")
+        super().__init__(
+            f"{feature} needs an optional package: pip install 'pnpovss[{extra}]' (in a copy of the repository: "
+            f"pip install '.[{extra}]')"
+        )
         self.extra = extra
 
 
 class ResourceError(PnpOvssError, RuntimeError):
     """It would not fit in memory; refused before trying."""
 
+    page = "troubleshooting.md#memory"
+
 
 class OutputError(PnpOvssError, OSError):
     """A result cannot be written where it was asked for."""
+
+    page = "folders.md#where-results-go"

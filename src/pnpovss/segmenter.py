@@ -348,8 +348,8 @@ def _warn_of_guess(card: Card, config: Config) -> None:
     own = card.recommended
     if own.source.startswith("untuned") and config.heads is None and (config.layer is None or config.head is None):
         _logger.warning(
-            "nobody tuned %s: it is read at %s (%s), and may look elsewhere than it says; choose with the settings "
-            "layer and head",
+            "nobody tuned %s: it is read at %s (%s), and may look elsewhere than it says; `pnpovss tune` "
+            "finds layer and head (more: docs/tuning.md)",
             card.name,
             config.resolve(card).heads_in_words,
             own.source,

@@ -25,13 +25,15 @@ def test_a_name_that_mini_paints_and_doubts():
 
 def test_names_that_are_left_out():
     result = labelled([[1, 1, 0]], ["cat", "cup", "rocket"], kept=(0,), name_match=(0.9, 0.04, 0.001))
-    assert doubts(result) == ["left out as absent: 'cup' (match 0.04), 'rocket' (match 0.00)"]
+    assert doubts(result) == ["left out as absent: 'cup' (match 0.04), 'rocket' (match 0.00) (more: docs/presence.md)"]
     assert not [line for line in looks_like(result) if "cup" in line or "rocket" in line]
 
 
 def test_nothing_that_was_asked_for():
     result = labelled([[0, 0]], ["cup", "\x1b[31mrocket"], kept=())
-    assert doubts(result) == [r"nothing that was asked for is held to be in the photo: 'cup', '\x1b[31mrocket'"]
+    assert doubts(result) == [
+        r"nothing that was asked for is held to be in the photo: 'cup', '\x1b[31mrocket' (more: docs/presence.md)"
+    ]
     assert looks_like(result) == []
 
 

@@ -4,10 +4,12 @@ import traceback
 from dataclasses import dataclass
 from typing import Any
 
-from pnpovss.errors import PnpOvssError
+from pnpovss.errors import PnpOvssError, ResourceError
 from pnpovss.names import Name
 
-__all__ = ["Done", "Failed", "Outcome", "Skipped", "Task", "one_line"]
+__all__ = ["Done", "Failed", "Outcome", "Skipped", "Task", "one_line", "page_of", "ran_out_of_memory"]
+
+_CPU_FULL = "can't allocate memory"  # of PyTorch's allocator
 
 
 @dataclass(frozen=True)
@@ -85,4 +87,20 @@ Outcome = Done | Skipped | Failed
 def one_line(error: BaseException) -> str:
     """An error as one readable line; of an unexpected kind, its name is said too."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if isinstance(error, PnpOvssError) else f"unexpected {type(error).__name__}: {text}"
+    if isinstance(error, PnpOvssError):
+        return text
+    if ran_out_of_memory(error):
+        return f"memory ran out: take a smaller photo or image_size, fewer --workers, or --dtype bfloat16 ({text})"
+    return f"unexpected {type(error).__name__}: {text}"
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says so: Python's own, or PyTorch's, of which that of the CPU has no kind of its own."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _CPU_FULL in str(error)
+
+
+def page_of(error: BaseException) -> str | None:
+    """The page of the documentation that says more about an error; None where none does."""
+    if isinstance(error, PnpOvssError):
+        return error.page
+    return ResourceError.page if ran_out_of_memory(error) else None

@@ -15,6 +15,7 @@ from pnpovss.cli import (
     explain,
     export,
     gallery,
+    manual,
     models,
     report,
     segment,
@@ -29,23 +30,24 @@ __all__ = ["app", "run"]
 
 app = typer.Typer(
     name="pnpovss",
+    cls=manual.Program,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("segment")(segment.segment)
-app.command("explain")(explain.explain)
-app.command("export")(export.export)
-app.command("gallery")(gallery.gallery)
-app.command("serve")(serve.serve)
-app.command("models")(models.models)
-app.command("compare")(compare.compare)
-app.command("eval")(eval.evaluate)
-app.command("report")(report.report)
-app.command("ablate")(ablate.ablate)
-app.command("sweep")(sweep.sweep)
-app.command("doctor")(doctor.doctor)
-app.command("tune")(tune.tune)
+app.command("segment", cls=manual.Command)(segment.segment)
+app.command("explain", cls=manual.Command)(explain.explain)
+app.command("export", cls=manual.Command)(export.export)
+app.command("gallery", cls=manual.Command)(gallery.gallery)
+app.command("serve", cls=manual.Command)(serve.serve)
+app.command("models", cls=manual.Command)(models.models)
+app.command("compare", cls=manual.Command)(compare.compare)
+app.command("eval", cls=manual.Command)(eval.evaluate)
+app.command("report", cls=manual.Command)(report.report)
+app.command("ablate", cls=manual.Command)(ablate.ablate)
+app.command("sweep", cls=manual.Command)(sweep.sweep)
+app.command("doctor", cls=manual.Command)(doctor.doctor)
+app.command("tune", cls=manual.Command)(tune.tune)
 
 
 def _print_version(wanted: bool) -> bool:

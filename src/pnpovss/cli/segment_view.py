@@ -73,7 +73,7 @@ class SegmentView:
         if not self.failed:
             say(self.notes, text)
         else:
-            say(self.notes, f"{text}, {self.failed:,} failed", "red")
+            say(self.notes, f"{text}, {self.failed:,} failed (more: docs/troubleshooting.md#folders)", "red")
 
     def _place(self, name: str) -> str:
         return f"{self.out}/{name}" if isinstance(self.out, str) else str(self.out / name)

@@ -48,7 +48,7 @@ def settings_table() -> Table:
     """Every setting, what it is, and its value in each preset."""
     table = Table(title="Settings, for --set NAME=VALUE", title_justify="left", expand=False)
     for column in ("setting", "what it is", *PRESETS):
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column == "setting")
     for name, description in setting_names().items():
         table.add_row(*map(Text, (name, description, *(setting_value(config, name) for config in PRESETS.values()))))
     table.caption = f"Steps that can be turned off with --without: {', '.join(STEPS)}"

@@ -8,29 +8,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pnpovss.batch.events import one_line
-from pnpovss.errors import (
-    ConfigError,
-    DatasetError,
-    ImageError,
-    ModelError,
-    NamesError,
-    PnpOvssError,
-    PresenceError,
-)
+from pnpovss.batch.events import one_line, page_of
+from pnpovss.errors import PnpOvssError
 from pnpovss.printable import printable
 
 __all__ = ["FAILED", "UNUSABLE", "consoles", "logged_to", "plain", "readable_errors", "say"]
-
-PAGES: dict[type[PnpOvssError], str] = {
-    NamesError: "names.md",
-    PresenceError: "presence.md",
-    ConfigError: "settings.md",
-    ImageError: "photos.md",
-    DatasetError: "datasets.md",
-    ModelError: "troubleshooting.md",
-}
-"""Where an error of a kind is explained."""
 
 FAILED, UNUSABLE = 1, 2  # exit codes: some photos failed; nothing could be done as asked
 
@@ -68,15 +50,16 @@ def readable_errors(notes: Console, *, debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        hint = _where_more_is_said(error) if isinstance(error, PnpOvssError) else " (a bug; --debug shows where)"
-        say(notes, f"error: {one_line(error)}{hint}", "red")
+        say(notes, f"error: {one_line(error)}{_hint(error)}", "red")
         raise typer.Exit(UNUSABLE) from None
 
 
-def _where_more_is_said(error: PnpOvssError) -> str:
-    """The page of the documentation about what went wrong; nothing where no page says more."""
-    page = next((page for kind, page in PAGES.items() if isinstance(error, kind)), None)
-    return "" if page is None else f" (more: docs/{page})"
+def _hint(error: Exception) -> str:
+    """The page of the documentation about what went wrong, where there is one; else how to see where it did."""
+    page = page_of(error)
+    if page is not None:
+        return f" (more: docs/{page})"
+    return "" if isinstance(error, PnpOvssError) else " (a bug; --debug shows where)"
 
 
 class _Lines(logging.Handler):

@@ -19,7 +19,7 @@ def doubts(result: Segmentation) -> list[str]:
     lines = []
     if absent:
         start = "left out as absent" if result.kept else "nothing that was asked for is held to be in the photo"
-        lines.append(f"{start}: {_listed(result, absent)}")
+        lines.append(f"{start}: {_listed(result, absent)} (more: docs/presence.md)")
     if painted := [i for i in result.kept if result.shares[i] and _doubtful(result, i)]:
         lines.append(
             f"hardly there, by its match score: {_listed(result, painted)}; without --presence, such names are left out"
