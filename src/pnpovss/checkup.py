@@ -20,6 +20,7 @@ __all__ = ["Finding", "examine"]
 
 _PACKAGES = ("torch", "transformers", "numpy", "numba", "pillow", "opencv-python-headless")
 _HARMFUL = ("torchvision", "timm")  # nothing here needs them, and torchvision has to fit torch exactly
+_OF_DEVELOPERS = {"crf-oracle", "dev", "docs", "fuzz-http", "readers", "training"}  # extras that nobody else needs
 # "matplotlib>=3.8; extra == 'figures'" of the package's metadata.
 _OF_EXTRA = re.compile(r"(?P<name>[\w.-]+).*;.*\bextra == ['\"](?P<extra>[\w-]+)['\"]")
 
@@ -65,13 +66,14 @@ def _extras() -> Iterator[Finding]:
     """Extras for users, each with whether all its packages are here."""
     about = metadata.metadata("pnpovss")
     required = [found for line in metadata.requires("pnpovss") or () if (found := _OF_EXTRA.match(line))]
-    for extra in about.get_all("Provides-Extra") or ():
+    for extra in sorted(set(about.get_all("Provides-Extra") or ()) - _OF_DEVELOPERS):
         own = [each["name"] for each in required if each["extra"] == extra]
         missing = [name for name in own if not _installed(name)]
         if not missing:
             yield Finding("extras", extra, "installed", fine=True)
         else:
-            yield Finding("extras", extra, f"without {', '.join(missing)}", None, f"pip install 'pnpovss[{extra}]'")
+            found = "not installed" if missing == own else f"without {', '.join(missing)}"
+            yield Finding("extras", extra, found, None, f"pip install 'pnpovss[{extra}]'")
 
 
 def _installed(package: str) -> bool:
