@@ -25,8 +25,9 @@ Pictures: the bundled `mini` on `examples/dog.jpg`, everything else as its `defa
 
 ## Presets
 
-`--preset default` (ours), `paper` (as the paper describes it) or `authors` (as the released code computes it). Where
-they differ:
+`--preset default` (ours), `best` (the same with every look at the photo), `paper` (as the paper describes it) or
+`authors` (as the released code computes it); `--preset tuned/tuned.json` is one of [your own](tuning.md). Where they
+differ:
 
 """
 AFTER_PRESETS = """
@@ -62,7 +63,7 @@ SECTIONS: dict[str, tuple[str, str]] = {
     ),
     "instances": (
         "Instances",
-        "On, things of one name are told apart. See the results' `instances`.",
+        "On, things of one name are told apart. [How, and how well](instances.md)",
     ),
 }
 PICTURES = {"": "setting-image_size", "presence": "presence"}
