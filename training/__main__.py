@@ -20,7 +20,7 @@ from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "views", "export")
 CHOOSE = "choose"
-RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": 0.6, "presence.above": 0.6}'
+RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": [0.6], "presence.above": 0.6}'
 
 
 def main() -> None:

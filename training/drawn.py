@@ -26,7 +26,7 @@ _CRF = {"crf.max_pixels": 60_000}  # ends at cells of a thirty-third of the phot
 _ALONE = {"presence": None, "dropout": None, **_CRF}
 ONE_LOOK = {**_ALONE, "threshold": 0.15}
 """For small photos, of which there is nothing to be seen from near."""
-LOOKS = {**_ALONE, "threshold": 0.1, "views.mirror": False, "views.tiles": 0.6}
+LOOKS = {**_ALONE, "threshold": 0.1, "views.mirror": False, "views.tiles": [0.6]}
 """For sharp ones: the settings that boxes chose, see the notebook."""
 
 

@@ -33,8 +33,7 @@ __all__ = [
 ]
 
 PresetName = Literal["default", "best", "paper", "authors"]
-
-
+_Part = Annotated[float, Field(ge=0.25, lt=1)]
 Heads = tuple[tuple[NonNegativeInt, NonNegativeInt], ...]
 
 
@@ -54,10 +53,15 @@ class ViewSettings(_Frozen):
     """More than one look at the photo; what is found is averaged."""
 
     mirror: bool = Field(default=True, description="look at the mirror image, too")
-    tiles: float | None = Field(
-        default=None, ge=0.5, lt=1, description="look at four tiles, too, one in each corner, of this part of each side"
-    )
+    tiles: tuple[_Part, ...] = Field(default=(), description="look at tiles, too, of these parts of each side: [0.6]")
+    tiles_across: int = Field(default=2, ge=2, le=8, description="tiles along each side, evenly spaced: 2 are corners")
     tiles_weight: float = Field(default=0.5, ge=0, le=1, description="weight of the tiles beside the whole photo")
+
+    @model_validator(mode="after")
+    def _tiles_cover_the_photo(self) -> "ViewSettings":
+        if gaps := [f"{share} of a side" for share in self.tiles if share * self.tiles_across < 1]:
+            raise ValueError(f"{self.tiles_across} tiles of {gaps[0]} leave gaps; take more of them, or larger ones")
+        return self
 
 
 class DropoutSettings(_Frozen):
@@ -90,9 +94,7 @@ class DropoutSettings(_Frozen):
 class BlurSettings(_Frozen):
     """Gaussian blur of the score maps."""
 
-    sigma: float = Field(
-        default=0.05, gt=0, le=1, description="standard deviation, as a fraction of the longer image side"
-    )
+    sigma: float = Field(default=0.05, gt=0, le=1, description="standard deviation, as part of the longer image side")
 
 
 class CrfSettings(_Frozen):
@@ -235,8 +237,7 @@ class Config(_Frozen):
         Raises:
             ConfigError: a word that is no step.
         """
-        unknown = [step for step in steps if step not in STEPS]
-        if unknown:
+        if unknown := [step for step in steps if step not in STEPS]:
             raise ConfigError(f"no step is called {unknown[0]!r}; steps that can be turned off: {', '.join(STEPS)}")
         return self.replace({step: STEPS[step] for step in steps})
 
@@ -273,8 +274,7 @@ class Config(_Frozen):
         if card.sizes != "any" and self.keep_aspect:
             raise ConfigError(f"{card.name!r} reads square images only; leave keep_aspect off")
         layer, head = heads[0] if heads else (layer, head)
-        own_values = {"layer": layer, "head": head, "heads": heads, "image_size": size, "read": read}
-        filled = {**self.model_dump(), **own_values}
+        filled = {**self.model_dump(), "layer": layer, "head": head, "heads": heads, "image_size": size, "read": read}
         try:
             return Settings.model_validate(filled)
         except ValidationError as error:
@@ -331,7 +331,7 @@ STEPS: dict[str, Any] = {
 PRESETS: dict[str, Config] = {
     # Ours: the paper's steps; layer, head, size and what else a checkpoint was tuned to come from the checkpoint.
     "default": Config(),
-    "best": Config(views=ViewSettings(mirror=True, tiles=0.6)),  # six looks
+    "best": Config(views=ViewSettings(mirror=True, tiles=(0.6, 0.5), tiles_across=3)),  # twenty looks
     # As the paper describes it: half of the remaining patches a pass (section 3.3), T = 0.15.
     "paper": Config(presence=None, dropout=DropoutSettings(passes=4, drop=0.5), crf=CrfSettings(max_pixels=None)),
     # As the released code computes it: 10 patches a pass, ranked by tokens, pass 0 counted twice, squashed names.

@@ -55,7 +55,7 @@ def prepare(
         raise NamesError(f"present names the indices {sorted(present)}, but {len(parsed)} names were given")
     image = load_image(source)
     size = input_size(image, settings.image_size, card.patch, settings.keep_aspect)
-    shown = [take_view(image, view, settings.views) for view in views_of(settings.views)]
+    shown = [take_view(image, view) for view in views_of(settings.views)]
     pixels = torch.cat([to_pixels(each, size, card) for each in shown])
     return Inputs(image, parsed, pixels, None if present is None else tuple(sorted(set(present))))
 

@@ -28,7 +28,7 @@ def body(content: bytes = CAT, settings: str = "{}") -> bytes:
 
 
 HEADERS = {"content-type": "multipart/form-data; boundary=x"}
-LONG = '{"dropout.passes": 16, "dropout.drop": 2, "image_size": 1024, "views.tiles": 0.6}'
+LONG = '{"dropout.passes": 16, "dropout.drop": 2, "image_size": 1024, "views.tiles": [0.6]}'
 
 
 def ask(service: Served, settings: str = "{}", content: bytes = CAT) -> int:

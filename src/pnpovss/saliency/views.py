@@ -16,46 +16,55 @@ from torch.nn import functional as F
 
 from pnpovss.config import ViewSettings
 
-__all__ = ["View", "merge_views", "take_view", "views_of"]
-
-CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+__all__ = ["CORNERS", "WHOLE", "View", "merge_views", "take_view", "views_of"]
 
 
 @dataclass(frozen=True)
 class View:
-    """One look at a photo.
+    """One look at a photo, or at a part of it.
 
     Attributes:
-        corner: of a tile: whether it lies at the bottom, and whether at the right; None for the whole photo.
+        share: part of each side that is seen.
+        down: where a tile lies, from 0 at the top to 1 at the bottom.
+        right: from 0 at the left to 1 at the right.
         mirrored: left and right are swapped before the model looks, and swapped back in its maps.
     """
 
-    corner: tuple[int, int] | None = None
+    share: float = 1.0
+    down: float = 0.0
+    right: float = 0.0
     mirrored: bool = False
+
+
+WHOLE = View()
+
+
+def _tiles(share: float, across: int) -> tuple[View, ...]:
+    """Tiles of a share of each side, evenly spaced, row by row."""
+    places = [place / (across - 1) for place in range(across)]
+    return tuple(View(share, down, right) for down in places for right in places)
+
+
+CORNERS = _tiles(0.6, 2)
+"""Four tiles, one in each corner, that overlap a little."""
 
 
 def views_of(settings: ViewSettings | None) -> tuple[View, ...]:
     """The looks that are taken at every photo; the whole one, as it is, comes first."""
     if settings is None:
-        return (View(),)
-    whole = [View(), View(mirrored=True)] if settings.mirror else [View()]
-    return (*whole, *(View(corner) for corner in CORNERS if settings.tiles is not None))
+        return (WHOLE,)
+    whole = (WHOLE, View(mirrored=True)) if settings.mirror else (WHOLE,)
+    tiles = (_tiles(share, settings.tiles_across) for share in settings.tiles)
+    return (*whole, *(tile for group in tiles for tile in group))
 
 
-def take_view(image: Image.Image, view: View, settings: ViewSettings | None) -> Image.Image:
-    """What the model is shown, at the size it has in the photo."""
-    if view.corner is not None:
-        assert settings is not None
-        assert settings.tiles is not None
-        image = image.crop(_box(image.size, view.corner, settings.tiles))
+def take_view(image: Image.Image, view: View) -> Image.Image:
+    """What the model is shown, at the size it has in the photo; at least one pixel wide and high."""
+    if view.share < 1:
+        width, height = (max(1, round(extent * view.share)) for extent in image.size)
+        left, top = round((image.width - width) * view.right), round((image.height - height) * view.down)
+        image = image.crop((left, top, left + width, top + height))
     return image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if view.mirrored else image
-
-
-def _box(size: tuple[int, int], corner: tuple[int, int], share: float) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of a tile in pixels; at least one pixel wide and high."""
-    width, height = (max(1, round(extent * share)) for extent in size)
-    left, top = (size[0] - width) * corner[1], (size[1] - height) * corner[0]
-    return left, top, left + width, top + height
 
 
 def merge_views(
@@ -63,10 +72,11 @@ def merge_views(
 ) -> Float[Tensor, "token fh fw"]:
     """One map a token from those of all views.
 
-    Whole views are averaged. Tiles are put where they lie, on a grid as fine as theirs, averaged where they overlap,
-    and count `settings.tiles_weight` beside the whole. The patches of a tile are smaller: its values are divided by its
-    share of the photo, so that what the model gives a thing weighs the same in both. No map is stretched to a range of
-    its own, since a tile in which the name is not would then invent it.
+    Whole views are averaged. Tiles of one share are put where they lie, on a grid as fine as theirs, and averaged where
+    they overlap; those of several shares are averaged on the finest grid, and count `settings.tiles_weight` beside the
+    whole. The patches of a tile are smaller: its values are divided by its share of the photo, so that what the model
+    gives a thing weighs the same in both. No map is stretched to a range of its own, since a tile in which the name is
+    not would then invent it.
 
     Args:
         maps: non-negative, one a view, all of one grid.
@@ -74,32 +84,33 @@ def merge_views(
         settings: where the views come from.
 
     Returns:
-        Maps on the grid of the views, or, with tiles, on one finer by the tiles' share.
+        Maps on the grid of the views, or, with tiles, on one finer by the smallest tiles' share.
     """
-    upright = [each.flip(-1) if view.mirrored else each for each, view in zip(maps, views, strict=True)]
-    whole = [each for each, view in zip(upright, views, strict=True) if view.corner is None]
-    mean = torch.stack(whole).mean(0)
-    tiles = [(each, view.corner) for each, view in zip(upright, views, strict=True) if view.corner is not None]
-    if not tiles:
+    groups: dict[float, list[tuple[Tensor, View]]] = {}
+    for own, view in zip(maps, views, strict=True):
+        groups.setdefault(view.share, []).append((own.flip(-1) if view.mirrored else own, view))
+    mean = torch.stack([own for own, _ in groups.pop(1.0)]).mean(0)
+    if not groups:
         return mean
     assert settings is not None
-    assert settings.tiles is not None
-    fine = [math.ceil(extent / settings.tiles) for extent in mean.shape[1:]]
-    resized = F.interpolate(mean[None], fine, mode="bilinear", align_corners=False)[0]
-    near = _lay_out(tiles, fine) / settings.tiles**2
-    return (1 - settings.tiles_weight) * resized + settings.tiles_weight * near
+    near = [_lay_out(tiles, share) for share, tiles in groups.items()]
+    finest = max((each.shape[1:] for each in near), key=math.prod)
+    tiled = torch.stack([_resized(each, finest) for each in near]).mean(0)
+    return (1 - settings.tiles_weight) * _resized(mean, finest) + settings.tiles_weight * tiled
 
 
-def _lay_out(
-    tiles: Sequence[tuple[Float[Tensor, "token gh gw"], tuple[int, int]]], fine: Sequence[int]
-) -> Float[Tensor, "token fh fw"]:
-    """Tiles side by side, their mean where they overlap; 0 where none lies."""
+def _resized(maps: Float[Tensor, "token gh gw"], grid: Sequence[int]) -> Float[Tensor, "token fh fw"]:
+    return F.interpolate(maps[None], tuple(grid), mode="bilinear", align_corners=False)[0]
+
+
+def _lay_out(tiles: Sequence[tuple[Float[Tensor, "token gh gw"], View]], share: float) -> Float[Tensor, "token fh fw"]:
+    """Tiles of one share side by side, their mean where they overlap, as dense as a look at the whole is."""
+    height, width = tiles[0][0].shape[1:]
+    fine = math.ceil(height / share), math.ceil(width / share)
     total = tiles[0][0].new_zeros(len(tiles[0][0]), *fine)
     count = total.new_zeros(*fine)
-    for maps, (bottom, right) in tiles:
-        height, width = maps.shape[1:]
-        rows = slice((fine[0] - height) * bottom, (fine[0] - height) * bottom + height)
-        columns = slice((fine[1] - width) * right, (fine[1] - width) * right + width)
-        total[:, rows, columns] += maps
-        count[rows, columns] += 1
-    return total / count.clamp_min(1)
+    for maps, view in tiles:
+        top, left = round((fine[0] - height) * view.down), round((fine[1] - width) * view.right)
+        total[:, top : top + height, left : left + width] += maps
+        count[top : top + height, left : left + width] += 1
+    return total / count.clamp_min(1) / share**2
