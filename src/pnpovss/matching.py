@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, ImageFeatures, TextTokens
+from pnpovss.backbones.base import Backbone, ImageFeatures, Reading, TextTokens, TokenMaps
 from pnpovss.config import Settings
 from pnpovss.errors import ModelError
 from pnpovss.names import Name
-from pnpovss.prompts import build_prompts
+from pnpovss.prompts import Prompts, build_prompts
 
-__all__ = ["best_synonyms", "match_names", "match_texts", "single_words"]
+__all__ = ["attention_on_patches", "best_synonyms", "match_names", "match_texts", "single_prompts", "single_words"]
 
 BATCH = 64  # prompts matched at once with one image; bounds the memory of large vocabularies
 
@@ -38,6 +38,11 @@ def match_names(
 
 
 def single_words(backbone: Backbone, names: Sequence[Name], *, squash: bool = False) -> list[TextTokens]:
+    """The texts of `single_prompts`."""
+    return [prompt.tokens[0] for prompt in single_prompts(backbone, names, squash=squash)]
+
+
+def single_prompts(backbone: Backbone, names: Sequence[Name], *, squash: bool = False) -> list[Prompts]:
     """A prompt for each word of each name, synonyms included, as the backbone wants to be asked.
 
     Raises:
@@ -45,8 +50,7 @@ def single_words(backbone: Backbone, names: Sequence[Name], *, squash: bool = Fa
     """
     card, words = backbone.card, [Name(word) for name in names for word in name.all]
     return [
-        build_prompts([word], backbone.tokenize, card.max_tokens, squash=squash, wording=card.prompt).tokens[0]
-        for word in words
+        build_prompts([word], backbone.tokenize, card.max_tokens, squash=squash, wording=card.prompt) for word in words
     ]
 
 
@@ -70,6 +74,35 @@ def match_texts(
             raise ModelError(f"{backbone.card.name} gives match scores that are not finite; is its checkpoint damaged?")
         parts.append(found)
     return [torch.cat(of_image) for of_image in zip(*parts, strict=True)]
+
+
+def attention_on_patches(
+    backbone: Backbone, features: ImageFeatures, prompts: Sequence[Prompts]
+) -> Float[Tensor, "b prompt"]:
+    """How much of a name's attention falls on the patches of each image, not on its global tokens; in [0, 1].
+
+    The mean over the tokens of the prompt's name, all layers that can be read and all their heads.
+
+    Args:
+        backbone: the model.
+        features: of b images.
+        prompts: each of one name.
+    """
+    groups = backbone.card.read_together(backbone.card.heads)
+    parts = []
+    for start in range(0, len(prompts), BATCH):
+        some = prompts[start : start + BATCH]
+        texts = [[prompt.tokens[0] for prompt in some]] * len(features)
+        found = [backbone.match(features, texts, Reading(layers, gradient=False)).maps for layers in groups]
+        parts.append(torch.stack([_on_names(of_image, some) for of_image in zip(*found, strict=True)]))
+    return torch.cat(parts, 1)
+
+
+def _on_names(found: Sequence[TokenMaps], prompts: Sequence[Prompts]) -> Float[Tensor, " prompt"]:
+    """The attention of the tokens of each prompt's name on one image's patches, the mean over tokens and heads."""
+    heads = [maps.attention.float().sum((-2, -1)).flatten(0, 1) for maps in found]  # of "head token"
+    tokens = torch.cat(heads).mean(0).split([len(prompt.tokens[0]) for prompt in prompts])
+    return torch.stack([own[list(prompt.name_tokens[0])].mean() for own, prompt in zip(tokens, prompts, strict=True)])
 
 
 def best_synonyms(scores: Sequence[float], names: Sequence[Name]) -> tuple[float, ...]:

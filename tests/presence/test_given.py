@@ -22,7 +22,17 @@ def test_all_and_oracle():
 
 
 def test_every_filter_is_told():
-    assert list(known_filters()) == ["all", "oracle", "itm", "itc", "itm+itc", "file", "clip", "llm"]
+    assert list(known_filters()) == [
+        "all",
+        "oracle",
+        "itm",
+        "itc",
+        "itm+itc",
+        "itm+itc+attention",
+        "file",
+        "clip",
+        "llm",
+    ]
     assert PresenceFilter is Protocol
     for key in ("all", "oracle"):
         assert isinstance(make_presence(key), PresenceFilter)
@@ -31,7 +41,7 @@ def test_every_filter_is_told():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("gpt", r"unknown presence filter 'gpt'; known: all, oracle, itm, itc, itm\+itc, file, clip, llm"),
+        ("gpt", r"unknown presence filter 'gpt'; known: all, oracle, itm, itc, itm\+itc, itm\+itc\+attention, file"),
         ("", "unknown presence filter ''"),
         ("all:0.5", "`all` and `oracle` take no rule"),
         ("itm", "itm asks the segmenting model"),

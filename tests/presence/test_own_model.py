@@ -8,7 +8,7 @@ from PIL import Image
 
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
-from pnpovss.matching import BATCH
+from pnpovss.matching import BATCH, attention_on_patches, single_prompts
 from pnpovss.names import Name
 from pnpovss.presence import Photo, make_presence
 from pnpovss.segmenter import Segmenter
@@ -51,7 +51,7 @@ class ContrastiveBackbone(FakeBackbone):
         return torch.tensor([[c, math.sqrt(1 - c * c)] for c in (COSINES[t.pieces[4]] for t in texts)])
 
     def embed_images(self, features):
-        return torch.tensor([[1.0, 0.0]])
+        return torch.tensor([[1.0, 0.0]]).expand(len(features), 2)
 
 
 def sigmoid(x: float) -> float:
@@ -142,6 +142,54 @@ def test_both_heads_are_the_mean_of_the_photo_and_its_mirror_image():
     halves.paste("white", (0, 0, 8, 16))  # log odds 2 as it is, -2 in the mirror image: 0 on average
     score = make_presence("itm+itc", backbone=left).decide(Photo(halves), NAMES[:1]).scores[0]
     assert score == pytest.approx(0.5, abs=1e-6)
+
+
+def test_attention_on_patches_is_the_mean_of_the_names_tokens_over_all_heads_of_all_layers():
+    backbone = FakeBackbone(
+        {"potted": [[0.01, 0], [0, 0]], "plant": [[0, 0.02], [0.01, 0]], "picture": [[9, 9], [9, 9]]},
+        heads={0: 2, 3: 1},
+    )
+    features = backbone.encode_images(torch.ones(2, 3, 16, 16))
+    shares = attention_on_patches(backbone, features, single_prompts(backbone, [Name("potted plant"), Name("plant")]))
+    # Heads of the first layer see 1 and 2 times what is set, that of the second 11 times.
+    scale = (1 + 2 + 11) / 3
+    assert shares.tolist() == [pytest.approx([0.02 * scale, 0.03 * scale])] * 2
+
+
+def test_a_name_that_does_not_look_at_the_photo_is_less_likely_there():
+    backbone = ContrastiveBackbone({"cat": [[0.5, 0.1], [0, 0]], "dog": [[0.1, 0], [0, 0]]})
+    filter = make_presence("itm+itc+attention", backbone=backbone)
+    decided = filter.decide(Photo(PHOTO), NAMES[:2])
+    looks = [math.log(share / (1 - share)) for share in (0.6, 0.1)]
+    expected = [
+        sigmoid(odds / 10 + 0.4 * (odds - 0.6) + 3.2 * (cosine - 0.3) + 1.4 * look - 0.9)
+        for odds, cosine, look in ((0.6, 0.3, looks[0]), (0.1, 0.27, looks[1]))
+    ]
+    assert decided.scores == pytest.approx(expected, abs=1e-6)
+    assert filter.key == "itm+itc+attention:0.5"
+
+
+def test_a_name_does_as_well_as_in_the_mean_of_both_sides_and_its_best_tile():
+    # Looks at the left: 0.4 of white and 0.1 of black, so that the mirror image of a half-white photo gives 0.1.
+    weights = torch.tensor([[0.5, 0], [0.5, 0]])
+    left = FakeBackbone({"cat": lambda patches: weights * (0.25 + 0.15 * patches[..., 0])}, grid=2)
+    left.__class__ = ContrastiveBackbone
+    halves = Image.new("RGB", (100, 100), "black")
+    halves.paste("white", (0, 0, 50, 100))
+    score = make_presence("itm+itc+attention", backbone=left).decide(Photo(halves), NAMES[:1]).scores[0]
+    white, black = (math.log(share / (1 - share)) for share in (0.4, 0.1))
+    odds, looks = ((0.4 + 0.1) / 2 + 0.4) / 2, ((white + black) / 2 + white) / 2
+    assert score == pytest.approx(sigmoid(odds / 10 + 1.4 * looks - 0.9), abs=1e-3)
+
+
+def test_more_names_than_are_matched_at_once_have_their_attention_in_order():
+    words = {f"w{i}": [[i / 1000, 0], [0, 0]] for i in range(BATCH + 2)}
+    backbone = FakeBackbone(words)
+    features = backbone.encode_images(torch.ones(1, 3, 16, 16))
+    prompts = single_prompts(backbone, [Name(word) for word in words])
+    assert attention_on_patches(backbone, features, prompts)[0].tolist() == pytest.approx(
+        [i / 1000 for i in range(BATCH + 2)]
+    )
 
 
 def test_itc_needs_contrastive_heads():

@@ -29,7 +29,7 @@ from pnpovss.presence.given import AllNames
 from tests.support.program_calls import save_flag
 
 ROOT = Path(__file__).parents[2]
-OWN = ["all", "oracle", "itm", "itc", "itm+itc", "file", "clip", "llm"]
+OWN = ["all", "oracle", "itm", "itc", "itm+itc", "itm+itc+attention", "file", "clip", "llm"]
 NAMES = (Name("cat"), Name("dog"))
 PHOTO = Photo(Image.new("RGB", (8, 8)), "cat_on_sofa.jpg")
 

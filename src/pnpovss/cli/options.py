@@ -61,7 +61,8 @@ NamesFrom = Annotated[
     typer.Option(
         "--presence",
         metavar="FILTER",
-        help="Which names are asked for: all, oracle, itm, itc, itm+itc, file:PATH, clip:MODEL, llm:MODEL.",
+        help="Which names are asked for: all, oracle, itm, itc, itm+itc, itm+itc+attention, file:PATH, clip:MODEL, "
+        "llm:MODEL.",
     ),
 ]
 

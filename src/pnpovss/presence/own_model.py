@@ -1,4 +1,4 @@
-"""The segmenting model decides for itself: by its matching head (ITM), its contrastive heads (ITC), or both.
+"""The segmenting model decides for itself: by its matching head (ITM), its contrastive heads (ITC), both, or attention.
 
 Every word of the vocabulary becomes a prompt of its own, as the backbone's card words it ("A picture of <word>"); a
 name scores as its best synonym. The photo is encoded once, whatever the size of the vocabulary.
@@ -15,14 +15,15 @@ from pnpovss.config import Config
 from pnpovss.errors import PresenceError
 from pnpovss.images import load_image
 from pnpovss.inputs import input_size, to_pixels
-from pnpovss.matching import BATCH, best_synonyms, match_texts, single_words
+from pnpovss.matching import BATCH, attention_on_patches, best_synonyms, match_texts, single_prompts
 from pnpovss.names import Name
 from pnpovss.presence.base import Photo, Presence, Report
 from pnpovss.presence.rules import Rule, parse_rule
 from pnpovss.presence.spec import PresenceContext, PresenceSpec
-from pnpovss.saliency.views import View, take_view
+from pnpovss.prompts import Prompts
+from pnpovss.saliency.views import CORNERS, WHOLE, View, take_view
 
-__all__ = ["BOTH", "BOTH_RULE", "ITC", "ITC_RULE", "ITM", "ITM_RULE", "Both", "Itc", "Itm"]
+__all__ = ["ATTENTION", "BOTH", "BOTH_RULE", "ITC", "ITC_RULE", "ITM", "ITM_RULE", "Attention", "Both", "Itc", "Itm"]
 
 # Matching heads are trained on pairs of which about half match; of a vocabulary, a tenth or less is in a photo. By
 # Bayes' rule a name is then more likely there than not from 0.9 up, not from 0.5. Photos with captions agree.
@@ -43,13 +44,14 @@ class _VisionLanguage:
     """
 
     prefix: str
-    views: tuple[View, ...] = (View(),)
+    views: tuple[View, ...] = (WHOLE,)
 
     def __init__(self, backbone: Backbone, rule: Rule, config: Config | None = None) -> None:
         self.backbone = backbone
         self.rule = rule
         self._size = (config.image_size if config else None) or backbone.card.recommended.image_size
         self._keep_aspect = config.keep_aspect if config else False
+        self._prompts: tuple[Prompts, ...] = ()
         self._texts: tuple[TextTokens, ...] = ()
         self._read_of: tuple[Name, ...] = ()
         self._photos = 0
@@ -63,7 +65,7 @@ class _VisionLanguage:
         """See `PresenceFilter.decide`."""
         image = load_image(photo.image)
         size = input_size(image, self._size, self.backbone.card.patch, self._keep_aspect)
-        shown = [to_pixels(take_view(image, view, None), size, self.backbone.card) for view in self.views]
+        shown = [to_pixels(take_view(image, view), size, self.backbone.card) for view in self.views]
         features = self.backbone.encode_images(torch.cat(shown))
         scores = best_synonyms(self._score(features, self._read(tuple(names))), names)
         self._photos += 1
@@ -80,7 +82,8 @@ class _VisionLanguage:
     def _read(self, names: tuple[Name, ...]) -> tuple[TextTokens, ...]:
         """The words of the vocabulary, synonyms included; those of the photo before, if its names are the same."""
         if self._read_of != names:
-            self._read_of, self._texts = names, tuple(single_words(self.backbone, names))
+            self._read_of, self._prompts = names, tuple(single_prompts(self.backbone, names))
+            self._texts = tuple(prompt.tokens[0] for prompt in self._prompts)
         return self._texts
 
 
@@ -130,13 +133,53 @@ class Both(Itc):
     """
 
     prefix = "itm+itc"
-    views = (View(), View(mirrored=True))
+    views = (WHOLE, View(mirrored=True))
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
-        cosines = self._cosines(features, texts).mean(0).double()
+        odds, cosines = (self._over_views(values) for values in self._heads(features, texts))
+        return ((odds + _beside_best(odds)) / 4 + 4 * _beside_best(cosines)).sigmoid().tolist()
+
+    def _heads(
+        self, features: ImageFeatures, texts: tuple[TextTokens, ...]
+    ) -> tuple[Float[Tensor, "view t"], Float[Tensor, "view t"]]:
+        """Log odds of a match, and cosine, of each text in each view."""
         probabilities = torch.stack(match_texts(self.backbone, features, [texts] * len(self.views)))
-        odds = probabilities.double().clamp(1e-9, 1 - 1e-9).logit().mean(0)
-        return ((2 * odds - odds.max()) / 4 + 4 * (cosines - cosines.max())).sigmoid().tolist()
+        return _log_odds(probabilities), self._cosines(features, texts).double()
+
+    @staticmethod
+    def _over_views(values: Float[Tensor, "view t"]) -> Float[Tensor, " t"]:
+        return values.mean(0)
+
+
+class Attention(Both):
+    """Both heads, and whether a name's tokens look at the photo at all: scores in (0, 1).
+
+    sigmoid(l / 10 + 0.4 (l - max l) + 3.2 (c - max c) + 1.4 a - 0.9), with l and c as in `Both`, and a the log odds of
+    the share of attention that falls on patches: with nothing to look at, tokens turn to the image's global token. A
+    small thing is seen best in the tile that it lies in: the mean of the photo and its mirror image, and the tile in
+    which a name does best, count the same.
+    """
+
+    prefix = "itm+itc+attention"
+    views = (WHOLE, View(mirrored=True), *CORNERS)
+
+    def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
+        shares = attention_on_patches(self.backbone, features, self._prompts)
+        odds, cosines, looks = map(self._over_views, (*self._heads(features, texts), _log_odds(shares)))
+        heads = odds / 10 + 0.4 * _beside_best(odds) + 3.2 * _beside_best(cosines)
+        return (heads + 1.4 * looks - 0.9).sigmoid().tolist()
+
+    @staticmethod
+    def _over_views(values: Float[Tensor, "view t"]) -> Float[Tensor, " t"]:
+        return (values[:2].mean(0) + values[2:].amax(0)) / 2
+
+
+def _log_odds(shares: Float[Tensor, "view t"]) -> Float[Tensor, "view t"]:
+    return shares.double().clamp(1e-9, 1 - 1e-9).logit()
+
+
+def _beside_best(values: Float[Tensor, " t"]) -> Float[Tensor, " t"]:
+    return values - values.max()
 
 
 def _check_rule(argument: str) -> None:
@@ -158,3 +201,4 @@ def _spec(kind: type[_VisionLanguage], own: Rule, summary: str) -> PresenceSpec:
 ITM = _spec(Itm, ITM_RULE, "the model's matching head, name by name; itm:0.8 keeps what exceeds 0.8")
 ITC = _spec(Itc, ITC_RULE, "the model's contrastive heads; itc:within0.05 keeps what comes that near to the best")
 BOTH = _spec(Both, BOTH_RULE, "the model's matching and contrastive heads together; itm+itc:0.4 keeps what exceeds 0.4")
+ATTENTION = _spec(Attention, BOTH_RULE, "both heads, in tiles as well, and whether a name's tokens look at the photo")

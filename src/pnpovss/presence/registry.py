@@ -20,6 +20,7 @@ _filters = Registry(
         "itm": "pnpovss.presence.own_model:ITM",
         "itc": "pnpovss.presence.own_model:ITC",
         "itm+itc": "pnpovss.presence.own_model:BOTH",
+        "itm+itc+attention": "pnpovss.presence.own_model:ATTENTION",
         "file": "pnpovss.presence.file:FILE",
         "clip": "pnpovss.presence.clip:CLIP",
         "llm": "pnpovss.presence.llm.filter:LLM",
@@ -76,8 +77,8 @@ def parse_presence(text: str) -> PresenceRequest:
     """A filter as it is written on the command line, checked as far as that needs no model.
 
     Args:
-        text: "all", "oracle", "itm", "itm:0.4", "itc:top3", "itm+itc", "file:PATH", "clip:MODEL", "llm:MODEL", or the
-            key of an installed filter, with or without an argument.
+        text: "all", "oracle", "itm", "itm:0.4", "itc:top3", "itm+itc", "itm+itc+attention", "file:PATH", "clip:MODEL",
+            "llm:MODEL", or the key of an installed filter, with or without an argument.
 
     Raises:
         PresenceError: an unknown filter, a broken one, or an argument that it refuses.

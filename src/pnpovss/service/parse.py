@@ -190,8 +190,8 @@ def _refuse_what_opens_files(presence: str) -> None:
     spec = parse_presence(presence).spec
     if not spec.asks_model and spec.key != EVERYTHING:
         raise PresenceError(
-            f"presence {presence!r} opens files or other addresses, which no request may here; use all, itm, itc or "
-            "itm+itc"
+            f"presence {presence!r} opens files or other addresses, which no request may here; use all, itm, itc, "
+            "itm+itc or itm+itc+attention"
         )
 
 

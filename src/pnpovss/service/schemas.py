@@ -95,8 +95,8 @@ class SegmentRequest(PhotoRequest):
 
     presence: str | None = Field(
         default=None,
-        description="who says which names are there: all, itm, itc, itm+itc, with a rule (itm:0.4, itc:top3) or "
-        "without; the model, by the step presence, if not given",
+        description="who says which names are there: all, itm, itc, itm+itc, itm+itc+attention, with a rule (itm:0.4, "
+        "itc:top3) or without; the model, by the step presence, if not given",
         examples=["itm"],
     )
     outputs: list[Output] = Field(default=["rle"], min_length=1, description="; ".join(map(": ".join, OUTPUTS.items())))
