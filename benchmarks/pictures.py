@@ -32,8 +32,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
     "setting-image_size": {f"image_size {side}": {"image_size": side} for side in (192, 320, 448)},
     "setting-views": {
         "views off": {"views": None},
-        "mirror image": {"views": {"mirror": True, "tiles": None}},
-        "tiles of 0.6": {"views": {"mirror": False, "tiles": 0.6}},
+        "mirror image": {"views": {"mirror": True}},
+        "tiles of 0.6": {"views": {"mirror": False, "tiles": [0.6]}},
     },
     "setting-gradcam": {"GradCAM": {"gradcam": True}, "attention alone": {"gradcam": False}},
     "setting-dropout": {

@@ -1,10 +1,10 @@
-"""What each step of the method, and each look at a photo, brings `mini`; and what its two heads know of names.
+"""What each step of the method, and each look at a photo, brings `mini`; and what it knows of names.
 
     python -m benchmarks.views --data DIR --runs DIR [--only voc2012 coco-object coco-panoptic] [--part 0/3]
     python -m benchmarks.views --data DIR --runs DIR --table benchmarks/results/views.md
 
 DIR of `--data` is that of `benchmarks.subsets`: photos for evaluation only. Parts of a set can run side by side, and
-each goes on where it was stopped; the second command puts them together.
+each goes on where it was stopped; the second command puts them together. `--arms`: some rows alone.
 """
 
 import argparse
@@ -21,26 +21,37 @@ from benchmarks.subsets import unpack
 from pnpovss.backbones.memory import share_encodings
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.datasets import Dataset, open_dataset
-from pnpovss.datasets.base import LabelSpace
+from pnpovss.datasets.base import LabelSpace, Sample
 from pnpovss.evaluation.measures.bootstrap import compare
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.regions import find_regions
 from pnpovss.evaluation.runs.variants import variant_labels
 from pnpovss.images import load_image
-from pnpovss.presence import Photo, PresenceFilter, make_presence
+from pnpovss.presence import Photo, Presence, PresenceQuality, make_presence
 from pnpovss.presets import read_preset
 
 ROOTS = {"voc2012": "voc", "coco-object": "object", "coco-panoptic": "coco"}
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "`default`": ("default", {}),
     "`best`": ("best", {}),
+    "`best` without the mirror image": ("best", {"views.mirror": False}),
+    "`best`, tiles of 0.6 alone": ("best", {"views.tiles": [0.6]}),
+    "`best`, four tiles of 0.6": ("best", {"views.tiles": [0.6], "views.tiles_across": 2}),
     "without views": ("default", {"views": None}),
     "without GradCAM": ("default", {"gradcam": False}),
     "without CRF": ("default", {"crf": None}),
 }
 """Preset, and what is changed in it."""
-DEFAULT = "`default`"
-FILTERS = ("oracle", "itm", "itc", "itm+itc")
+DEFAULT, BEST = "`default`", "`best`"
+FILTERS: dict[str, Sequence[str]] = {
+    "oracle": list(SETTINGS),
+    "itm": [DEFAULT],
+    "itc": [DEFAULT],
+    "itm+itc": [DEFAULT, BEST],
+    "itm+itc+attention": [DEFAULT, BEST],
+}
+"""Who says which names are there, and the settings that are measured with them."""
+ARMS = [f"{spec}: {name}" for spec, names in FILTERS.items() for name in names]
 GROUPS = ((0.0, 0.01), (0.01, 0.05), (0.05, 0.2), (0.2, 1.01))
 FOUND, RIGHT = 0.6, 0.6
 """An object is drawn too large where so much of it was found, and less than so much of the region is right."""
@@ -54,20 +65,23 @@ def main() -> None:
     parser.add_argument("--model", default="mini")
     parser.add_argument("--only", nargs="*", default=list(ROOTS), choices=ROOTS)
     parser.add_argument("--part", default="0/1", help="which share of the photos, counted from 0, of how many")
+    parser.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS, help="which rows to measure")
     parser.add_argument("--table", type=Path, help="write the table of what was measured, and measure nothing")
     options = parser.parse_args()
     unpacked = unpack(options.data, options.runs)
     sets = {key: open_dataset(key, unpacked / ROOTS[key]) for key in options.only}
     if options.table:
-        lines = [line for key, dataset in sets.items() for line in table(dataset, read(options.runs, key))]
+        measured = {key: read(options.runs, key) for key in sets}
+        lines = [line for key, data in sets.items() for line in table(data, measured[key]) + names(data, measured[key])]
         options.table.write_text("\n".join(heading() + lines) + "\n")
         return
     part, parts = (int(number) for number in options.part.split("/"))
     for key, dataset in sets.items():
-        measure(dataset, options.model, options.runs / f"views-{key}-{part}of{parts}.jsonl", part, parts)
+        out = options.runs / f"views-{key}-{part}of{parts}.jsonl"
+        measure(dataset, options.model, out, list(dataset)[part::parts], options.arms)
 
 
-def measure(dataset: Dataset, model: str, out: Path, part: int, parts: int) -> None:
+def measure(dataset: Dataset, model: str, out: Path, samples: Sequence[Sample], wanted: Sequence[str]) -> None:
     """Append one record a photo to ``out``; those that are there are not measured again."""
     space, backbone = dataset.space, share_encodings(load_backbone(model))
     fixed = {"presence": None, "background": space.background.model_dump()}
@@ -75,29 +89,27 @@ def measure(dataset: Dataset, model: str, out: Path, part: int, parts: int) -> N
         name: read_preset(preset).config(backbone.card.recommended.settings).replace({**fixed, **changed})
         for name, (preset, changed) in SETTINGS.items()
     }
-    filters = {spec: make_presence(spec, backbone=backbone, config=variants[DEFAULT]) for spec in FILTERS}
+    specs = list(dict.fromkeys(arm.split(": ")[0] for arm in wanted))
+    filters = {spec: make_presence(spec, backbone=backbone, config=variants[DEFAULT]) for spec in specs}
     done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
-    for sample in list(dataset)[part::parts]:
+    for sample in samples:
         if sample.key in done:
             continue
         truth, image = dataset.truth(sample), load_image(sample.image)
         photo = Photo(image, sample.key, space.present(truth))
         arms: dict[str, Any] = {}
+        told: dict[str, Any] = {}
         for spec, filter_ in filters.items():
-            kept = ask(filter_, photo, dataset)
-            chosen = variants if spec == "oracle" else {DEFAULT: variants[DEFAULT]}
-            names = [space.names[i] for i in kept]
+            decided = filter_.decide(photo, space.names)
+            told[spec] = {"kept": decided.kept, "scores": decided.scores}
+            names = [space.names[i] for i in decided.kept]
+            chosen = {name: each for name, each in variants.items() if f"{spec}: {name}" in wanted}
             found = variant_labels(backbone, image, names, chosen) if names else {}
             for name in chosen:
-                labels = space.predicted(found[name], kept) if names else np.zeros(truth.shape, np.int64)
+                labels = space.predicted(found[name], decided.kept) if names else np.zeros(truth.shape, np.int64)
                 arms[f"{spec}: {name}"] = record(truth, labels, space)
         with out.open("a") as file:
-            file.write(json.dumps({"key": sample.key, "arms": arms}) + "\n")
-
-
-def ask(filter_: PresenceFilter, photo: Photo, dataset: Dataset) -> tuple[int, ...]:
-    """The names that a filter keeps."""
-    return filter_.decide(photo, dataset.space.names).kept
+            file.write(json.dumps({"key": sample.key, "arms": arms, "names": told, "truth": photo.truth}) + "\n")
 
 
 def record(
@@ -121,7 +133,9 @@ def read(runs: Path, key: str) -> list[Mapping[str, Any]]:
     for file in sorted(runs.glob(f"views-{key}-*.jsonl")):
         for line in file.read_text().splitlines():
             found = json.loads(line)
-            photos.setdefault(found["key"], {}).update(found["arms"])
+            own = photos.setdefault(found["key"], {"arms": {}, "names": {}, "truth": found["truth"]})
+            own["arms"].update(found["arms"])
+            own["names"].update(found["names"])
     return list(photos.values())
 
 
@@ -141,8 +155,8 @@ def heading() -> list[str]:
 def table(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> list[str]:
     """One set's table."""
     classes = len(dataset.space.classes)
-    arms = [arm for arm in records[0] if all(arm in each for each in records)]
-    counts = {arm: [Confusion.from_sparse(each[arm]["confusion"], classes) for each in records] for arm in arms}
+    arms = [arm for arm in records[0]["arms"] if all(arm in each["arms"] for each in records)]
+    counts = {arm: [Confusion.from_sparse(each["arms"][arm]["confusion"], classes) for each in records] for arm in arms}
     compared = compare(counts)
     sizes = " | ".join(f"{low:.0%} to {min(high, 1):.0%}" for low, high in GROUPS)
     lines = [
@@ -152,7 +166,7 @@ def table(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> list[str]:
         "|---|---|---|---|---|" + "---|" * len(GROUPS),
     ]
     for arm in arms:
-        objects = np.array([row for each in records for row in each[arm]["objects"]])
+        objects = np.array([row for each in records for row in each["arms"][arm]["objects"]])
         change = compared[arm].change
         moved = f"{100 * change.value:+.1f} ({100 * change.low:.1f} to {100 * change.high:.1f})"
         large = np.mean((objects[:, 2] >= FOUND) & (objects[:, 3] < RIGHT))
@@ -161,6 +175,23 @@ def table(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = [arm, f"{100 * total.miou:.1f}", moved if arm != arms[0] else "", f"{100 * total.pixel_accuracy:.1f}"]
         cells += [f"{large:.0%}", *(f"{100 * value:.1f}" for value in groups)]
         lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def names(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> list[str]:
+    """How well the names are known."""
+    lines = [
+        "| names | average precision, mean over names | precision | recall | names kept a photo |",
+        "|---|---|---|---|---|",
+    ]
+    for spec in (spec for spec in records[0]["names"] if all(spec in each["names"] for each in records)):
+        quality = PresenceQuality()
+        for each in records:
+            told = each["names"][spec]
+            quality.add(Presence(tuple(told["kept"]), tuple(told["scores"])), each["truth"])
+        shares = (quality.mean_average_precision, quality.precision, quality.recall)
+        cells = [f"{100 * share:.1f}" for share in shares]
+        lines.append(f"| {spec} | {' | '.join(cells)} | {quality.mean_kept:.1f} |")
     return [*lines, ""]
 
 
