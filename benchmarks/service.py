@@ -4,8 +4,9 @@
 
 `pnpovss serve` runs with `mini` as a process of its own, its clients in this one, both on the same cores. Every request
 brings a photo that the service has not seen: the example photos, cut and packed anew. The plain loop is one process
-that segments the same photos by the same names, one after the other, and makes the same record of each; it runs before
-and after. A client that is refused (429) waits as long as it is told, then asks again.
+that segments the same photos by the same names, one after the other, and makes the same record of each, with one thread
+and with one per core; what it is compared with is the better of the two. It runs before and, the better one, after. A
+client that is refused (429) waits as long as it is told, then asks again.
 """
 
 import argparse
@@ -13,6 +14,9 @@ import asyncio
 import io
 import itertools
 import json
+import os
+import pickle
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +26,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -39,6 +44,8 @@ WORDS = (("cat", "ear"), ("woman", "flag"), ("cup", "table"))  # of the three ex
 
 LOOP = """
 import json, pickle, sys, time
+import torch
+torch.set_num_threads(int(sys.argv[4]))
 from pnpovss import Segmenter
 from pnpovss.files.json import to_json
 photos, names = pickle.load(open(sys.argv[1], "rb")), sys.argv[2].split(", ")
@@ -95,27 +102,31 @@ class Answers:
         statuses: how often each HTTP status came; 0 where the connection broke.
         seconds: of each photo that was segmented, from the request that was accepted to the end of its answer.
         patience: the same from the first try, refusals and waiting included.
+        odd: what came that was neither masks nor a refusal, in words.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
     patience: list[float] = field(default_factory=list)
+    odd: list[str] = field(default_factory=list)
 
 
 async def send(port: int, content: bytes) -> tuple[int, dict[str, str], bytes]:
-    """One request on a connection of its own: status, headers, body; status 0 where the connection broke."""
+    """One request on a connection of its own: status, headers, body; status 0, and why, where the connection broke."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(content)
         await writer.drain()
         answer = await reader.read()
         writer.close()
-    except OSError:
-        return 0, {}, b""
+    except OSError as error:
+        return 0, {}, f"{type(error).__name__}: {error}".encode()
+    if not answer:
+        return 0, {}, b"closed without an answer"
     head, _, body = answer.partition(b"\r\n\r\n")
     status, *lines = head.decode("latin-1").split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    return (int(status.split()[1]) if status else 0), headers, body
+    return int(status.split()[1]), headers, body
 
 
 async def client(port: int, contents: Iterator[bytes], end: float, answers: Answers) -> None:
@@ -124,7 +135,7 @@ async def client(port: int, contents: Iterator[bytes], end: float, answers: Answ
         content, first = next(contents), time.monotonic()
         while True:
             begun = time.monotonic()
-            status, headers, _ = await send(port, content)
+            status, headers, body = await send(port, content)
             answers.statuses[status] += 1
             if status == 429 and time.monotonic() < end:
                 await asyncio.sleep(float(headers["retry-after"]))
@@ -132,6 +143,8 @@ async def client(port: int, contents: Iterator[bytes], end: float, answers: Answ
             if status == 200:
                 answers.seconds.append(time.monotonic() - begun)
                 answers.patience.append(time.monotonic() - first)
+            elif status != 429:
+                answers.odd.append(f"{status}: {body[:200].decode('utf-8', 'replace')}")
             break
 
 
@@ -148,15 +161,21 @@ def load(port: int, files: list[bytes], clients: int, seconds: float) -> tuple[A
     return answers, len(answers.seconds) / (time.monotonic() - begun)
 
 
-def loop(files: list[bytes], seconds: float) -> tuple[float, float]:
-    """Photos per second of the plain loop, and processor seconds per photo."""
-    import pickle
+class Loop(NamedTuple):
+    """The plain loop: its threads, photos per second, processor seconds per photo."""
 
+    threads: int
+    rate: float
+    busy: float
+
+
+def loop(files: list[bytes], seconds: float, threads: int) -> Loop:
+    """Run it."""
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(pickle.dumps(files))
-        call = [sys.executable, "-c", LOOP, file.name, ", ".join(NAMES), str(seconds)]
-        rate, busy = json.loads(subprocess.run(call, capture_output=True, text=True, check=True).stdout)
-        return rate, busy
+        call = [sys.executable, "-c", LOOP, file.name, ", ".join(NAMES), str(seconds), str(threads)]
+        done = subprocess.run(call, capture_output=True, text=True, check=True)
+        return Loop(threads, *json.loads(done.stdout))
 
 
 def again(port: int, files: list[bytes]) -> dict[str, list[float]]:
@@ -168,6 +187,8 @@ def again(port: int, files: list[bytes]) -> dict[str, list[float]]:
         status, headers, body = asyncio.run(send(port, content))
         assert status == 200, body
         found.setdefault(kind, []).append(1000 * (time.monotonic() - begun))
+        computed = re.search(r"compute;dur=([\d.]+)", headers["server-timing"])
+        found.setdefault(f"{kind}, computing alone", []).append(float(computed[1]) if computed else np.nan)
         return headers
 
     for i, file in enumerate(files):
@@ -206,10 +227,20 @@ class Watch:
         return self.process.memory_info().rss
 
 
+class Row(NamedTuple):
+    """So many clients for so long [s]: their answers, photos per second, the service's processor seconds per photo."""
+
+    clients: int
+    long: float
+    answers: Answers
+    rate: float
+    busy: float
+
+
 def measure(seconds: float) -> str:
     """All of it, as Markdown."""
-    files = list(itertools.islice(photos(), PHOTOS))
-    before = loop(files, seconds / 4)
+    files, cores = list(itertools.islice(photos(), PHOTOS)), len(psutil.Process().cpu_affinity())
+    loops = [loop(files, seconds / 6, threads) for threads in sorted({1, cores})]
     with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as service:
         port, watch = urlsplit(service.url).port or 0, Watch(service.process.pid)
         rest = watch.now()
@@ -220,49 +251,50 @@ def measure(seconds: float) -> str:
             before_it = watch.busy()
             answers, rate = load(port, files, clients, part * seconds)
             busy = (watch.busy() - before_it) / max(1, len(answers.seconds))
-            rows.append((clients, part * seconds, answers, rate, busy))
+            rows.append(Row(clients, part * seconds, answers, rate, busy))
         watch.ended = True
         end = watch.now()
-    after = loop(files, seconds / 4)
-    return page(service, (before, after), second, rows, (rest, watch.most, end))
+    best = max(loops, key=lambda each: each.rate)
+    loops.append(loop(files, seconds / 6, best.threads))
+    return page(service, loops, second, rows, (rest, watch.most, end))
 
 
 def page(
-    service: Served,
-    loops: tuple[tuple[float, float], tuple[float, float]],
-    second: dict[str, list[float]],
-    rows: list[tuple[int, float, Answers, float, float]],
-    memory: tuple[int, int, int],
+    service: Served, loops: list[Loop], second: dict[str, list[float]], rows: list[Row], memory: tuple[int, int, int]
 ) -> str:
     """What was measured, as Markdown."""
-    plain, plain_busy = (sum(each) / 2 for each in zip(*loops, strict=True))
-    cores, day = psutil.cpu_count(), time.strftime("%Y-%m-%d")
+    rate, day = max(each.rate for each in loops), time.strftime("%Y-%m-%d")
     rest, most, end = (f"{size / 1e6:.0f} MB" for size in memory)
+    tried = "\n".join(
+        f"| {one.threads} | {when} | {one.rate:.2f} | {one.busy:.2f} |"
+        for one, when in zip(loops, ["before"] * (len(loops) - 1) + ["after"], strict=True)
+    )
     told = f"""\
 # The service under load
 
-`python -m benchmarks.service`, {day}, mini, {cores} cores, which clients and service share; photos of about
-450 x 350 pixels, {len(NAMES)} names, each photo new to the service.
+`python -m benchmarks.service`, {day}, mini, {psutil.cpu_count()} cores, which clients and service share; photos of
+about 450 x 350 pixels, {len(NAMES)} names, each photo new to the service.
 
-Cold start until ready: {service.cold:.1f} s. Memory at rest {rest}, at most {most} under load, {end} after it;
-up to 512 MB of it are what is remembered of photos.
+Cold start: it listens after {service.listened:.1f} s and is ready after {service.cold:.1f} s. Memory at rest {rest},
+at most {most} under load, {end} after it; up to 512 MB of it are what is remembered of photos.
 
-The plain loop made {loops[0][0]:.2f} photos per second before and {loops[1][0]:.2f} after ({plain:.2f} on average), and
-took {plain_busy:.2f} processor seconds per photo. On a machine that others use, too, these tell more than photos per
-second: two cores make two photos in that time at best.
+| threads of the plain loop | beside the service's run | photos/s | CPU s per photo |
+|---|---|---|---|
+{tried}
 
-p50 and p95 are seconds from the request that was accepted to the end of its answer; the second pair counts from the
-first try, refusals and waiting included.
+"Of the loop" is of its best, {rate:.2f} photos/s. p50 and p95 are seconds from the request that was accepted to the end
+of its answer; the second pair counts from the first try, refusals and waiting included. CPU seconds are those of the
+service, refusals included.
 
 | clients | for [s] | photos/s | of the loop | CPU s per photo | p50 | p95 | p50 | p95 | 429 | neither 200 nor 429 |
 |---|---|---|---|---|---|---|---|---|---|---|"""
     lines = told.splitlines()
-    for clients, long, answers, rate, busy in rows:
-        other = {status: count for status, count in answers.statuses.items() if status not in (200, 429)} or 0
+    for clients, long, answers, made, busy in rows:
         times = [*np.percentile(answers.seconds, (50, 95)), *np.percentile(answers.patience, (50, 95))]
         shown = " | ".join(f"{value:.2f}" for value in times)
-        ratio, refused = f"{rate / plain:.2f} | {busy:.2f}", answers.statuses[429]
-        lines.append(f"| {clients} | {long:.0f} | {rate:.2f} | {ratio} | {shown} | {refused} | {other} |")
+        ratio, refused = f"{made / rate:.2f} | {busy:.2f}", answers.statuses[429]
+        lines.append(f"| {clients} | {long:.0f} | {made:.2f} | {ratio} | {shown} | {refused} | {len(answers.odd)} |")
+    lines += [f"\n{count} x `{odd}`" for odd, count in Counter(odd for row in rows for odd in row.answers.odd).items()]
     lines += ["", "| one client, a photo that is remembered | median [ms] | p95 [ms] |", "|---|---|---|"]
     for what, times in second.items():
         lines.append(f"| {what} | {np.median(times):.0f} | {np.percentile(times, 95):.0f} |")
@@ -271,6 +303,7 @@ first try, refusals and waiting included.
 
 def main() -> None:
     """Measure, and write the table."""
+    os.environ.pop("OMP_NUM_THREADS", None)  # both choose their threads themselves
     parser = argparse.ArgumentParser(description="What the service holds.")
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--out", type=Path)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pnpovss.backbones.memory import share_encodings
+from pnpovss.backbones.shared import share_encodings
 from pnpovss.datasets import Dataset, open_dataset
 from pnpovss.evaluation.report.markdown import markdown
 from pnpovss.evaluation.report.page import write_report

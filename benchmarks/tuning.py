@@ -27,7 +27,7 @@ from torch import Tensor
 
 from benchmarks.boxes import WORDS, Judged, Thing, judge_photo, read_things, summary
 from pnpovss import Segmenter
-from pnpovss.backbones.memory import share_encodings
+from pnpovss.backbones.shared import share_encodings
 from pnpovss.datasets import open_dataset
 from pnpovss.evaluation.measures.ranks import rank_correlation
 from pnpovss.evaluation.runs.folder import make_folder

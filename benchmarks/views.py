@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Integer
 
 from benchmarks.subsets import unpack
-from pnpovss.backbones.memory import share_encodings
 from pnpovss.backbones.registry import load_backbone
+from pnpovss.backbones.shared import share_encodings
 from pnpovss.datasets import Dataset, open_dataset
 from pnpovss.datasets.base import LabelSpace, Sample
 from pnpovss.evaluation.measures.bootstrap import compare

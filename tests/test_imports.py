@@ -18,7 +18,7 @@ MODULES = [path for path in SOURCES if path != ROOT / "__init__.py"]
 # A module imports from its own row and the rows above it, never from below. A package stands for all it holds;
 # a row may be named more exactly than the package that holds it.
 LAYERS = (
-    ("_version", "errors", "printable", "plugins", "sentences"),
+    ("_version", "errors", "memory", "printable", "plugins", "sentences"),
     ("config", "names"),
     ("images", "files", "results.rle", "prompts", "densecrf"),
     ("results", "saliency", "refine", "backbones.base", "presets"),
@@ -168,6 +168,13 @@ def test_segmenting_a_photo_imports_no_evaluation():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "pnpovss.hints.looks_like" in done.stdout.split()
     assert not [module for module in done.stdout.split() if module.startswith("pnpovss.evaluation")]
+
+
+def test_mini_loads_neither_transformers_nor_the_compiler_of_torch():
+    program = "import sys, pnpovss; pnpovss.Segmenter.from_pretrained('mini'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "torch" in done.stdout.split()
+    assert not {"transformers", "torch._dynamo", "sympy"} & set(done.stdout.split())
 
 
 COMMANDS = ("segment", "explain", "doctor", "models", "eval", "report", "ablate", "serve", "sweep", "tune")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from pnpovss.backbones.memory import SharedEncodings, share_encodings
+from pnpovss.backbones.shared import SharedEncodings, share_encodings
 from pnpovss.config import Background, Config
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import ConfigError, DatasetError, InvalidInputError
@@ -20,6 +20,7 @@ from pnpovss.evaluation.measures.previews import decode_classes
 from pnpovss.evaluation.runs.evaluate import evaluate, run_summary
 from pnpovss.evaluation.runs.folder import read_run
 from pnpovss.evaluation.runs.settings import choose
+from pnpovss.memory import size_of
 from pnpovss.presence.base import Presence
 from pnpovss.segmenter import Segmenter
 from tests.support.colours import Oracle, colour_dataset, colour_space, write_photo
@@ -121,12 +122,14 @@ def test_the_presence_filters_view_of_the_whole_photo_is_not_encoded_again(backb
 
 def test_shared_encodings_are_the_backbones_own_and_bounded(backbone):
     pixels = torch.randn(3, 3, 32, 32)
-    each = backbone.encode_images(pixels[:1]).tokens.numel() * 4
+    each = size_of(backbone.encode_images(pixels[:1]))
     shared = share_encodings(backbone, most_bytes=2 * each)
+    assert isinstance(shared, SharedEncodings)
     first = shared.encode_images(pixels)
-    assert shared.held_bytes == 3 * each, "what was just asked for is held, whatever it takes"
+    assert shared.memory.bytes == 2 * each
+    shared.encode_images(pixels)
+    assert shared.computed == 3, "what was just asked for is at hand, whatever it takes"
     assert torch.equal(shared.encode_images(pixels[[1, 2]]).tokens, first.tokens[[1, 2]])
-    assert shared.held_bytes == 2 * each
     assert torch.equal(first.tokens, backbone.encode_images(pixels).tokens)
     mixed = shared.encode_images(pixels[[2, 0, 2]])
     assert torch.equal(mixed.tokens, first.tokens[[2, 0, 2]])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pnpovss.backbones.memory import share_encodings
+from pnpovss.backbones.shared import share_encodings
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.errors import ConfigError
 from pnpovss.evaluation.runs.ablation import FULL, ablation_markdown, ablation_variants

@@ -1,5 +1,6 @@
 """What a program is answered."""
 
+import asyncio
 import base64
 import io
 import json
@@ -16,6 +17,7 @@ from pnpovss import Segmenter
 from pnpovss.results import rle
 from pnpovss.results.segmentation import Segmentation
 from pnpovss.service.limits import Limits
+from pnpovss.service.work import Workers
 from tests.service.conftest import Serve, serving
 from tests.support.fakes import FakeBackbone, colour_backbone
 from tests.support.program_calls import save_flag
@@ -103,6 +105,30 @@ def test_what_is_remembered_changes_no_answer(serve: Serve, flag: bytes):
         for settings in ({}, {"threshold": 0.5}, {"blur": None}, {"dropout.passes": 2}):
             fields = {"names": names, "settings": json.dumps(settings)}
             assert post(remembering, flag, **fields).json() == post(forgetful, flag, **fields).json()
+
+
+def test_a_view_tells_things_apart(serve: Serve):
+    file = io.BytesIO()
+    photo = np.zeros((64, 64, 3), np.uint8)
+    photo[:, :16] = photo[:, 48:] = (255, 0, 0)
+    Image.fromarray(photo).save(file, "PNG")
+    client = serve()
+    settings = json.dumps({"instances.split": "pieces", "blur": None, "dropout": None})
+    view = post(client, file.getvalue(), names="red", outputs="view", settings=settings).json()
+    one, other = view["instances"]
+    assert (one["number"], other["number"]) == (1, 2)
+    assert one["name"] == other["name"] == 0
+    assert 0 < one["score"] <= 1
+    colours = np.array(Image.open(io.BytesIO(base64.b64decode(view["numbers"]))))
+    numbers = colours[..., 0] + 256 * colours[..., 1].astype(int)
+    labels = np.array(Image.open(io.BytesIO(base64.b64decode(view["labels"]))))
+    assert ((numbers > 0) == (labels > 0)).all()
+    for row in (one, other):
+        x, y = row["place"]
+        assert numbers[y, x] == row["number"]
+        assert row["share"] == (numbers == row["number"]).mean()
+    plain = post(client, file.getvalue(), names="red", outputs="view").json()
+    assert plain["instances"] is plain["numbers"] is None
 
 
 def test_names_are_matched(serve: Serve, flag: bytes):
@@ -269,6 +295,29 @@ def test_what_takes_too_long_or_is_no_bug_of_the_client_is_told(serve: Serve, ba
     assert (late.status_code, late.headers["retry-after"]) == (503, "5")
     assert "was not done within -1 s" in late.json()["detail"]
     assert post(serve(), flag, outputs="instances").json()["status"] == 422
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_body_that_comes_too_slowly_is_told_so(serve: Serve, monkeypatch: pytest.MonkeyPatch, full: bool):
+    client, answered = serve(limits=Limits(upload_seconds=0.2)), []
+    monkeypatch.setattr(Workers, "is_full", full)  # who will be refused is waited for no longer
+    left = [{"type": "http.request", "body": b"a part", "more_body": True}]
+
+    async def receive():
+        if not left:
+            await asyncio.sleep(60)
+        return left.pop()
+
+    async def send(message):
+        answered.append(message)
+
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json"), (b"content-length", b"1000")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/segment", "query_string": b"", "headers": headers}
+    asyncio.run(client.app(scope, receive, send))
+    assert answered[0]["status"] == 408
+    problem = json.loads(answered[1]["body"])
+    assert problem["type"] == "urn:pnpovss:problem:slow"
+    assert problem["detail"] == "the body did not arrive within 0.2 s, the limit of this service"
 
 
 def test_the_answer_is_that_of_the_command_line_and_of_python(call_mini, serve: Serve, tmp_path: Path):

@@ -238,6 +238,48 @@ def test_sliders_draw_anew_from_what_is_remembered(page):
     page.wait_for_function("() => !document.querySelector('#names li.absent')")
 
 
+def test_things_of_one_name_are_told_apart(page):
+    page.get_by_role("button", name="woman, flag, rocket").click()
+    done(page)
+    drawn = pixels(page)
+    assert page.locator(".things").count() == 0
+    assert not page.locator("#save-instances").is_visible()
+    choice = page.get_by_label("One thing from another")
+    choice.select_option(label="by connected pieces")
+    page.wait_for_selector(".things")
+    done(page)
+    numbered = pixels(page)
+    assert numbered != drawn, "numbers and outlines"
+    things = page.locator(".things button")
+    assert all(re.fullmatch(r"\d+ \d+% sure, (< 1|\d+)% of the photo", text) for text in things.all_inner_texts())
+    things.nth(0).hover()
+    alone = pixels(page)
+    assert alone != numbered or things.count() == 1
+    page.mouse.move(5, 5)
+    assert pixels(page) == numbered
+    things.nth(0).focus()
+    assert pixels(page) == alone
+    things.nth(0).blur()
+    # The pixel that a number stands on belongs to that thing.
+    place = page.evaluate("""async () => {
+        const { x, y, width, height } = document.getElementById('stage').getBoundingClientRect();
+        return [x + width / 2, y + height / 2];
+    }""")
+    page.mouse.move(*place)
+    assert re.fullmatch(r"woman \d+, \d+% sure", page.locator("#pointed").inner_text())
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Numbers of things").click()
+    assert download.value.suggested_filename == "astronaut.instances.png"
+    assert "--set instances.split=pieces" in page.locator("#shell").text_content()
+    choice.select_option(label="by peaks of the heat, too")
+    done(page)
+    assert "--set instances.split=heat" in page.locator("#shell").text_content()
+    choice.select_option(label="off")
+    page.wait_for_function("() => !document.querySelector('.things')")
+    done(page)
+    assert pixels(page) == drawn
+
+
 def test_the_method_is_shown_and_played_and_heads_are_chosen(page):
     open_example(page)
     page.get_by_role("button", name="Show each step").click()

@@ -23,12 +23,14 @@ class Served:
         url: of its page.
         process: it.
         log: the file that its output goes to.
+        listened: seconds from its start until it listened.
         cold: seconds from its start until it was ready.
     """
 
     url: str
     process: subprocess.Popen
     log: Path
+    listened: float
     cold: float
 
 
@@ -41,8 +43,9 @@ def served(folder: Path, *options: str, environment: Mapping[str, str] | None = 
         process = subprocess.Popen(call, stdout=file, stderr=file, env={**os.environ, **(environment or {})})
     try:
         url = _wait(lambda: re.search(r"^http://\S+/", log.read_text(), re.MULTILINE), process, log)[0]
+        listened = time.monotonic() - begun
         _wait(lambda: _is_ready(url), process, log)
-        yield Served(url, process, log, time.monotonic() - begun)
+        yield Served(url, process, log, listened, time.monotonic() - begun)
     finally:
         process.terminate()
         try:

@@ -39,7 +39,7 @@ class ModelChoice:
         Args:
             share_encodings: whether a filter of names will ask the same model, so that no photo is encoded twice.
         """
-        from pnpovss.backbones.memory import share_encodings as shared  # torch: seconds
+        from pnpovss.backbones.shared import share_encodings as shared  # torch: seconds
         from pnpovss.segmenter import Segmenter
 
         segmenter = Segmenter.from_pretrained(**vars(self))

@@ -32,6 +32,7 @@ def serve(
     ] = None,
     waiting: Annotated[int, typer.Option(min=0, metavar="N", help="Requests that may wait; others are refused.")] = 32,
     seconds: Annotated[float, typer.Option(min=1, help="A request may take so long, waiting included.")] = 60,
+    upload_seconds: Annotated[float, typer.Option(min=1, help="A request must have arrived within.")] = 30,
     stop_seconds: Annotated[float, typer.Option(min=1, help="What was accepted is finished within, on a stop.")] = 60,
     max_megabytes: Annotated[float, typer.Option(min=0.1, help="Refuse larger uploads.")] = 24,
     max_pixels: Annotated[int, typer.Option(min=1, metavar="N", help="Refuse photos with more pixels.")] = 16_000_000,
@@ -70,6 +71,7 @@ def serve(
             pixels=max_pixels,
             names=max_names,
             seconds=seconds,
+            upload_seconds=upload_seconds,
             waiting=waiting,
             memory_bytes=round(memory * 1e6),
         )

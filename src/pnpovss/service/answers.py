@@ -17,8 +17,9 @@ from pnpovss.hints.doubts import doubts
 from pnpovss.hints.looks_like import looks_like
 from pnpovss.results.colours import colour
 from pnpovss.results.pictures import heat_picture
+from pnpovss.results.regions import inner_point
 from pnpovss.results.segmentation import Segmentation
-from pnpovss.service.pictures import gray_png, label_png, levels, png_bytes, shrunk
+from pnpovss.service.pictures import gray_png, label_png, levels, number_png, png_bytes, shrunk
 
 __all__ = ["Answer", "Seen", "answer"]
 
@@ -110,6 +111,7 @@ def _view(seen: Seen) -> dict[str, Any]:
     maps = result.heatmaps
     return {
         **record,
+        **_things(result, size),
         "shown": list(size),
         "labels": label_png(result.labels, size),
         "sure": gray_png(_sureness(result), size),
@@ -117,6 +119,24 @@ def _view(seen: Seen) -> dict[str, Any]:
         "name_maps": {str(kept): levels(each) for kept, each in zip(result.kept, maps.names, strict=True)},
         "words": [{"word": word, **levels(each)} for word, each in zip(maps.words, maps.word_maps, strict=True)],
     }
+
+
+def _things(result: Segmentation, size: tuple[int, int]) -> dict[str, Any]:
+    """Each thing without its mask, and the map of their numbers; None for both where they were not told apart."""
+    if result.instances is None:
+        return {"instances": None, "numbers": None}
+    rows = [
+        {
+            "number": thing.number,
+            "name": thing.index,
+            "score": thing.score,
+            "share": thing.area / result.labels.size,
+            "bbox": list(thing.box),
+            "place": list(inner_point(thing.mask)),
+        }
+        for thing in result.instances
+    ]
+    return {"instances": rows, "numbers": number_png(result.instances.map, size)}
 
 
 def _sureness(result: Segmentation) -> np.ndarray:

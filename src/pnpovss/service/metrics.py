@@ -13,7 +13,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pnpovss.service.memory import Memory
+from pnpovss.memory import Memory
 from pnpovss.service.work import Workers
 
 __all__ = ["Metrics"]

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from PIL import Image
 
-__all__ = ["bits", "gray_png", "label_png", "levels", "png_bytes", "shrunk", "text_of"]
+__all__ = ["bits", "gray_png", "label_png", "levels", "number_png", "png_bytes", "shrunk", "text_of"]
 
 
 def text_of(content: bytes) -> str:
@@ -46,6 +46,20 @@ def label_png(labels: Integer[np.ndarray, "h w"], size: tuple[int, int]) -> str:
         size: (height, width) [px].
     """
     return text_of(png_bytes(Image.fromarray(np.ascontiguousarray(_nearest(labels, size).astype(np.uint8)))))
+
+
+def number_png(numbers: Integer[np.ndarray, "h w"], size: tuple[int, int]) -> str:
+    """Numbers as an RGB PNG, red + 256 green, at another size by nearest neighbours.
+
+    Browsers draw no more than 8 bits of a gray one.
+
+    Args:
+        numbers: in [0, 65535].
+        size: (height, width) [px].
+    """
+    small = _nearest(numbers, size)
+    levels = np.stack([small & 255, small >> 8, np.zeros_like(small)], axis=2).astype(np.uint8)
+    return text_of(png_bytes(Image.fromarray(levels)))
 
 
 def gray_png(values: Float[np.ndarray, "h w"], size: tuple[int, int]) -> str:

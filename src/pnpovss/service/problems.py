@@ -82,7 +82,7 @@ _KINDS: tuple[tuple[type[BaseException], HTTPStatus, str, str, str | None], ...]
     (NamesError, _UNUSABLE, "names", "The names cannot be used", "names"),
     (ConfigError, _UNUSABLE, "settings", "The settings cannot be used", "settings"),
     (PresenceError, _UNUSABLE, "presence", "The presence filter cannot be used", "presence"),
-    (MissingExtraError, _UNUSABLE, "extra", "This service was installed without what the request needs", "photo"),
+    (MissingExtraError, _UNUSABLE, "extra", "This service was installed without what the request needs", "settings"),
     (InvalidInputError, _UNUSABLE, "request", "The request cannot be carried out", None),
     (ResourceError, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "memory", "It would not fit in memory", "photo"),
     (Late, HTTPStatus.SERVICE_UNAVAILABLE, "late", "It took too long", None),
@@ -103,6 +103,8 @@ def problem_of(error: BaseException, seconds: float) -> Problem:
         return Problem(HTTPStatus.TOO_MANY_REQUESTS, "full", "Too many requests", str(error), None, error.retry_after)
     for kind, status, word, title, field in _KINDS:
         if isinstance(error, kind):
+            if isinstance(error, MissingExtraError) and error.extra == "heif":
+                field = "photo"  # all other extras are for settings
             return Problem(status, word, title, _text(error, seconds), field, 5 if status == 503 else None)
     if isinstance(error, PnpOvssError):
         return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "model", "The model cannot be used", one_line(error))

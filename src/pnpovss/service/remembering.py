@@ -16,20 +16,20 @@ from jaxtyping import Float
 from PIL import Image
 
 from pnpovss.backbones.base import Backbone, ImageFeatures, Match, Reading, TextTokens
-from pnpovss.backbones.memory import digest
+from pnpovss.backbones.shared import SharedEncodings
 from pnpovss.batch.recipe import EVERYTHING, FilterChoice
 from pnpovss.config import Settings
 from pnpovss.errors import PnpOvssError
 from pnpovss.images import load_image
 from pnpovss.inputs import Inputs, prepare
 from pnpovss.matching import match_names
+from pnpovss.memory import Memory
 from pnpovss.names import Name
 from pnpovss.presence.base import Photo
 from pnpovss.refine.photo_crf import PhotoCrf
 from pnpovss.results.segmentation import Segmentation
 from pnpovss.segmenter import Explained, Segmenter
 from pnpovss.service.limits import Limits
-from pnpovss.service.memory import Memory
 from pnpovss.service.work import go_on
 
 __all__ = ["Asked", "Forgotten", "Remembering", "photo_id"]
@@ -176,27 +176,13 @@ def _text(settings: Any) -> str:
     return settings.model_dump_json(warnings=False)
 
 
-class _Watched:
-    """Stands in for a backbone; encodings are remembered, and a request that nobody waits for ends before each call."""
-
-    def __init__(self, inner: Backbone, memory: Memory) -> None:
-        self.inner = inner
-        self.memory = memory
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
+class _Watched(SharedEncodings):
+    """Stands in for a backbone; a request that nobody waits for ends before each call."""
 
     def encode_images(self, pixels: Float[torch.Tensor, "b 3 H W"]) -> ImageFeatures:
         """As the backbone's own; equal pixels are encoded once, as long as they are remembered."""
         go_on()
-        keys = [("encoding", digest(image)) for image in pixels]
-        known = [self.memory.get(key) for key in keys]
-        if new := [i for i, features in enumerate(known) if features is None]:
-            features = self.inner.encode_images(pixels if len(new) == len(keys) else pixels[new])
-            for row, i in enumerate(new):
-                known[i] = features[row : row + 1]
-                self.memory.put(keys[i], known[i])
-        return known[0] if len(known) == 1 else type(known[0]).join(known)
+        return super().encode_images(pixels)
 
     def match(self, features: Any, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None) -> Match:
         """As the backbone's own."""

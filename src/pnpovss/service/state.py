@@ -12,9 +12,9 @@ from PIL import Image
 
 from pnpovss.backbones.base import Backbone
 from pnpovss.batch.model import ModelChoice
+from pnpovss.memory import Memory
 from pnpovss.segmenter import Segmenter
 from pnpovss.service.batching import Together
-from pnpovss.service.memory import Memory
 from pnpovss.service.metrics import Metrics
 from pnpovss.service.options import ServiceOptions
 from pnpovss.service.remembering import Remembering
@@ -48,7 +48,6 @@ class Loaded:
             count,
             options.limits.waiting,
             share,
-            first=lambda: _warm_up(segmenter),
             patience=options.limits.seconds * _PATIENCE,
         )
 
@@ -114,6 +113,7 @@ def _share(cores: int) -> Callable[[int], None]:
 
 
 def _warm_up(segmenter: Segmenter) -> None:
-    """Segment a picture, so that nobody's first request waits for what is compiled once, or laid out once a thread."""
+    """Segment a picture, one view of it, so that nobody's first request waits for what is loaded or compiled once."""
     noise = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
-    segmenter(Image.fromarray(noise), ["cat", "grass"], present=[0, 1])
+    one_view = segmenter.replace(config=segmenter.config.without("views"))
+    one_view(Image.fromarray(noise), ["cat", "grass"], present=[0, 1])

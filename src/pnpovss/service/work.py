@@ -96,30 +96,26 @@ class Workers:
         waiting: int,
         before: Callable[[int], None] = lambda busy: None,
         *,
-        first: Callable[[], None] = lambda: None,
         patience: float = inf,
     ) -> None:
-        """Start the threads, and wait until each is ready.
+        """Start the threads.
 
         Args:
             count: of threads.
             waiting: requests that may wait for one.
             before: called by a thread before each request, with the number of threads that are busy, itself included.
-            first: called by each thread before it is ready; one after the other.
             patience: seconds; requests that would have to wait longer, as far as can be told, are refused.
         """
         self.count, self.most, self.patience = count, waiting, patience
         self.running = 0
         self.seconds = 1.0
-        self._before, self._first = before, first
-        self._ready = threading.Semaphore(0)
+        self._before = before
         self._waiting: deque[Work] = deque()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [threading.Thread(target=self._live, name=f"worker-{i}", daemon=True) for i in range(count)]
         for thread in self._threads:
             thread.start()
-            self._ready.acquire()
 
     @property
     def waiting(self) -> int:
@@ -171,10 +167,6 @@ class Workers:
             thread.join()
 
     def _live(self) -> None:
-        try:
-            self._first()
-        finally:
-            self._ready.release()
         while (work := self._take()) is not None:
             begun = time.monotonic()
             try:

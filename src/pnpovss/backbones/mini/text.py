@@ -7,6 +7,7 @@ than those of self-attention, so that one head's map is a good map.
 
 from collections.abc import Sequence
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -31,8 +32,10 @@ class Embeddings(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.word_embeddings = nn.Embedding(VOCABULARY, WIDTH)
-        self.position_embeddings = nn.Embedding(MAX_TOKENS, WIDTH)
+        # Zeros, since they always come from a checkpoint: to draw random ones that nobody keeps, on the device "meta",
+        # torch imports its compiler, which takes a second.
+        self.word_embeddings = nn.Embedding.from_pretrained(torch.zeros(VOCABULARY, WIDTH), freeze=False)
+        self.position_embeddings = nn.Embedding.from_pretrained(torch.zeros(MAX_TOKENS, WIDTH), freeze=False)
         self.LayerNorm = nn.LayerNorm(WIDTH, eps=_EPS)
 
     def forward(self, ids: Int[Tensor, "p t"]) -> Float[Tensor, "p t d"]:

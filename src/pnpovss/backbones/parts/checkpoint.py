@@ -12,7 +12,6 @@ import torch
 from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import LocalEntryNotFoundError
 from torch import Tensor
-from transformers.utils import logging as transformers_logging
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.parts.weights import check_safetensors, few, refuse_infinities, refuse_larger_model, stored
@@ -310,6 +309,8 @@ def _hub_errors(name: str, options: LoadOptions) -> Iterator[None]:
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """Keep transformers' report and progress bar off the terminal: what matters in them becomes an error of ours."""
+    from transformers.utils import logging as transformers_logging  # half a second, which `mini` does without
+
     verbosity, bar = transformers_logging.get_verbosity(), transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()

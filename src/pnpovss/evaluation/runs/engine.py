@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image
 
-from pnpovss.backbones.memory import share_encodings
+from pnpovss.backbones.shared import share_encodings
 from pnpovss.config import Config, Settings
 from pnpovss.datasets.base import Dataset, LabelSpace, Sample
 from pnpovss.datasets.survey import check_masks

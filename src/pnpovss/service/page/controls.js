@@ -13,6 +13,10 @@ const SWITCHES = [
   { name: "gradcam", label: "Weigh by the gradient (GradCAM)", on: true, off: false },
   { name: "views", label: "Look at parts of the photo, too", off: null },
 ];
+const APART = {
+  name: "instances.split", label: "One thing from another", off: "instances",
+  options: [["", "off"], ["pieces", "by connected pieces"], ["heat", "by peaks of the heat, too"]],
+};
 
 export class Controls {
   // `rows` are those of /v1/settings; `onChange` is told whether the change is done (false while a slider moves).
@@ -27,6 +31,7 @@ export class Controls {
     for (const each of SWITCHES) {
       if (this.own[each.name] !== null) document.getElementById("looking").append(this.#switch(each));
     }
+    document.getElementById("apart").append(this.#choice(APART));
     document.getElementById("reset").addEventListener("click", () => { this.changed = {}; this.#show(); onChange(true); });
     this.#show();
   }
@@ -82,6 +87,24 @@ export class Controls {
     });
     label.append(input, ` ${each.label}`);
     this.inputs.push(() => { input.checked = this.value(each.name) !== each.off; });
+    return label;
+  }
+
+  #choice(each) {
+    const label = document.createElement("label"), text = document.createElement("span"), select = document.createElement("select");
+    label.className = "choice";
+    text.textContent = each.label;
+    select.name = each.name;
+    select.append(...each.options.map(([value, said]) => new Option(said, value)));
+    select.addEventListener("change", () => {
+      delete this.changed[each.name];
+      delete this.changed[each.off];
+      if (!select.value && this.own[each.off] !== null) this.changed[each.off] = null;
+      if (select.value && select.value !== this.own[each.name]) this.changed[each.name] = select.value;
+      this.onChange(true);
+    });
+    label.append(text, select);
+    this.inputs.push(() => { select.value = this.value(each.off) === null && !this.changed[each.name] ? "" : this.value(each.name); });
     return label;
   }
 

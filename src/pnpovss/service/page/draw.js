@@ -21,13 +21,24 @@ export function canvas(width, height) {
   return made;
 }
 
-// The values of a gray PNG in base64: { width, height, values }.
-export async function readGray(text) {
+async function readPixels(text) {
   const bitmap = await createImageBitmap(new Blob([bytes(text)], { type: "image/png" }));
   const { width, height } = bitmap, context = canvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
-  const pixels = context.getImageData(0, 0, width, height).data, values = new Uint8Array(width * height);
+  return { width, height, pixels: context.getImageData(0, 0, width, height).data };
+}
+
+// The values of a gray PNG in base64: { width, height, values }.
+export async function readGray(text) {
+  const { width, height, pixels } = await readPixels(text), values = new Uint8Array(width * height);
   for (let i = 0; i < values.length; i++) values[i] = pixels[4 * i];
+  return { width, height, values };
+}
+
+// The numbers of a PNG in base64 whose pixels hold them as red + 256 green, in the same form.
+export async function readNumbers(text) {
+  const { width, height, pixels } = await readPixels(text), values = new Uint16Array(width * height);
+  for (let i = 0; i < values.length; i++) values[i] = pixels[4 * i] + 256 * pixels[4 * i + 1];
   return { width, height, values };
 }
 
@@ -87,13 +98,14 @@ export function borders({ width, height, values }) {
   return found;
 }
 
-// A layer of tints: colours by label (null is not drawn), opacity in [0, 1], outlines in a lighter shade.
-export function tints(labels, colours, opacity, edges) {
+// A layer of tints: colours by label (null is not drawn), opacity in [0, 1], outlines in a lighter shade; `only` tells of
+// the i-th pixel whether it is drawn at all.
+export function tints(labels, colours, opacity, edges, only = () => true) {
   const { width, height, values } = labels, layer = canvas(width, height), context = layer.getContext("2d");
   const image = context.createImageData(width, height), alpha = Math.round(opacity * 255);
   for (let i = 0; i < values.length; i++) {
     const colour = values[i] ? colours[values[i] - 1] : null;
-    if (!colour) continue;
+    if (!colour || !only(i)) continue;
     const edge = edges && edges[i];
     for (let channel = 0; channel < 3; channel++) image.data[4 * i + channel] = edge ? (colour[channel] + 255) / 2 : colour[channel];
     image.data[4 * i + 3] = edge ? 255 : alpha;

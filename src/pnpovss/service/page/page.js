@@ -3,17 +3,18 @@
 import { ask, get, onKeyNeeded } from "./api.js";
 import { Chips } from "./chips.js";
 import { Controls } from "./controls.js";
-import { readGray, rgb } from "./draw.js";
+import { readGray, readNumbers, rgb } from "./draw.js";
 import { showHeads, Strip } from "./method.js";
 import { takePhotos } from "./photos.js";
 import { Stage } from "./stage.js";
 import { asPython, asShell, differences, save } from "./takeaway.js";
+import { listThings } from "./things.js";
 
 const at = (id) => document.getElementById(id);
 const FIELDS = { photo: "problem-photo", photo_id: "problem-photo", names: "problem-names", settings: "problem-settings", presence: "problem-settings" };
 const FILES = [
   ["Label map", "labels", ".labels.png"], ["Overlay", "overlay", ".overlay.png"], ["COCO JSON", "rle", ".json"],
-  ["Heat maps", "heat", ".heat.zip"], ["Everything (npz)", "npz", ".npz"],
+  ["Heat maps", "heat", ".heat.zip"], ["Everything (npz)", "npz", ".npz"], ["Numbers of things", "instances", ".instances.png"],
 ];
 
 let photo = null; // { blob, name, id, bitmap }
@@ -63,9 +64,10 @@ async function segment({ draft = false } = {}) {
 }
 
 async function show(found) {
-  const [labels, sure] = await Promise.all([readGray(found.labels), readGray(found.sure)]);
+  const [labels, sure, numbers] = await Promise.all([readGray(found.labels), readGray(found.sure), found.numbers && readNumbers(found.numbers)]);
   view = found;
-  stage.lay(labels, sure, colours());
+  stage.lay(labels, sure, colours(), numbers && { numbers, rows: found.instances, size: found });
+  at("save-instances").hidden = !numbers;
   listNames();
   listWords();
   at("hints").replaceChildren(...found.hints.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
@@ -85,7 +87,7 @@ function point(found) {
     return;
   }
   const name = document.createElement("b");
-  name.textContent = found.label ? view.names[found.label - 1].name : "background";
+  name.textContent = found.label ? `${view.names[found.label - 1].name}${found.thing ? ` ${found.thing}` : ""}` : "background";
   at("pointed").replaceChildren(name, `, ${Math.round(found.sure * 100)}% sure`);
 }
 
@@ -136,6 +138,8 @@ function listNames() {
     const match = row.match === null ? "" : `match ${row.match.toFixed(2)}`;
     numbers.append(row.kept ? percent(row.share) : "absent", document.createElement("br"), Object.assign(document.createElement("small"), { textContent: match }));
     item.append(swatch, name, numbers);
+    const things = view.instances?.filter((thing) => thing.name === index);
+    if (things?.length) item.append(listThings(row.name, things, (number) => stage.single(number)));
     return item;
   }));
 }
@@ -207,7 +211,8 @@ async function heads() {
 at("show-heads").addEventListener("click", heads);
 
 for (const [text, kind, suffix] of FILES) {
-  const button = Object.assign(document.createElement("button"), { type: "button", className: "quiet", textContent: text });
+  const button = Object.assign(document.createElement("button"), { type: "button", id: `save-${kind}`, className: "quiet", textContent: text });
+  button.hidden = kind === "instances"; // until things are told apart
   button.addEventListener("click", async () => {
     try {
       const answer = await ask("/v1/segment", photo, { names: chips.asked, settings: controls.settings, outputs: kind });

@@ -1,6 +1,7 @@
 // The photo, with what is laid over it, and the pixel that is pointed at.
 
 import { borders, canvas, drawHeat, tints, VIRIDIS } from "./draw.js";
+import { apart, drawNumbers } from "./things.js";
 
 const STEP = 12; // pixels that an arrow key moves
 
@@ -15,6 +16,7 @@ export class Stage {
     this.opacity = 0.5;
     this.outlines = true;
     this.heat = null;
+    this.things = this.only = null;
     this.at = null;
     element.addEventListener("pointermove", (event) => this.#point(event));
     element.addEventListener("pointerdown", (event) => this.#point(event));
@@ -32,15 +34,18 @@ export class Stage {
     this.element.width = Math.round(photo.width * scale);
     this.element.height = Math.round(photo.height * scale);
     this.element.style.setProperty("--aspect", photo.width / photo.height);
-    this.labels = this.edges = this.heat = null;
+    this.labels = this.edges = this.heat = this.things = this.only = null;
     this.draw();
   }
 
   // Labels and how sure each is, both { width, height, values }; a colour [r, g, b] per name, null for one that is hidden.
-  lay(labels, sure, colours) {
+  // Where things of a name were told apart: { numbers, rows, size } of them.
+  lay(labels, sure, colours, things = null) {
     this.labels = labels;
     this.sure = sure;
-    this.edges = borders(labels);
+    this.things = things;
+    this.only = null;
+    this.edges = borders(things ? apart(labels, things.numbers) : labels);
     this.colours = colours;
     this.draw();
     this.point(this.at);
@@ -53,6 +58,12 @@ export class Stage {
     this.draw();
   }
 
+  // One thing alone, by its number; null for all again.
+  single(number) {
+    this.only = number;
+    this.draw();
+  }
+
   draw() {
     if (!this.photo) return;
     const { width, height } = this.element, context = this.element.getContext("2d");
@@ -62,13 +73,18 @@ export class Stage {
     }
     context.drawImage(this.photo, 0, 0, width, height);
     if (!this.labels) return;
-    const layer = tints(this.labels, this.colours, this.opacity, this.outlines ? this.edges : null);
+    const only = this.only === null ? undefined : (i) => this.things.numbers.values[i] === this.only;
+    const layer = tints(this.labels, this.colours, this.opacity, this.outlines ? this.edges : null, only);
     context.imageSmoothingEnabled = layer.width !== width;
     context.drawImage(layer, 0, 0, width, height);
     context.imageSmoothingEnabled = true;
+    if (this.things) {
+      const shown = (row) => this.colours[row.name] && (this.only === null || row.number === this.only);
+      drawNumbers(this.element, this.things.rows.filter(shown), this.things.size);
+    }
   }
 
-  // Tell which label is at a place [px of the canvas], and how sure it is; null for no place.
+  // Tell which label is at a place [px of the canvas], which thing, and how sure it is; null for no place.
   point(at) {
     this.at = at;
     this.cross.hidden = !at;
@@ -80,7 +96,8 @@ export class Stage {
     const { width, height, values } = this.labels;
     const x = Math.min(width - 1, Math.floor((at.x / this.element.width) * width));
     const y = Math.min(height - 1, Math.floor((at.y / this.element.height) * height));
-    return this.onPoint({ label: values[y * width + x], sure: this.sure.values[y * width + x] / 255 });
+    const i = y * width + x, thing = this.things ? this.things.numbers.values[i] : 0;
+    return this.onPoint({ label: values[i], thing, sure: this.sure.values[i] / 255 });
   }
 
   #point(event) {

@@ -1,4 +1,4 @@
-"""What was computed lately, by content, so that another word or threshold costs only what it must."""
+"""What was computed lately, by content, within so many bytes: encodings, and all else a service made of a photo."""
 
 import threading
 from collections import Counter, OrderedDict

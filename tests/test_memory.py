@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from pnpovss.service.memory import ENTRY, Memory, size_of
+from pnpovss.memory import ENTRY, Memory, size_of
 
 
 @dataclass
