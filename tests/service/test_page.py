@@ -338,6 +338,8 @@ def test_nothing_is_in_the_way_of_anybody(page, width: int, dark: bool, tmp_path
     if dark:
         page.get_by_role("button", name="Dark").click()
     open_example(page)
+    page.get_by_label("One thing from another").select_option("pieces")
+    page.wait_for_selector(".things")
     page.get_by_role("button", name="Show each step").click()
     page.wait_for_selector("#steps li")
     page.get_by_role("button", name="Show all heads").click()
@@ -368,7 +370,7 @@ def test_all_of_it_is_reached_by_keyboard(page):
         )
     wanted = {"theme", "choose", "camera", "name", "stage", "opacity", "outlines", "threshold", "reset", "show-steps"}
     assert wanted <= reached
-    assert {"show-heads", "swatch"} <= reached
+    assert {"instances.split", "show-heads", "swatch"} <= reached
 
 
 def answered_first(page, *answers: tuple[int, dict[str, str], str]) -> list[bytes]:
