@@ -23,7 +23,7 @@ def shown(text: str) -> Iterator[str]:
     """Whole command lines of this program in a document."""
     for block in re.findall(r"^```(?:bash|sh)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
         for line in block.replace("\\\n", " ").splitlines():
-            for command in re.split(r"&&|\|", line.partition("  #")[0]):
+            for command in re.split(r"&&?|\|", line.partition("  #")[0]):
                 if found := re.search(r"(?:^|/| )(pnpovss .*)", command):
                     yield found[1]
     for line in INLINE.findall(text):
