@@ -68,14 +68,15 @@ def _fates(figure: Any, scores: Scores) -> None:
                 label=fate if k == 0 else None,
                 edgecolor="white",
             )
-            if fate == "apart":
-                axis.bar_label(bars, [way] * len(NUMBERS), label_type="center", fontsize=7)
+            if fate == FATES[-1]:
+                axis.bar_label(bars, [way] * len(NUMBERS), padding=1, fontsize=8)
             left += shares
     counts = [scores["ways"][ways[0]]["groups"][name]["things"] for name in NUMBERS]
     labels = [f"{name}\n{count} things" for name, count in zip(NUMBERS, counts, strict=True)]
     axis.set_xticks(np.arange(len(NUMBERS)) + 0.2 * (len(ways) - 1), labels)
     axis.set(ylabel="things [%]", title="What becomes of things, by how many of their name are in the photo")
-    axis.legend(ncols=4, loc="upper right", fontsize=8)
+    axis.set_ylim(0, 108)
+    axis.legend(ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.16), fontsize=8)
 
 
 def _kinds(figure: Any, scores: Scores) -> None:
@@ -102,7 +103,7 @@ def _passes(figure: Any, scores: Scores) -> None:
     axis.set_yticks(range(len(NUMBERS)), NUMBERS)
     axis.set(xlabel="things with a peak of their own [%], 95% interval", title="Where things have a peak of their own")
     axis.invert_yaxis()
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
 
 
 def _heads(figure: Any, scores: Scores) -> None:
@@ -118,7 +119,7 @@ def _heads(figure: Any, scores: Scores) -> None:
         left += shares
     peaked.set_yticks(range(len(heads)), [f"layer {head.replace('.', ', head ')}" for head in heads])
     peaked.set(xlabel="things with a peak of their own [%], 95% interval", title="Peaks of each head's heat")
-    become.set(xlabel="things of several of their name [%]", title="What becomes of them in its regions", xlim=(0, 100))
+    become.set(xlabel="things of several of their name [%]", title="What becomes of things in its regions", xlim=(0, 100))
     peaked.invert_yaxis()
     for axis in (peaked, become):
         axis.legend(ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14))
