@@ -119,7 +119,8 @@ def _heads(figure: Any, scores: Scores) -> None:
         left += shares
     peaked.set_yticks(range(len(heads)), [f"layer {head.replace('.', ', head ')}" for head in heads])
     peaked.set(xlabel="things with a peak of their own [%], 95% interval", title="Peaks of each head's heat")
-    become.set(xlabel="things of several of their name [%]", title="What becomes of things in its regions", xlim=(0, 100))
+    become.set(xlabel="things of several of their name [%]", title="What becomes of things in its regions")
+    become.set_xlim(0, 100)
     peaked.invert_yaxis()
     for axis in (peaked, become):
         axis.legend(ncols=2, fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.14))
