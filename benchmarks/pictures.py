@@ -12,11 +12,12 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image
 
-from pnpovss import Segmenter
+from pnpovss import Segmenter, tune
 from pnpovss.results.figures.canvas import figure_bytes
 from pnpovss.results.side_by_side import side_by_side
 from pnpovss.steps import steps_of
@@ -24,6 +25,8 @@ from pnpovss.steps import steps_of
 ROOT = Path(__file__).parent.parent
 PHOTOS, OUT = ROOT / "examples", ROOT / "docs/pictures"
 DOG, NAMES = PHOTOS / "dog.jpg", ["dog", "bicycle"]
+IN_PHOTOS = {"cat": ["cat"], "dog": NAMES, "eagle": ["bird"], "horses": ["horse"], "rocket": ["rocket"]}
+"""What the page on tuning is made from."""
 WIDEST = 1400
 """Of a picture [px]; figures are drawn larger, and look sharp on dense screens."""
 
@@ -123,18 +126,32 @@ def settings_picture(values: dict[str, dict[str, Any]]) -> bytes:
     return webp(side_by_side(DOG, {title: with_settings(each)(DOG, names) for title, each in values.items()}))
 
 
+def tuning_sheet() -> bytes:
+    """What each head sees in a few photos, as `tune` shows it, the best head first."""
+    pairs = [(PHOTOS / f"{photo}.jpg", names) for photo, names in IN_PHOTOS.items()]
+    with TemporaryDirectory() as folder:
+        tune(segmenter(), pairs, folder, thresholds=[0.1, 0.3], means=())
+        with Image.open(Path(folder) / "sheet.png") as picture:
+            return packed(picture, widest=1100)
+
+
 PICTURES: dict[str, Callable[[], bytes]] = {
     each.__name__.replace("_", "-"): each
-    for each in (hero, eagle, horses, heat, words, presence, presence_heat, steps, passes, passes_moving)
+    for each in (hero, eagle, horses, heat, words, presence, presence_heat, steps, passes, passes_moving, tuning_sheet)
 } | {name: lambda values=values: settings_picture(values) for name, values in SETTINGS.items()}
 
 
 def webp(figure: Any, widest: int = WIDEST) -> bytes:
     """A figure as a picture that is small enough for a page."""
     with Image.open(io.BytesIO(figure_bytes(figure))) as picture:
-        picture.thumbnail((widest, 10 * widest), Image.Resampling.LANCZOS)
-        file = io.BytesIO()
-        picture.convert("RGB").save(file, "WEBP", quality=82, method=6)
+        return packed(picture, widest)
+
+
+def packed(picture: Image.Image, widest: int) -> bytes:
+    """A picture made small."""
+    picture.thumbnail((widest, 10 * widest), Image.Resampling.LANCZOS)
+    file = io.BytesIO()
+    picture.convert("RGB").save(file, "WEBP", quality=82, method=6)
     return file.getvalue()
 
 

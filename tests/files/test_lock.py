@@ -3,12 +3,13 @@
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from pnpovss.errors import OutputError
-from pnpovss.files.lock import lock
+from pnpovss.files.lock import lock, locked
 
 HOLDER = """
 import os, sys
@@ -41,3 +42,23 @@ def test_what_cannot_be_locked_is_named(tmp_path: Path):
     os.close(file)
     with pytest.raises(OutputError, match=r"cannot be locked \(Bad file descriptor\)"):
         lock(file, tmp_path)
+
+
+def test_who_is_patient_gets_the_place_when_it_is_free(tmp_path: Path):
+    place = tmp_path / "place"
+    with locked(place):
+        held = threading.Event()
+
+        def wait() -> None:
+            with locked(place, patience=30):
+                held.set()
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        with pytest.raises(OutputError, match="place is being written by another process"), locked(place, patience=0.1):
+            pass
+        assert not held.is_set()
+    waiting.join(30)
+    assert held.is_set()
+    with pytest.raises(OutputError, match=r"cannot write .*none/place: No such file"), locked(tmp_path / "none/place"):
+        pass

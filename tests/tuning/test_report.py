@@ -25,8 +25,8 @@ def test_the_page_shows_every_head_and_what_masks_say(tmp_path: Path) -> None:
     assert page.count("data:image/jpeg") == 5 + 2 * 5  # photos, and two heads for each
     for said in ("0.0 at ", tuned.source, "Against masks", "keep-delete", "spatial-entropy", "behind"):
         assert said in page, said
-    assert (tmp_path / "run/heads.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "run/thresholds.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("heads", "thresholds", "sheet"):
+        assert (tmp_path / f"run/{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_nothing_in_the_page_is_markup_that_came_with_a_name(tmp_path: Path) -> None:

@@ -1,11 +1,6 @@
 """The search over the whole method: slots of a study that are each run once, whoever runs them."""
 
 import csv
-import multiprocessing
-import os
-import random
-import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +9,7 @@ from pnpovss.config import Config
 from pnpovss.errors import ConfigError
 from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.space import Parameter, changes, parameters_of
-from pnpovss.tuning.study import finished, load_study, next_trial, slots, worker
+from pnpovss.tuning.study import slots
 from pnpovss.tuning.tune import tune
 from tests.support.fakes import FakeBackbone
 from tests.support.tuning import ColourJudge, photos_of_colours, two_heads
@@ -80,55 +75,6 @@ def test_blur_and_passes_are_searched_and_go_into_the_preset(tmp_path: Path) -> 
     assert "Search over the whole method" in page
     with pytest.raises(ConfigError, match="measures without a judge tell heads"):
         tune(segmenter, photos, tmp_path / "other", judge="none", search=SEARCH)
-
-
-def work(folder: Path, storage: str, pause: float) -> None:
-    """Run whatever slots wait; in a process of its own."""
-    with worker(folder) as name:
-        study = load_study(folder, storage, PARAMETERS, START, 20, 0)
-        while (trial := next_trial(study, folder, name)) is not None:
-            values = {each.name: trial.suggest_categorical(each.name, list(each.values)) for each in PARAMETERS}
-            with (folder / "runs.txt").open("a") as file:
-                file.write(f"{trial.user_attrs['slot']}\n")
-            time.sleep(pause)
-            study.tell(trial, values["a"] + values["b"])
-
-
-@pytest.mark.parametrize("storage", ["sqlite", "journal"])
-def test_two_processes_on_one_study_lose_no_slot_and_run_none_twice(tmp_path: Path, storage: str) -> None:
-    context = multiprocessing.get_context("fork")
-    both = [context.Process(target=work, args=(tmp_path, storage, 0.02)) for _ in range(2)]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join(120)
-        assert process.exitcode == 0
-    runs = [int(line) for line in (tmp_path / "runs.txt").read_text().split()]
-    assert sorted(runs) == list(range(20))
-    done = finished(load_study(tmp_path, storage, PARAMETERS, START, 20, 0))
-    assert sorted(done) == list(range(20))
-    assert {(each.params["a"], each.params["b"]) for each in done.values()} == {
-        (a, b) for a in PARAMETERS[0].values for b in PARAMETERS[1].values
-    }
-    assert not list((tmp_path / "workers").iterdir())
-
-
-@pytest.mark.parametrize("storage", ["sqlite", "journal"])
-@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
-def test_a_killed_search_finishes_every_slot_once(tmp_path: Path, storage: str, kills: int) -> None:
-    context, moments, killed = multiprocessing.get_context("fork"), random.Random(3), 0
-    while True:
-        process = context.Process(target=work, args=(tmp_path, storage, 0.05))
-        process.start()
-        process.join(moments.uniform(0.05, 0.8) if killed < kills else 120)
-        if process.exitcode is not None:
-            break
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-        process.join()
-        killed += 1
-    assert process.exitcode == 0
-    done = finished(load_study(tmp_path, storage, PARAMETERS, START, 20, 0))
-    assert sorted(done) == list(range(20))
-    assert len({(each.params["a"], each.params["b"]) for each in done.values()}) == 20
-    assert all(each.value == each.params["a"] + each.params["b"] for each in done.values())
+    with pytest.raises(ConfigError, match="a study is kept in sqlite, journal or a database's URL, got 'sql'"):
+        tune(segmenter, photos, tmp_path / "other", judge=ColourJudge(), search=SEARCH, storage="sql")
+    assert not (tmp_path / "other").exists()

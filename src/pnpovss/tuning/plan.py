@@ -1,6 +1,7 @@
 """What a tuning is: everything that its answer depends on, kept in its folder, so that a resumed one is the same."""
 
 import os
+from hashlib import blake2b
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -61,6 +62,11 @@ class TuningPlan(BaseModel):
     exhaustive: bool
     trials: int
     seed: int
+
+    @property
+    def digest(self) -> str:
+        """Of all of it: names its study where several tunings share a database."""
+        return blake2b(to_json(self.model_dump(mode="json")), digest_size=8).hexdigest()
 
 
 def check_search(search: tuple[str, ...], reward: str, *, has_judge: bool) -> None:

@@ -27,7 +27,7 @@ from pnpovss.tuning.judges import Judge
 from pnpovss.tuning.photos import OnPhoto, TuningPhoto, TuningPhotos
 from pnpovss.tuning.similarities import Similarities, judged
 from pnpovss.tuning.space import Parameter, changes
-from pnpovss.tuning.study import SLOT, finished, load_study, next_trial, require_optuna, slots, worker
+from pnpovss.tuning.study import SLOT, SlotStudy, joined, require_optuna, slots
 
 __all__ = ["Found", "region_masks", "search_method"]
 
@@ -76,12 +76,13 @@ def search_method(
     parameters: Sequence[Parameter],
     folder: Path,
     *,
+    name: str = "pnpovss",
     storage: str = "sqlite",
     trials: int = 40,
     seed: int = 0,
     on_photo: OnPhoto | None = None,
 ) -> Found:
-    """Run the slots of a study that nobody else runs, until all are finished; see `load_study` for the storage.
+    """Run the slots of a study that nobody else runs, until all are finished; see `joined` for name and storage.
 
     Args:
         segmenter: the model, and the settings to start from.
@@ -90,6 +91,7 @@ def search_method(
         reward: of what it says.
         parameters: what is searched.
         folder: of the tuning.
+        name: of the study.
         storage: of the study.
         trials: how many slots.
         seed: of the sampler and the bootstrap.
@@ -101,16 +103,15 @@ def search_method(
     optuna = require_optuna()
     base = segmenter.replace(config=segmenter.config.without("presence", "crf"))
     start = {parameter.name: parameter.values[parameter.own] for parameter in parameters}
-    count = len(slots(parameters, start, trials))
-    with worker(folder) as name:
+    planned = slots(parameters, start, trials)
+    with joined(folder, storage, planned, name, seed) as shared:
         while True:
-            study = load_study(folder, storage, parameters, start, trials, seed)
-            while (trial := next_trial(study, folder, name)) is not None:
-                _run(optuna, study, trial, parameters, base, photos, judge, reward)
+            while (trial := shared.next_trial()) is not None:
+                _run(optuna, shared.study, trial, parameters, base, photos, judge, reward)
                 if on_photo:
-                    on_photo("trials", len(finished(study)), count)
-            if len(finished(study)) >= count:
-                return _found(optuna, study, seed)
+                    on_photo("trials", len(shared.finished), len(planned))
+            if shared.is_finished:
+                return _found(optuna, shared, seed)
             time.sleep(_WAIT)
 
 
@@ -124,17 +125,20 @@ def _run(
     judge: Judge,
     reward: Callable[[Similarities], Float[np.ndarray, " cell"]],
 ) -> None:
-    """One trial, photo by photo."""
+    """One trial, photo by photo; given up where others held this process for dead and took its slot over."""
     chosen = {each.name: trial.suggest_categorical(each.name, list(each.values)) for each in parameters}
     segmenter = base.replace(config=base.config.replace(changes(chosen)))
     values = []
-    for step, value in enumerate(_values(segmenter, photos, judge, reward)):
-        values.append(value)
-        trial.report(value, step)
-        if trial.user_attrs[SLOT] and trial.should_prune():  # slot 0 is what the others are compared with
-            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
-            return
-    study.tell(trial, float(np.mean(values)))
+    try:
+        for step, value in enumerate(_values(segmenter, photos, judge, reward)):
+            values.append(value)
+            trial.report(value, step)
+            if trial.user_attrs[SLOT] and trial.should_prune():  # slot 0 is what the others are compared with
+                study.tell(trial, state=optuna.trial.TrialState.PRUNED, skip_if_finished=True)
+                return
+    except optuna.exceptions.UpdateFinishedTrialError:
+        return
+    study.tell(trial, float(np.mean(values)), skip_if_finished=True)
 
 
 def _values(
@@ -166,9 +170,9 @@ def _resized(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Bool[Tenso
     return torch.from_numpy(small.astype(bool))
 
 
-def _found(optuna: Any, study: Any, seed: int) -> Found:
+def _found(optuna: Any, shared: SlotStudy, seed: int) -> Found:
     """The best of the trials that saw all photos, and how sure that is."""
-    by_slot = dict(sorted(finished(study).items()))
+    by_slot = shared.finished
     whole = {slot: each for slot, each in by_slot.items() if each.state == optuna.trial.TrialState.COMPLETE}
     table = np.array(
         [[each.intermediate_values[i] for i in sorted(each.intermediate_values)] for each in whole.values()]
@@ -186,7 +190,9 @@ def _found(optuna: Any, study: Any, seed: int) -> Found:
         }
         for slot, each in by_slot.items()
     ]
-    return Found(changes(best.params), sure, first or (0.0, 0.0, 0.0), rows, _importance(optuna, study, best.params))
+    return Found(
+        changes(best.params), sure, first or (0.0, 0.0, 0.0), rows, _importance(optuna, shared.study, best.params)
+    )
 
 
 def _importance(optuna: Any, study: Any, params: Any) -> dict[str, float]:

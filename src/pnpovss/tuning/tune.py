@@ -25,6 +25,7 @@ from pnpovss.tuning.report.plots import require_matplotlib
 from pnpovss.tuning.rewards import REWARDS, reward_named
 from pnpovss.tuning.search import Found, search_method
 from pnpovss.tuning.space import parameters_of
+from pnpovss.tuning.storage import check_storage
 from pnpovss.tuning.study import require_optuna
 from pnpovss.tuning.tables import cell_rows, head_rows
 from pnpovss.tuning.truth import Agreement, agreement, cell_counts
@@ -96,6 +97,7 @@ def tune(
     check_search(chosen, reward, has_judge=has_judge)
     if set(PIPELINE) & set(chosen):
         require_optuna()
+        check_storage(storage)
     if report:
         require_matplotlib()
     template = BARE if reward == "paper" else None
@@ -159,6 +161,7 @@ def _search(
         reward_named(plan.reward),
         parameters,
         outcome.collected.folder,
+        name=f"pnpovss {plan.digest}",
         storage=storage,
         trials=plan.trials,
         seed=plan.seed,

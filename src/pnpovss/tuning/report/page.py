@@ -1,15 +1,19 @@
 """What a tuning found, as one HTML page that needs nothing else, with its pictures and tables as files beside it."""
 
+import io
 import json
+from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from pnpovss.evaluation.runs.sweeps import table_csv
 from pnpovss.presets import Tuned
 from pnpovss.tuning.outcome import Outcome
-from pnpovss.tuning.report.plots import heads_png, thresholds_png, trials_png
-from pnpovss.tuning.report.sheet import data_url, sheet
+from pnpovss.tuning.report.plots import heads_png, sheet_png, thresholds_png, trials_png
+from pnpovss.tuning.report.sheet import Sheet, sheet
 from pnpovss.tuning.search import Found
 from pnpovss.tuning.tables import cell_rows, head_rows
 from pnpovss.tuning.truth import Agreement
@@ -34,25 +38,30 @@ def report_files(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
+    values = {f"{row['layer']}.{row['head']}": row[outcome.plan.reward] for row in head_rows(outcome)}
+    shown = sheet(outcome, values)
     pictures = {"heads": heads_png(outcome)}
     if len(outcome.plan.thresholds) > 1:
         pictures["thresholds"] = thresholds_png(outcome)
     if found is not None:
         pictures["trials"] = trials_png(found.rows)
     files = {folder / f"{name}.png": content for name, content in pictures.items()}
+    files[folder / "sheet.png"] = sheet_png(shown)
     if found is not None:
         files[folder / "trials.csv"] = table_csv(found.rows).encode()
-    page = _page(outcome, tuned, found, truth, pictures)
+    page = _page(outcome, tuned, found, truth, pictures, shown)
     return {**files, folder / "report.html": page.encode()}
 
 
 def _page(
-    outcome: Outcome, tuned: Tuned, found: Found | None, truth: Sequence[Agreement], pictures: dict[str, bytes]
+    outcome: Outcome,
+    tuned: Tuned,
+    found: Found | None,
+    truth: Sequence[Agreement],
+    pictures: dict[str, bytes],
+    shown: Sheet,
 ) -> str:
-    heads = head_rows(outcome)
-    values = {f"{row['layer']}.{row['head']}": row[outcome.plan.reward] for row in heads}
-    names, photos, rows = sheet(outcome, values)
-    cells = cell_rows(outcome)
+    heads, cells = head_rows(outcome), cell_rows(outcome)
     return _template().render(
         tuned=tuned,
         settings=json.dumps(tuned.settings),
@@ -60,10 +69,10 @@ def _page(
         reference=None if outcome.reference is None else outcome.cells[outcome.reference],
         change=None if outcome.reference is None else _change(outcome),
         sure=outcome.sure,
-        pictures={name: data_url(content, "png") for name, content in pictures.items()},
-        names=names,
-        photos=photos,
-        sheet=rows,
+        pictures={name: _url(content, "png") for name, content in pictures.items()},
+        names=shown.names,
+        photos=[_jpeg(photo) for photo in shown.photos],
+        sheet=[(row.head, row.value, [_jpeg(picture) for picture in row.pictures]) for row in shown.rows],
         cell_columns=list(cells[0]),
         cells=[[_cell(value) for value in row.values()] for row in cells[:_CELLS]],
         more=max(0, len(cells) - _CELLS),
@@ -75,6 +84,17 @@ def _page(
             for each in truth
         ],
     )
+
+
+def _jpeg(image: Image.Image) -> str:
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=72)
+    return _url(content.getvalue(), "jpeg")
+
+
+def _url(content: bytes, kind: str) -> str:
+    """A picture as part of a page."""
+    return f"data:image/{kind};base64,{b64encode(content).decode()}"
 
 
 def _change(outcome: Outcome) -> float:

@@ -5,14 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from pnpovss.results.figures.canvas import figure_bytes, new_figure
+from pnpovss.results.figures.canvas import figure_bytes, new_figure, wrapped
 from pnpovss.tuning.outcome import Outcome
+from pnpovss.tuning.report.sheet import Sheet
 from pnpovss.tuning.tables import cell_rows, head_rows
 
-__all__ = ["heads_png", "require_matplotlib", "thresholds_png", "trials_png"]
+__all__ = ["heads_png", "require_matplotlib", "sheet_png", "thresholds_png", "trials_png"]
 
 _FEATURE = "the report of a tuning"
 _LINES = 6  # heads whose rewards are drawn over thresholds
+_ROWS = 12  # heads of the contact sheet; the page has all
 
 
 def require_matplotlib() -> None:
@@ -93,4 +95,23 @@ def trials_png(rows: Sequence[dict[str, Any]]) -> bytes:
     )
     axis.set(xlabel="trial", ylabel="reward")
     axis.legend(fontsize=8)
+    return figure_bytes(figure)
+
+
+def sheet_png(shown: Sheet) -> bytes:
+    """The contact sheet of the heads that come first: a row for each, and the photos above."""
+    rows = shown.rows[:_ROWS]
+    figure = new_figure(1.3 * len(shown.photos) + 0.9, 1.05 * (len(rows) + 1), _FEATURE)
+    grid = figure.subplots(len(rows) + 1, len(shown.photos), squeeze=False)
+    for axis, photo, name in zip(grid[0], shown.photos, shown.names, strict=True):
+        axis.imshow(photo)
+        axis.set_title(wrapped(name, 18), fontsize=8)
+    for line, row in zip(grid[1:], rows, strict=True):
+        value = "-" if row.value is None else f"{row.value:.3g}"
+        line[0].set_ylabel(f"{row.head}\n{value}", rotation=0, ha="right", va="center", fontsize=8)
+        for axis, picture in zip(line, row.pictures, strict=True):
+            axis.imshow(picture)
+    for axis in grid.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
     return figure_bytes(figure)
