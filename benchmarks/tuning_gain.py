@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=32)
+    parser.add_argument("--only", choices=SETS, help="measure on this set, beside another process, and write no page")
     options = parser.parse_args()
     options.scratch.mkdir(parents=True, exist_ok=True)
     recommended = Segmenter.from_pretrained("mini")
@@ -135,7 +136,10 @@ def main() -> None:
     columns = {
         key: measure(recommended, found, open_dataset(key, unpacked / place), options.scratch / f"measured-{key}")
         for key, (place, _) in SETS.items()
+        if options.only in (None, key)
     }
+    if options.only:
+        return
     card = recommended.backbone.card
     start = to_json(found[UNTUNED].config.model_dump(mode="json")).decode()
     lines = [
