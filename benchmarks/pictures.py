@@ -130,7 +130,7 @@ def tuning_sheet() -> bytes:
     """What each head sees in a few photos, as `tune` shows it, the best head first."""
     pairs = [(PHOTOS / f"{photo}.jpg", names) for photo, names in IN_PHOTOS.items()]
     with TemporaryDirectory() as folder:
-        tune(segmenter(), pairs, folder, thresholds=[0.1, 0.3], means=())
+        tune(segmenter(), pairs, folder, thresholds=[0.1, 0.3])
         with Image.open(Path(folder) / "sheet.png") as picture:
             return packed(picture, widest=1100)
 

@@ -1,11 +1,11 @@
 """Which reward to trust: every reward and measure over all heads of a model, against boxes and against masks.
 
-    python -m benchmarks.tuning --data DIR --scratch DIR --out FILE [--photos 80] [--side 160] [--analysis]
+    python -m benchmarks.tuning --data DIR --scratch DIR --out FILE [--photos 60] [--side 160] [--analysis 40]
 
 DIR holds voc2012-train-448.tar with voc2012-train-boxes.json (photos to choose on: boxes say how good a cell is), and
-with --analysis, voc2012-val-subset.tar (evaluation photos: masks say how good a cell is, for the analysis table alone;
-nothing is chosen there). The model judges itself, on photos of `side` pixels. What is found is kept in the scratch
-folder: a benchmark that was stopped goes on there.
+with --analysis, voc2012-val-subset.tar (evaluation photos, so many: masks say how good a cell is, for the analysis
+table alone; nothing is chosen there). The model judges itself, on photos of `side` pixels. What is found is kept in the
+scratch folder: a benchmark that was stopped goes on there.
 
 For each reward and measure: the rank correlation of its means with the quality of the cells; in how many bootstrap
 draws of 20, 40 and all photos it picks the right head; and what the pick loses on average against the best cell, in
@@ -302,7 +302,7 @@ def by_boxes(segmenter: Segmenter, cells: Sequence[Cell], options: argparse.Name
 
 def by_masks(segmenter: Segmenter, cells: Sequence[Cell], options: argparse.Namespace) -> list[str]:
     """The same on evaluation photos, where nothing is chosen."""
-    photos, root = val_photos(options.data, options.scratch, options.photos)
+    photos, root = val_photos(options.data, options.scratch, options.analysis)
     collected, values = tables(segmenter, photos, options.scratch / "analysis", cells, options.side, report)
     counts = cell_counts(segmenter, collected, photos, cells, open_dataset("voc2012", root), report)
     return section(MASKS, values, [points(each) for each in counts], cells, collected.heads)
@@ -315,9 +315,9 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="mini")
-    parser.add_argument("--photos", type=int, default=80)
+    parser.add_argument("--photos", type=int, default=60)
     parser.add_argument("--side", type=int, default=160)
-    parser.add_argument("--analysis", action="store_true", help="also against masks, on evaluation photos")
+    parser.add_argument("--analysis", type=int, default=0, help="so many evaluation photos: also against masks")
     options = parser.parse_args()
     segmenter = one_look(Segmenter.from_pretrained(options.model))
     card = segmenter.backbone.card
@@ -325,13 +325,14 @@ def main() -> None:
     cells = cells_of([(head,) for head in heads], THRESHOLDS)
     rewards, others = by_boxes(segmenter, cells, options)
     masks = by_masks(segmenter, cells, options) if options.analysis else []
+    told = f"--photos {options.photos} --side {options.side}"
+    told += f" --analysis {options.analysis}" if options.analysis else ""
     lines = [
         "# Which reward to trust",
         "",
         f"`{card.name}` ({card.revision}), {len(heads)} heads x {len(THRESHOLDS)} thresholds, its own contrastive "
         f"heads as the judge at {options.side} px, {date.today().isoformat()}.",
-        "`python -m benchmarks.tuning --data DIR --scratch DIR --out benchmarks/results/tuning.md"
-        f" --photos {options.photos} --side {options.side}{' --analysis' * options.analysis}`",
+        f"`python -m benchmarks.tuning --data DIR --scratch DIR --out benchmarks/results/tuning.md {told}`",
         "",
         "The model was trained through one of these heads and judges itself: trust the order, not the sizes. Each",
         "entry of the last three columns: the share of 1,000 bootstrap draws in which the right head is picked, and",

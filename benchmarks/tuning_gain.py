@@ -1,6 +1,6 @@
 """What tuning without pixel labels gains: `mini` as if nobody had tuned it, after `tune`, and as it is recommended.
 
-    python -m benchmarks.tuning_gain --data DIR --scratch DIR --out benchmarks/results/tuning_gain.md [--photos 32]
+    python -m benchmarks.tuning_gain --data DIR --scratch DIR --out FILE [--photos 32] [--search]
 
 DIR holds what `benchmarks.tuning` and `benchmarks.subsets` want. Settings are chosen on photos of voc2012-train-448.tar
 by the names of their classes alone: no box, no mask. They are measured on both evaluation subsets, with oracle names
@@ -36,12 +36,15 @@ TRIALS = 12
 WAYS: dict[str, tuple[str, dict[str, Any]]] = {
     "`tune`": (UNTUNED, {}),
     "`tune --judge none`": (UNTUNED, {"judge": "none"}),
+}
+"""Where each tuning starts from, and what it is told; by what it is called in the table."""
+WHOLE: dict[str, tuple[str, dict[str, Any]]] = {
     f"`tune`, then `--search threshold,blur,dropout --trials {TRIALS}`": (
         "`tune`",
         {"search": ["threshold", "blur", "dropout"], "trials": TRIALS},
     ),
 }
-"""Where each tuning starts from, and what it is told; by what it is called in the table."""
+"""With --search."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,13 @@ def untuned(recommended: Segmenter) -> Segmenter:
     return recommended.replace(config=config.resolve(recommended.backbone.card))
 
 
-def variants(recommended: Segmenter, photos: TuningPhotos, scratch: Path) -> dict[str, Variant]:
+def variants(
+    recommended: Segmenter, photos: TuningPhotos, scratch: Path, ways: Mapping[str, tuple[str, dict[str, Any]]]
+) -> dict[str, Variant]:
     """All settings, chosen where they have to be."""
     own = recommended.replace(config=recommended.config.without("presence"))
     found = {UNTUNED: Variant(untuned(recommended).config)}
-    for number, (name, (start, told)) in enumerate(WAYS.items()):
+    for number, (name, (start, told)) in enumerate(ways.items()):
         segmenter = own.replace(config=found[start].config)
         print(name, flush=True)
         tuned = tune(segmenter, photos, scratch / f"tuned{number}", on_photo=report, **told)
@@ -125,16 +130,19 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--photos", type=int, default=32)
+    parser.add_argument("--search", action="store_true", help="search blur and passes, too")
     parser.add_argument("--only", choices=SETS, help="measure on this set, beside another process, and write no page")
     options = parser.parse_args()
     options.scratch.mkdir(parents=True, exist_ok=True)
     recommended = Segmenter.from_pretrained("mini")
     recommended = recommended.replace(backbone=share_encodings(recommended.backbone))
     photos, _ = train_photos(options.data, options.scratch, options.photos)
-    found = variants(recommended, photos, options.scratch)
+    found = variants(recommended, photos, options.scratch, WAYS | WHOLE if options.search else WAYS)
     unpacked = unpack(options.data, options.scratch)
     columns = {
-        key: measure(recommended, found, open_dataset(key, unpacked / place), options.scratch / f"measured-{key}")
+        key: measure(
+            recommended, found, open_dataset(key, unpacked / place), options.scratch / f"measured{len(found)}-{key}"
+        )
         for key, (place, _) in SETS.items()
         if options.only in (None, key)
     }
@@ -145,8 +153,9 @@ def main() -> None:
     lines = [
         "# What tuning without pixel labels gains",
         "",
-        f"`python -m benchmarks.tuning_gain --data DIR --scratch DIR --out benchmarks/results/tuning_gain.md --photos "
-        f"{options.photos}`, {date.today().isoformat()}; `{card.name}` ({card.revision}).",
+        "`python -m benchmarks.tuning_gain --data DIR --scratch DIR --out benchmarks/results/tuning_gain.md"
+        f" --photos {options.photos}{' --search' * options.search}`, {date.today().isoformat()}; `{card.name}`",
+        f"({card.revision}).",
         "",
         f"Chosen on {len(photos.photos)} photos of VOC 2012's segmentation train list by the names of their classes:",
         "no box, no mask; `mini` judges itself. Untuned is what `mini` would be if nobody had tuned it: the package's",

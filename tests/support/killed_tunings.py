@@ -31,7 +31,8 @@ def run(photos: list[tuple[Path, list[str]]], out: Path, **choices: Any) -> int:
         return child
     code = 1
     try:
-        tune(Segmenter(two_heads(), Config.preset("default", {"head": 1})), photos, out, judge=ColourJudge(), **choices)
+        segmenter = Segmenter(two_heads(), Config.preset("default", {"head": 1}))
+        tune(segmenter, photos, out, judge=ColourJudge(), means=(2,), **choices)
         code = 0
     finally:
         os._exit(code)

@@ -32,7 +32,7 @@ def segmenter() -> Segmenter:
 
 def test_the_head_that_looks_at_what_it_is_asked_for_is_found(segmenter: Segmenter, tmp_path: Path) -> None:
     photos = photos_of_colours(tmp_path / "data", 24)
-    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), means=())
+    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge())
     assert (tuned.settings["layer"], tuned.settings["head"]) == (0, 0)
     assert tuned.wins == 1
     assert tuned.lead is not None
@@ -49,7 +49,7 @@ def test_the_head_that_looks_at_what_it_is_asked_for_is_found(segmenter: Segment
 @pytest.mark.parametrize("reward", ["keep-delete", "vocabulary", "margin", "paper"])
 def test_every_reward_finds_it(segmenter: Segmenter, tmp_path: Path, reward: str) -> None:
     photos = photos_of_colours(tmp_path / "data", 12)
-    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), reward=reward, means=())
+    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), reward=reward)
     assert tuned.settings["head"] == 0
 
 
@@ -89,7 +89,7 @@ def test_without_a_judge_the_threshold_stays_as_it_was(segmenter: Segmenter, tmp
 def test_the_mean_of_heads_is_tried_and_becomes_a_setting(tmp_path: Path) -> None:
     segmenter = Segmenter(FakeBackbone(two_heads().attention, heads={0: 2}, grid=4, name="fake"))
     photos = photos_of_colours(tmp_path / "data", 12)
-    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge())  # both heads see the same
+    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), means=(2, 3))  # both heads see the same
     rows = read_rows(tmp_path / "run/cells.csv")
     assert "mean of 0.0, 0.1" in {row["heads"] for row in rows}
     config = segmenter.config.replace({"heads": [[0, 0], [0, 1]], "threshold": 0.25})
@@ -217,6 +217,8 @@ def test_the_program_tunes(tmp_path: Path, call: Call, monkeypatch: pytest.Monke
     for wrong, said in (
         (["--thresholds", "0.1,x"], "--thresholds wants numbers"),
         (["--thresholds", "7"], "a threshold is a part of a map's range"),
+        (["--means", "2,x"], "--means wants whole numbers"),
+        (["--means", "1"], "a mean is that of two heads or more, got 1"),
         (["--out", "data"], "holds other things"),
         (["--evaluation-photos", "mine"], "'mine' is no benchmark"),
         (["--keep-out", "data"], "looks like"),

@@ -67,6 +67,9 @@ def tune(
     thresholds: Annotated[
         str | None, typer.Option(metavar="T,T,...", help="Thresholds to try, instead of the authors'.")
     ] = None,
+    means: Annotated[
+        str | None, typer.Option(metavar="K,K...", help="Try the mean of so many of the best heads, too, as 2,3.")
+    ] = None,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Try everything on all photos, instead of the best third on more.")
     ] = False,
@@ -102,7 +105,7 @@ def tune(
     """
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
-        levels = _numbers(thresholds)
+        levels, counts = _numbers(thresholds), _counts(means)
         words = [word.strip() for word in (search or "").split(",") if word.strip()] or None
         chosen, steps = parse_settings(set_ or []), tuple(parse_steps(without or []))
         choice = ModelChoice(model, device, dtype, preset, chosen, steps)
@@ -143,6 +146,7 @@ def tune(
                 reward=reward,
                 search=words,
                 thresholds=levels or THRESHOLDS,
+                means=counts,
                 exhaustive=exhaustive,
                 trials=trials,
                 storage=storage,
@@ -189,3 +193,13 @@ def _numbers(text: str | None) -> list[float]:
     if wrong := [level for level in levels if not 0 <= level < 1]:
         raise ConfigError(f"a threshold is a part of a map's range, from 0 to below 1, got {wrong[0]:g}")
     return levels
+
+
+def _counts(text: str | None) -> tuple[int, ...]:
+    try:
+        counts = tuple(int(part) for part in (text or "").split(",") if part.strip())
+    except ValueError as error:
+        raise ConfigError(f"--means wants whole numbers with commas between them, got {text!r}") from error
+    if wrong := [count for count in counts if count < 2]:
+        raise ConfigError(f"a mean is that of two heads or more, got {wrong[0]}")
+    return counts

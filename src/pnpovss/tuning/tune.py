@@ -30,11 +30,10 @@ from pnpovss.tuning.study import require_optuna
 from pnpovss.tuning.tables import cell_rows, head_rows
 from pnpovss.tuning.truth import Agreement, agreement, cell_counts
 
-__all__ = ["CANDIDATES", "MEANS", "TUNED", "tune"]
+__all__ = ["CANDIDATES", "TUNED", "tune"]
 
 TUNED = "tuned.json"
 CANDIDATES = 3  # heads that the search over the whole method chooses between
-MEANS = (2, 3)  # of so many of the best heads the mean is tried, too
 
 
 def tune(
@@ -46,7 +45,7 @@ def tune(
     reward: str | None = None,
     search: Sequence[str] | None = None,
     thresholds: Sequence[float] = THRESHOLDS,
-    means: Sequence[int] = MEANS,
+    means: Sequence[int] = (),
     exhaustive: bool = False,
     trials: int = 40,
     storage: str = "sqlite",
@@ -70,7 +69,8 @@ def tune(
         search: any of "heads", "threshold", "blur", "dropout", "size"; or "paper" alone. Heads and, with a judge,
             thresholds if not given. The last three need the whole method for every trial, and Optuna.
         thresholds: that are tried.
-        means: of how many of the best heads the mean is tried; empty for single heads only.
+        means: of how many of the best heads the mean is tried, too, such as (2, 3); judges like it better than it is,
+            since what several heads see is larger.
         exhaustive: try all cells on all photos, instead of the best third on thrice as many photos, and so on.
         trials: of the search over what needs the whole method.
         storage: of that search: "sqlite" or "journal" (for many processes), in the folder, or the URL of a database
