@@ -18,8 +18,8 @@ from typing import Any
 from benchmarks.subsets import talk, unpack
 from benchmarks.tuning import report, train_photos
 from pnpovss import Segmenter, tune
-from pnpovss.backbones.memory import share_encodings
 from pnpovss.backbones.parts.tuned import deep
+from pnpovss.backbones.shared import share_encodings
 from pnpovss.config import Config, Settings
 from pnpovss.datasets import Dataset, open_dataset
 from pnpovss.evaluation.runs.folder import read_run

@@ -69,6 +69,7 @@ def _page(
         reference=None if outcome.reference is None else outcome.cells[outcome.reference],
         change=None if outcome.reference is None else _change(outcome),
         sure=outcome.sure,
+        end=_end(outcome),
         pictures={name: _url(content, "png") for name, content in pictures.items()},
         names=shown.names,
         photos=[_jpeg(photo) for photo in shown.photos],
@@ -84,6 +85,14 @@ def _page(
             for each in truth
         ],
     )
+
+
+def _end(outcome: Outcome) -> str | None:
+    """Whether the chosen threshold is the last one at an end of those that were tried."""
+    levels, own = outcome.plan.thresholds, outcome.winner.threshold
+    if len(levels) < 2 or own not in (levels[0], levels[-1]):
+        return None
+    return "lowest" if own == levels[0] else "highest"
 
 
 def _jpeg(image: Image.Image) -> str:
