@@ -18,7 +18,7 @@ from pnpovss.tuning.photos import TuningPhotos
 from pnpovss.tuning.tune import tune
 from tests.support.fakes import FakeBackbone, fake_spec
 from tests.support.program_calls import Call
-from tests.support.tuning import ColourJudge, photos_of_colours, two_heads
+from tests.support.tuning import ColourJudge, TwoHeads, photos_of_colours, two_heads
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -67,7 +67,7 @@ def test_the_model_looks_once_and_a_finished_tuning_costs_nothing(segmenter: Seg
     photos, judge = photos_of_colours(tmp_path / "data", 12), ColourJudge()
     first = tune(segmenter, photos, tmp_path / "run", judge=judge)
     backbone = segmenter.backbone
-    assert isinstance(backbone, FakeBackbone)
+    assert isinstance(backbone, TwoHeads)
     assert backbone.matches == len(photos)
     assert len(backbone.encoded) == len(photos)
     looks = judge.looks
