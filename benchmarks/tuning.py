@@ -164,6 +164,11 @@ def without_sinks(maps: Float[Tensor, "name gh gw"]) -> Float[Tensor, "name gh g
     return parts if len(maps) < 2 else (parts - parts.amin(0)).clamp(min=0)
 
 
+def sizes(count: int) -> list[int]:
+    """Photos of a draw, with all of them last."""
+    return [*(size for size in SIZES if size < count), count]
+
+
 @dataclass(frozen=True)
 class Trust:
     """How far a reward or measure is to be trusted.
@@ -201,7 +206,7 @@ def trust(
         else:
             own = tuple(Cell((head,), MEASURED_AT) for head in heads)
             of = [quality[cells.index(cell)] for cell in own]
-        draws = [means_of_draws(table, count, DRAWS, seed=0).argmax(1) for count in (*SIZES, len(table))]
+        draws = [means_of_draws(table, count, DRAWS, seed=0).argmax(1) for count in sizes(len(table))]
         means = table.mean(0)
         found.append(
             Trust(
@@ -242,8 +247,8 @@ def section(
         f"{count} photos; the best cell is {cells[best]} with {quality[best]:.1f}, the worst has {min(quality):.1f}.",
         in_words(found),
         "",
-        f"| reward or measure | correlation | picks | of 20 photos: right head, points lost | of 40 | of {count} |",
-        "|---|---|---|---|---|---|",
+        f"| reward or measure | correlation | picks | {' | '.join(f'of {size} photos' for size in sizes(count))} |",
+        "|---|---|---" + "|---" * len(sizes(count)) + "|",
         *(each.row for each in found),
         "",
     ]
@@ -334,9 +339,11 @@ def main() -> None:
         f"heads as the judge at {options.side} px, {date.today().isoformat()}.",
         f"`python -m benchmarks.tuning --data DIR --scratch DIR --out benchmarks/results/tuning.md {told}`",
         "",
-        "The model was trained through one of these heads and judges itself: trust the order, not the sizes. Each",
-        "entry of the last three columns: the share of 1,000 bootstrap draws in which the right head is picked, and",
-        "the points that the pick loses on average against the best cell.",
+        "The model was trained through one of these heads and judges itself: trust the order, not the sizes. Of so",
+        "many photos: the share of 1,000 bootstrap draws in which the right head is picked, and the points that the",
+        "pick loses on average against the best cell. Measures without a judge are given their threshold, "
+        f"{MEASURED_AT};",
+        "rewards choose it.",
         "",
         *rewards,
         *masks,

@@ -24,7 +24,7 @@ def test_the_page_shows_every_head_and_what_masks_say(tmp_path: Path) -> None:
     page = (tmp_path / "run/report.html").read_text()
     ends = {0.05: "the lowest that was tried", 0.45: "the highest that was tried"}
     assert ends.get(tuned.settings["threshold"], "tuned without pixel labels") in page
-    assert ("that was tried. Judges" in page) == (tuned.settings["threshold"] in ends)
+    assert ("that was tried: a better one" in page) == (tuned.settings["threshold"] in ends)
     assert page.count("data:image/jpeg") == 5 + 2 * 5  # photos, and two heads for each
     for said in ("0.0 at ", tuned.source, "Against masks", "keep-delete", "spatial-entropy", "behind"):
         assert said in page, said
