@@ -72,7 +72,7 @@ def thresholds_png(outcome: Outcome) -> bytes:
         own = sorted((row["threshold"], row[outcome.plan.reward]) for row in rows if row["heads"] == heads)
         axis.plot(*zip(*own, strict=True), marker="o", label=heads)
     axis.set(xlabel="threshold", ylabel=outcome.plan.reward)
-    axis.legend(title="layer.head", fontsize=8)
+    figure.legend(loc="outside right upper", title="layer.head", fontsize=8)
     return figure_bytes(figure)
 
 
