@@ -12,7 +12,7 @@ from pnpovss.errors import ModelError
 from pnpovss.names import Name
 from pnpovss.prompts import Prompts, build_prompts
 
-__all__ = ["attention_on_patches", "best_synonyms", "match_names", "match_texts", "single_prompts", "single_words"]
+__all__ = ["best_synonyms", "match_and_attention", "match_names", "match_texts", "single_prompts", "single_words"]
 
 BATCH = 64  # prompts matched at once with one image; bounds the memory of large vocabularies
 
@@ -70,32 +70,39 @@ def match_texts(
     parts: list[tuple[Tensor, ...]] = []
     for start in range(0, max(map(len, texts)), BATCH):
         found = backbone.match(features, [of_image[start : start + BATCH] for of_image in texts]).probability
-        if not all(bool(torch.isfinite(each).all()) for each in found):
-            raise ModelError(f"{backbone.card.name} gives match scores that are not finite; is its checkpoint damaged?")
+        _refuse_what_is_not_finite(backbone, found)
         parts.append(found)
     return [torch.cat(of_image) for of_image in zip(*parts, strict=True)]
 
 
-def attention_on_patches(
+def match_and_attention(
     backbone: Backbone, features: ImageFeatures, prompts: Sequence[Prompts]
-) -> Float[Tensor, "b prompt"]:
-    """How much of a name's attention falls on the patches of each image, not on its global tokens; in [0, 1].
+) -> tuple[Float[Tensor, "b prompt"], Float[Tensor, "b prompt"]]:
+    """The match probability of each prompt, and how much of its name's attention falls on patches, in [0, 1].
 
-    The mean over the tokens of the prompt's name, all layers that can be read and all their heads.
+    What is left of the attention falls on the image's global tokens. It is the mean over the tokens of the name, all
+    layers that can be read and all their heads.
 
     Args:
         backbone: the model.
         features: of b images.
         prompts: each of one name.
+
+    Raises:
+        ModelError: the model answers with numbers that are not finite.
     """
     groups = backbone.card.read_together(backbone.card.heads)
-    parts = []
+    matches, shares = [], []
     for start in range(0, len(prompts), BATCH):
         some = prompts[start : start + BATCH]
         texts = [[prompt.tokens[0] for prompt in some]] * len(features)
-        found = [backbone.match(features, texts, Reading(layers, gradient=False)).maps for layers in groups]
-        parts.append(torch.stack([_on_names(of_image, some) for of_image in zip(*found, strict=True)]))
-    return torch.cat(parts, 1)
+        found = [backbone.match(features, texts, Reading(layers, gradient=False)) for layers in groups]
+        matches.append(torch.stack(found[0].probability))
+        of_image = zip(*(each.maps for each in found), strict=True)
+        shares.append(torch.stack([_on_names(maps, some) for maps in of_image]))
+    probability, share = torch.cat(matches, 1), torch.cat(shares, 1)
+    _refuse_what_is_not_finite(backbone, (probability, share))
+    return probability, share
 
 
 def _on_names(found: Sequence[TokenMaps], prompts: Sequence[Prompts]) -> Float[Tensor, " prompt"]:
@@ -103,6 +110,11 @@ def _on_names(found: Sequence[TokenMaps], prompts: Sequence[Prompts]) -> Float[T
     heads = [maps.attention.float().sum((-2, -1)).flatten(0, 1) for maps in found]  # of "head token"
     tokens = torch.cat(heads).mean(0).split([len(prompt.tokens[0]) for prompt in prompts])
     return torch.stack([own[list(prompt.name_tokens[0])].mean() for own, prompt in zip(tokens, prompts, strict=True)])
+
+
+def _refuse_what_is_not_finite(backbone: Backbone, scores: Sequence[Tensor]) -> None:
+    if not all(bool(torch.isfinite(each).all()) for each in scores):
+        raise ModelError(f"{backbone.card.name} gives match scores that are not finite; is its checkpoint damaged?")
 
 
 def best_synonyms(scores: Sequence[float], names: Sequence[Name]) -> tuple[float, ...]:

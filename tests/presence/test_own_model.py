@@ -8,7 +8,7 @@ from PIL import Image
 
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
-from pnpovss.matching import BATCH, attention_on_patches, single_prompts
+from pnpovss.matching import BATCH, match_and_attention, single_prompts
 from pnpovss.names import Name
 from pnpovss.presence import Photo, make_presence
 from pnpovss.segmenter import Segmenter
@@ -150,7 +150,7 @@ def test_attention_on_patches_is_the_mean_of_the_names_tokens_over_all_heads_of_
         heads={0: 2, 3: 1},
     )
     features = backbone.encode_images(torch.ones(2, 3, 16, 16))
-    shares = attention_on_patches(backbone, features, single_prompts(backbone, [Name("potted plant"), Name("plant")]))
+    _, shares = match_and_attention(backbone, features, single_prompts(backbone, [Name("potted plant"), Name("plant")]))
     # Heads of the first layer see 1 and 2 times what is set, that of the second 11 times.
     scale = (1 + 2 + 11) / 3
     assert shares.tolist() == [pytest.approx([0.02 * scale, 0.03 * scale])] * 2
@@ -182,14 +182,14 @@ def test_a_name_does_as_well_as_in_the_mean_of_both_sides_and_its_best_tile():
     assert score == pytest.approx(sigmoid(odds / 10 + 1.4 * looks - 0.9), abs=1e-3)
 
 
-def test_more_names_than_are_matched_at_once_have_their_attention_in_order():
+def test_more_names_than_are_matched_at_once_have_their_scores_in_order():
     words = {f"w{i}": [[i / 1000, 0], [0, 0]] for i in range(BATCH + 2)}
     backbone = FakeBackbone(words)
     features = backbone.encode_images(torch.ones(1, 3, 16, 16))
     prompts = single_prompts(backbone, [Name(word) for word in words])
-    assert attention_on_patches(backbone, features, prompts)[0].tolist() == pytest.approx(
-        [i / 1000 for i in range(BATCH + 2)]
-    )
+    matches, shares = match_and_attention(backbone, features, prompts)
+    assert shares[0].tolist() == pytest.approx([i / 1000 for i in range(BATCH + 2)])
+    assert matches[0].tolist() == pytest.approx([sigmoid(i / 1000) for i in range(BATCH + 2)])
 
 
 def test_itc_needs_contrastive_heads():

@@ -15,7 +15,7 @@ from pnpovss.config import Config
 from pnpovss.errors import PresenceError
 from pnpovss.images import load_image
 from pnpovss.inputs import input_size, to_pixels
-from pnpovss.matching import BATCH, attention_on_patches, best_synonyms, match_texts, single_prompts
+from pnpovss.matching import BATCH, best_synonyms, match_and_attention, match_texts, single_prompts
 from pnpovss.names import Name
 from pnpovss.presence.base import Photo, Presence, Report
 from pnpovss.presence.rules import Rule, parse_rule
@@ -136,22 +136,12 @@ class Both(Itc):
     views = (WHOLE, View(mirrored=True))
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
-        odds, cosines = (self._over_views(values) for values in self._heads(features, texts))
+        probabilities = torch.stack(match_texts(self.backbone, features, [texts] * len(self.views)))
+        odds, cosines = _log_odds(probabilities).mean(0), self._cosines(features, texts).double().mean(0)
         return ((odds + _beside_best(odds)) / 4 + 4 * _beside_best(cosines)).sigmoid().tolist()
 
-    def _heads(
-        self, features: ImageFeatures, texts: tuple[TextTokens, ...]
-    ) -> tuple[Float[Tensor, "view t"], Float[Tensor, "view t"]]:
-        """Log odds of a match, and cosine, of each text in each view."""
-        probabilities = torch.stack(match_texts(self.backbone, features, [texts] * len(self.views)))
-        return _log_odds(probabilities), self._cosines(features, texts).double()
 
-    @staticmethod
-    def _over_views(values: Float[Tensor, "view t"]) -> Float[Tensor, " t"]:
-        return values.mean(0)
-
-
-class Attention(Both):
+class Attention(Itc):
     """Both heads, and whether a name's tokens look at the photo at all: scores in (0, 1).
 
     sigmoid(l / 10 + 0.4 (l - max l) + 3.2 (c - max c) + 1.4 a - 0.9), with l and c as in `Both`, and a the log odds of
@@ -164,14 +154,11 @@ class Attention(Both):
     views = (WHOLE, View(mirrored=True), *CORNERS)
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
-        shares = attention_on_patches(self.backbone, features, self._prompts)
-        odds, cosines, looks = map(self._over_views, (*self._heads(features, texts), _log_odds(shares)))
+        probabilities, shares = match_and_attention(self.backbone, features, self._prompts)
+        seen = _log_odds(probabilities), self._cosines(features, texts).double(), _log_odds(shares)
+        odds, cosines, looks = ((values[:2].mean(0) + values[2:].amax(0)) / 2 for values in seen)
         heads = odds / 10 + 0.4 * _beside_best(odds) + 3.2 * _beside_best(cosines)
         return (heads + 1.4 * looks - 0.9).sigmoid().tolist()
-
-    @staticmethod
-    def _over_views(values: Float[Tensor, "view t"]) -> Float[Tensor, " t"]:
-        return (values[:2].mean(0) + values[2:].amax(0)) / 2
 
 
 def _log_odds(shares: Float[Tensor, "view t"]) -> Float[Tensor, "view t"]:
