@@ -1,14 +1,22 @@
 """What a folder of photos costs: a naive loop, one worker, two; bookkeeping alone; a rerun that skips all.
 
-    python -m benchmarks.folders PHOTOS --count 2000 --tiny 100000 --scratch DIR [--out benchmarks/results/folders.md]
+    python -m benchmarks.folders naive one two again --photos FOLDER --scratch DIR --count 2000 --without views
+    python -m benchmarks.folders start naive one two --photos FOLDER --scratch DIR --count 100
+    python -m benchmarks.folders books books-again --scratch DIR --count 100000
 
-PHOTOS holds JPEG files. They are copied into nested folders in which every folder has the same file names. Each way
-runs in a process of its own, with one thread per process, one after the other: CPU seconds of all its processes, wall
-seconds from start to end, the greatest memory of any of its processes, and how much memory that of longest life gained
-from a tenth of the run to its end. Bookkeeping is the job with a segmenter that costs nothing.
+Each way runs in a process of its own, with one thread per process, one after the other; the ways may be measured by
+several calls. What is measured is kept in results/folders.json, and results/folders.md is written anew from it.
+
+FOLDER holds JPEG files. They are copied into nested folders in which every folder has the same file names. Told are
+CPU seconds of all processes of a way, wall seconds from start to end, start-up included, the greatest memory of any of
+its processes (RSS, which counts what processes share in each, and USS, which leaves that out), and how much the RSS of
+a process grew from the second fifth of its life to the last, the greatest of those that lived for half of the run.
+Others' cores is what the machine did meanwhile for anybody else. Bookkeeping is the job with a segmenter that costs
+nothing and photos of 8 x 8 pixels.
 """
 
 import argparse
+import json
 import os
 import resource
 import shutil
@@ -16,24 +24,29 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
+from statistics import mean
 
 import psutil
 
+RESULTS = Path(__file__).parent / "results"
 NAMES = "person, dog, grass, water"
 PER_FOLDER = 20
+PROGRAM = [sys.executable, "-c", "from pnpovss.cli.main import run; run()"]
 
 NAIVE = """
 import sys
 from pathlib import Path
 from pnpovss import Segmenter
-segmenter = Segmenter.from_pretrained("mini")
-folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-for path in sorted(folder.rglob("*.jpg")):
-    result = segmenter(path, sys.argv[3].split(", "), name_match=True)
+folder, out, names, *without = sys.argv[1:]
+segmenter = Segmenter.from_pretrained("mini", without=without)
+for path in sorted(Path(folder).rglob("*.jpg")):
+    result = segmenter(path, names.split(", "), name_match=True)
     stem = str(path.relative_to(folder).with_suffix("")).replace("/", "-")
-    result.to_png().save(out / f"{stem}.png")
-    result.overlay(path).save(out / f"{stem}.overlay.png")
+    result.to_png().save(f"{out}/{stem}.png")
+    result.overlay(path).save(f"{out}/{stem}.overlay.png")
 """
 
 BOOKKEEPING = """
@@ -61,43 +74,92 @@ for outcome in Alone(job).run_all(found.tasks()):
         sys.exit(outcome.error)
 """
 
+WAYS = {
+    "start": "start-up: `segment` of a photo that is not there",
+    "naive": "naive loop over `Segmenter`",
+    "one": "`segment`",
+    "two": "`segment --workers 2`",
+    "again": "the same again: all skipped",
+    "books": "bookkeeping alone",
+    "books-again": "bookkeeping again: all skipped",
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One way, measured once; seconds, MiB, cores."""
+
+    way: str
+    photos: int
+    without: list[str]
+    cpu: float
+    wall: float
+    rss: float
+    uss: float
+    growth: float
+    others: float
+    day: str
+
+    @property
+    def key(self) -> str:
+        """The same for the same thing, measured again."""
+        return f"{self.way} {self.photos} {','.join(self.without)}"
+
 
 def main() -> None:
-    """Measure, and write the table."""
-    parser = argparse.ArgumentParser(description="What a folder of photos costs.")
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--tiny", type=int, default=100_000, help="photos of 8 x 8 pixels, for bookkeeping")
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("ways", nargs="+", choices=[*WAYS, "page"])
+    parser.add_argument("--photos", type=Path)
     parser.add_argument("--scratch", type=Path, required=True)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    scratch: Path = arguments.scratch
-    shutil.rmtree(scratch, ignore_errors=True)
-    sources = sorted(arguments.photos.rglob("*.jpg"))[: arguments.count]
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--without", nargs="*", default=[], help="steps to turn off")
+    given = parser.parse_args()
+    kept = RESULTS / "folders.json"
+    known = (
+        {row.key: row for row in (Measured(**each) for each in json.loads(kept.read_text()))} if kept.exists() else {}
+    )
+    for way in (way for way in given.ways if way != "page"):
+        call = prepared(way, given.photos, given.scratch, given.count, given.without)
+        row = measure(way, call, given.count, given.without)
+        print(row, file=sys.stderr, flush=True)
+        known[row.key] = row
+        kept.write_text(json.dumps([asdict(row) for row in known.values()], indent=1) + "\n")
+    (RESULTS / "folders.md").write_text(page(list(known.values())))
+
+
+def prepared(way: str, photos: Path | None, scratch: Path, count: int, without: list[str]) -> list[object]:
+    """The command of a way, with its photos in place and its output folder empty, unless it goes on with another's."""
+    books, label = way.startswith("books"), "-".join([str(count), *without])
+    source = scratch / f"{'tiny' if books else 'photos'}-{count}"
+    if not source.exists():
+        tiny(source, count) if books else nested(source, photos, count)
+    out = scratch / f"{way.removesuffix('again').rstrip('-') or 'two'}-{label}"
+    if not way.endswith("again"):
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+    off = ["--without", ",".join(without)] if without else []
+    segment = [*PROGRAM, "segment", source, "-r", "--names", NAMES, "--out", out, *off]
+    calls: dict[str, list[object]] = {
+        "start": [*PROGRAM, "segment", source / "none.jpg", "--names", "cat"],
+        "naive": [sys.executable, "-c", NAIVE, source, out, NAMES, *without],
+        "one": segment,
+        "books": [sys.executable, "-c", BOOKKEEPING, source, out, NAMES],
+    }
+    return calls.get(way.removesuffix("-again"), [*segment, "--workers", 2])
+
+
+def nested(folder: Path, photos: Path | None, count: int) -> None:
+    """Copies in folders of folders, with the same names in each."""
+    if photos is None:
+        sys.exit("name the photos with --photos")
+    sources = sorted(photos.rglob("*.jpg"))[:count]
+    if len(sources) < count:
+        sys.exit(f"{photos} holds {len(sources)} photos; expected {count}")
     for i, source in enumerate(sources):
-        place = scratch / "in" / f"{i // PER_FOLDER // 10}" / f"{i // PER_FOLDER}" / f"{i % PER_FOLDER}.jpg"
+        place = folder / f"{i // PER_FOLDER // 10}" / f"{i // PER_FOLDER % 10}" / f"{i % PER_FOLDER}.jpg"
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, place)
-    program = [sys.executable, "-c", "from pnpovss.cli.main import run; run()"]
-    segment = [*program, "segment", scratch / "in", "-r", "--names", NAMES]
-    (scratch / "naive").mkdir()
-    rows = {
-        "naive loop over `Segmenter`": [sys.executable, "-c", NAIVE, scratch / "in", scratch / "naive", NAMES],
-        "`segment`": [*segment, "--out", scratch / "one"],
-        "`segment --workers 2`": [*segment, "--out", scratch / "two", "--workers", 2],
-        "the same again: all skipped": [*segment, "--out", scratch / "two", "--workers", 2],
-        "start-up: `segment` of no photo": [*program, "segment", scratch / "none.jpg", "--names", "cat"],
-    }
-    measured = {what: (measure(call), len(sources)) for what, call in rows.items()}
-    if arguments.tiny:
-        tiny(scratch / "tiny", arguments.tiny)
-        call = [sys.executable, "-c", BOOKKEEPING, scratch / "tiny", scratch / "books", NAMES]
-        for what in (f"bookkeeping, {arguments.tiny:,} tiny photos", "bookkeeping again: all skipped"):
-            measured[what] = (measure(call), arguments.tiny)
-    text = table(measured, len(sources))
-    print(text)
-    if arguments.out:
-        arguments.out.write_text(text)
 
 
 def tiny(folder: Path, count: int) -> None:
@@ -112,63 +174,112 @@ def tiny(folder: Path, count: int) -> None:
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(place)
 
 
-def measure(call: list[object]) -> dict[str, float]:
+def measure(way: str, call: list[object], photos: int, without: list[str]) -> Measured:
     """Wall and CPU seconds of a process and its children, and what they hold in memory."""
-    before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    machine, before, begin = busy(), resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen(
         list(map(str, call)),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    memory: dict[int, list[int]] = {}
-    watcher = threading.Thread(target=watch, args=(process, memory))
+    held: dict[int, list[tuple[int, int]]] = {}
+    watcher = threading.Thread(target=watch, args=(process, held))
     watcher.start()
-    process.wait()
+    _, said = process.communicate()
     watcher.join()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    held = max(memory.values(), key=len, default=[0])
-    busiest = max(memory.values(), key=max, default=[0])
-    return {
-        "wall": time.monotonic() - begin,
-        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        "peak": max(busiest) / 2**20,
-        "growth": (held[-1] - held[len(held) // 10]) / 2**20,
-    }
+    if process.returncode and way != "start":
+        sys.exit(f"{way} failed: {said}")
+    wall, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    sizes = [size for process in held.values() for size in process]
+    longest = max(map(len, held.values()))
+    return Measured(
+        way=way,
+        photos=photos,
+        without=without,
+        cpu=cpu,
+        wall=wall,
+        rss=max(rss for rss, _ in sizes) / 2**20,
+        uss=max(uss for _, uss in sizes) / 2**20,
+        growth=max(grown([rss for rss, _ in life]) for life in held.values() if len(life) > longest / 2) / 2**20,
+        others=(busy() - machine - cpu) / wall,
+        day=str(date.today()),
+    )
 
 
-def watch(process: "subprocess.Popen[bytes]", memory: dict[int, list[int]]) -> None:
-    """Note what each process holds that is its own or shared (RSS), five times a second."""
+def busy() -> float:
+    """Seconds that all cores together have worked since the machine started."""
+    told = psutil.cpu_times()
+    return sum(told) - told.idle - told.iowait - told.guest - told.guest_nice  # guests count as users, too
+
+
+def watch(process: "subprocess.Popen[str]", held: dict[int, list[tuple[int, int]]]) -> None:
+    """Note the RSS and USS of each process, once a second; the first of a short life at once."""
     while process.poll() is None:
         try:
             parent = psutil.Process(process.pid)
             for each in (parent, *parent.children()):
-                memory.setdefault(each.pid, []).append(each.memory_info().rss)
+                told = each.memory_full_info()
+                held.setdefault(each.pid, []).append((told.rss, told.uss))
         except psutil.Error:
             pass
-        time.sleep(0.2)
+        time.sleep(1)
 
 
-def table(measured: dict[str, tuple[dict[str, float], int]], count: int) -> str:
-    """The measurements as Markdown."""
-    load = os.getloadavg()[1]
+def grown(sizes: list[int]) -> float:
+    """From the second fifth of a life to the last: the first is start-up."""
+    fifth = max(1, len(sizes) // 5)
+    return mean(sizes[-fifth:]) - mean(sizes[fifth : 2 * fifth] or sizes)
+
+
+def page(rows: list[Measured]) -> str:
+    """All that was measured, as Markdown."""
     lines = [
         "# Folders of photos",
         "",
-        f"`python -m benchmarks.folders`, {time.strftime('%Y-%m-%d')}: {count:,} photos of Flickr8k, 224 x 224 pixels,",
-        f"in nested folders, names {NAMES}, `mini`, preset `default`, one thread per process;",
-        f"{os.cpu_count()} cores, load average {load:.1f} at the end (above the cores: others were at work, and wall",
-        "seconds and photos/s say little).",
-        "",
-        "| what | photos | CPU s per photo | wall s | photos/s | peak MiB of a process | growth MiB |",
-        "|---|---|---|---|---|---|---|",
+        "`python -m benchmarks.folders`, whose first lines say what is measured and how; the ways of one table on the",
+        'same photos, one after the other, each alone on the machine as far as the column "others\' cores" says so.',
+        f"Photos of Flickr8k at 224 x 224 pixels, names {NAMES}, `mini`, preset `default`, one thread per process,",
+        f"{os.cpu_count()} cores.",
     ]
-    for what, (took, photos) in measured.items():
+    groups: dict[tuple[int, str], list[Measured]] = {}
+    for row in sorted(rows, key=lambda row: (row.way.startswith("books"), -row.photos, list(WAYS).index(row.way))):
+        groups.setdefault((row.photos, ", ".join(row.without)), []).append(row)
+    for (photos, off), group in groups.items():
+        books = group[0].way.startswith("books")
+        what = "tiny photos, a model that costs nothing" if books else "photos" + (f", --without {off}" if off else "")
+        lines += ["", f"## {photos:,} {what}", "", *table(group), "", *ratios({row.way: row for row in group})]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def table(group: list[Measured]) -> list[str]:
+    """A line per way."""
+    lines = [
+        "| what | CPU s per photo | wall s | photos/s | RSS MiB | USS MiB | growth MiB | others' cores | day |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in group:
+        each = ("", "") if row.way == "start" else (f"{row.cpu / row.photos:.4f}", f"{row.photos / row.wall:.2f}")
         lines.append(
-            f"| {what} | {photos:,} | {took['cpu'] / photos:.4f} | {took['wall']:.1f} | {photos / took['wall']:.1f} | "
-            f"{took['peak']:.0f} | {took['growth']:+.0f} |"
+            f"| {WAYS[row.way]} | {each[0]} | {row.wall:.1f} | {each[1]} | {row.rss:.0f} | {row.uss:.0f} | "
+            f"{row.growth:+.0f} | {row.others:.2f} | {row.day} |"
         )
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def ratios(ways: dict[str, Measured]) -> list[str]:
+    """What follows from the lines of a table."""
+    lines = []
+    for fast, slow in (("two", "one"), ("one", "naive"), ("two", "naive")):
+        if fast in ways and slow in ways:
+            lines.append(f"- {WAYS[fast]} beside {WAYS[slow]}: {ways[slow].wall / ways[fast].wall:.2f} times as fast.")
+    if "two" in ways:
+        each = ways["two"].cpu / ways["two"].photos, ways["two"].wall / ways["two"].photos
+        hours, days = each[0] * 1e6 / 3600, each[1] * 1e6 / 86400
+        lines.append(f"- A million such photos: {hours:,.0f} core-hours; on these two cores {days:.1f} days.")
+    return lines
 
 
 if __name__ == "__main__":

@@ -2,10 +2,12 @@
 
 import json
 import os
+import random
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import psutil
@@ -57,10 +59,10 @@ def tasks(tmp_path_factory: pytest.TempPathFactory) -> list[Task]:
     return tasks
 
 
-def recipe(out: Path) -> Recipe:
+def recipe(out: Path, *, retry_failed: bool = False) -> Recipe:
     choice = ModelChoice(device="cpu", without=("views", "crf"))
     names = parse_names(["cat", "dog"])
-    return Recipe(choice, names, out, DEFAULT_OUTPUTS, FilterChoice(), False, False, False, MAX_PIXELS)
+    return Recipe(choice, names, out, DEFAULT_OUTPUTS, FilterChoice(), False, False, retry_failed, MAX_PIXELS)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -79,8 +81,11 @@ def expected(tasks: list[Task], tmp_path_factory: pytest.TempPathFactory) -> dic
     return tree(out)
 
 
-def run(cluster: object, tasks: list[Task], out: Path, records: Path | None = None) -> dict[str, Outcome]:
-    with Cluster(recipe(out), cluster.address, 2, records) as crew:  # type: ignore[attr-defined]
+def run(
+    cluster: object, tasks: list[Task], out: Path, records: Path | None = None, *, retry_failed: bool = False
+) -> dict[str, Outcome]:
+    job = recipe(out, retry_failed=retry_failed)
+    with Cluster(job, cluster.address, 2, records) as crew:  # type: ignore[attr-defined]
         return {outcome.task.stem: outcome for outcome in crew.run_all(iter(tasks))}
 
 
@@ -140,4 +145,35 @@ def test_an_actor_and_a_node_that_end_cost_nothing(cluster, tasks, expected, tmp
         thread.join(10)
     assert killed
     assert set(seen) == {task.stem for task in tasks}
+    assert tree(out) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_actors_that_are_killed_thirty_times_cost_nothing(cluster, tasks, expected, tmp_path: Path):
+    """A photo at hand may meet two of the kills, and is given up then, as one that ends its process: it is retried."""
+    out, chance, kills, ended = tmp_path / "out", random.Random(30), list[int](), Event()
+
+    def kill() -> None:
+        before = 0
+        while len(kills) < 30 and not ended.is_set():
+            if (done := len(list(out.rglob("*.json")))) > before and (there := actors()):
+                time.sleep(chance.random() * 0.1)
+                victim = chance.choice(there)
+                victim.kill()
+                kills.append(victim.pid)
+                before = done
+            time.sleep(0.02)
+
+    while len(kills) < 30:
+        shutil.rmtree(out, ignore_errors=True)
+        ended.clear()
+        thread = Thread(target=kill)
+        thread.start()
+        seen = run(cluster, tasks, out)
+        ended.set()
+        thread.join()
+        assert set(seen) == {task.stem for task in tasks}
+    assert len(set(kills)) == 30
+    run(cluster, tasks, out, retry_failed=True)
     assert tree(out) == expected

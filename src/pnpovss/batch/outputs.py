@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from pnpovss.errors import ConfigError
+from pnpovss.errors import ConfigError, InvalidInputError
 from pnpovss.files.json import to_json
 from pnpovss.names import Name
 from pnpovss.results.figures.canvas import FORMATS, figure_bytes
@@ -136,10 +136,30 @@ def _png(picture: Image.Image) -> bytes:
 
 
 def json_text(document: Mapping[str, Any]) -> str:
-    """A record as JSON, with line breaks but without one at its end; see `to_json`."""
-    return to_json(document, indent=1).decode()
+    """A record as JSON: a line per member, and per item where a member is a list of objects; no line break at its end.
+
+    Raises:
+        InvalidInputError: as `to_json`.
+    """
+    try:
+        members = [f" {_line(key)}: {_lines(value)}" for key, value in document.items()]
+    except InvalidInputError:
+        to_json(document)  # says where in the document the culprit is
+        raise
+    return "{\n" + ",\n".join(members) + "\n}"
 
 
 def json_bytes(document: Mapping[str, Any]) -> bytes:
-    """The same as a file, with one at its end."""
-    return to_json(document, indent=1) + b"\n"
+    """The same as a file, with a line break at its end."""
+    return f"{json_text(document)}\n".encode()
+
+
+def _lines(value: Any) -> str:
+    """A member's value, which the standard library writes an order of magnitude faster where it need not indent it."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        return _line(value)
+    return "[\n  " + ",\n  ".join(map(_line, value)) + "\n ]" if value else "[]"
+
+
+def _line(value: Any) -> str:
+    return to_json(value).decode()
