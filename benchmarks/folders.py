@@ -261,11 +261,12 @@ def table(group: list[Measured]) -> list[str]:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in group:
-        each = ("", "") if row.way == "start" else (f"{row.cpu / row.photos:.4f}", f"{row.photos / row.wall:.2f}")
-        lines.append(
-            f"| {WAYS[row.way]} | {each[0]} | {row.wall:.1f} | {each[1]} | {row.rss:.0f} | {row.uss:.0f} | "
-            f"{row.growth:+.0f} | {row.others:.2f} | {row.day} |"
-        )
+        each = [f"{row.cpu / row.photos:.4f}", f"{row.wall:.1f}", f"{row.photos / row.wall:.2f}"]
+        grew = f"{row.growth:+.0f}"
+        if row.way == "start":
+            each, grew = ["", f"{row.wall:.1f}", ""], ""
+        cells = [WAYS[row.way], *each, f"{row.rss:.0f}", f"{row.uss:.0f}", grew, f"{row.others:.2f}", row.day]
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

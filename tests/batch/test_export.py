@@ -26,7 +26,7 @@ from pnpovss.batch.export.run import DECISIONS, read_run
 from pnpovss.batch.export.write import export
 from pnpovss.batch.export.yolo import polygons
 from pnpovss.batch.job import Job
-from pnpovss.errors import ConfigError, InvalidInputError, OutputError
+from pnpovss.errors import InvalidInputError, OutputError
 from pnpovss.names import parse_names
 from tests.support import foreign_readers
 from tests.support.painter import NAMES, Painter
@@ -137,6 +137,13 @@ def test_yolo_by_ultralytics_rules(made, tmp_path: Path):
     folder = written(made, tmp_path, "yolo")
     for stem, labels in made[1].items():
         assert np.array_equal(from_yolo(folder, flat_name(stem), labels.shape), labels), stem
+
+
+def test_yolo_is_found_from_any_folder(made, tmp_path: Path):
+    """Ultralytics takes photos from beside data.yaml where it names no path, and a relative one from elsewhere."""
+    lines = (written(made, tmp_path, "yolo") / "data.yaml").read_text().splitlines()
+    keys = [line.partition(":")[0] for line in lines if not line.startswith(("#", " "))]
+    assert keys == ["train", "val", "names"]
 
 
 def test_yolo_by_supervision(made, tmp_path: Path):
@@ -369,7 +376,7 @@ def test_a_photo_that_is_gone_or_changed_is_refused(made, tmp_path: Path):
 def test_formats_are_a_table_that_packages_can_add_to():
     assert {*"masks coco yolo voc cvat labelme labelstudio fiftyone huggingface".split()} <= set(known_formats())
     assert [spec.key for spec in parse_formats("coco, yolo,coco")] == ["coco", "yolo"]
-    with pytest.raises(ConfigError, match=r"unknown format 'dota'; known: masks \(PNG pictures"):
+    with pytest.raises(InvalidInputError, match=r"unknown format .dota.; known: masks, coco, yolo"):
         parse_formats("coco,dota")
     with pytest.raises(InvalidInputError, match="holds no finished photos"):
         read_run(Path(__file__).parent)

@@ -34,4 +34,5 @@ def test_wrong_requests(call: Call, photo: Path):
     done = call("segment", photo, "--names", "red", "--format", "dota", "--model", "no-such-model")
     assert done.exit_code == 2
     assert "unknown format 'dota'; known: masks" in done.stderr
-    assert call("export", ".", "--format", "coco").exit_code == 2
+    assert ". holds no finished photos; give the --out folder" in call("export", ".", "--format", "coco").stderr
+    assert "nowhere is no folder; give the --out folder" in call("export", "nowhere", "--format", "coco").stderr

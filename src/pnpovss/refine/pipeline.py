@@ -70,15 +70,15 @@ def photo_beside(maps: Float[Tensor, "name gh gw"], image: UInt8[np.ndarray, "h 
     return pixels.to(maps.device) if maps.is_cuda else pixels
 
 
-# Rows that are labelled at a time: indices take 8 bytes each.
-_ROWS = 256
-
-
 def _labels(probabilities: Float[Tensor, "label h w"], first: int) -> Integer[np.ndarray, "h w"]:
-    """The most probable label's number, counted from `first`."""
-    count, height, width = probabilities.shape
-    dtype = torch.uint8 if count + first <= 256 else torch.int32
-    labels = torch.empty(height, width, dtype=dtype, device=probabilities.device)
-    for top in range(0, height, _ROWS):
-        labels[top : top + _ROWS] = probabilities[:, top : top + _ROWS].argmax(dim=0) + first
+    """The most probable label's number, counted from `first`; of equals the lowest.
+
+    Label after label: torch's argmax over a first axis takes ten times as long, and eight bytes per pixel.
+    """
+    best = probabilities[0].clone()
+    dtype = torch.uint8 if len(probabilities) + first <= 256 else torch.int32
+    labels = torch.full_like(best, first, dtype=dtype)
+    for number, probability in enumerate(probabilities[1:], first + 1):
+        labels.masked_fill_(probability > best, number)
+        torch.maximum(best, probability, out=best)
     return labels.cpu().numpy() if dtype == torch.uint8 else labels.cpu().numpy().astype(np.uint16)

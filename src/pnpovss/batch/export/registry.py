@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pnpovss.batch.export.run import Run
-from pnpovss.errors import ConfigError
+from pnpovss.errors import InvalidInputError
 from pnpovss.plugins import Registry, Spec
 
 __all__ = ["FormatSpec", "known_formats", "parse_formats", "register"]
@@ -61,11 +61,10 @@ def parse_formats(text: str) -> list[FormatSpec]:
     """Formats as they are written on the command line: "coco,yolo".
 
     Raises:
-        ConfigError: an unknown one, or none.
+        InvalidInputError: an unknown one, or none.
     """
     known = known_formats()
     words = [word.strip() for word in text.split(",") if word.strip()]
     if unknown := [word for word in words if word not in known] or ([""] if not words else []):
-        told = "; ".join(f"{spec.key} ({spec.summary})" for spec in known.values())
-        raise ConfigError(f"unknown format {unknown[0]!r}; known: {told}")
+        raise InvalidInputError(f"unknown format {unknown[0]!r}; known: {', '.join(known)} (see docs/folders.md)")
     return [known[word] for word in dict.fromkeys(words)]

@@ -192,7 +192,8 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
         for name in record["names"]:
             categories.setdefault(name["name"], len(categories) + 1)
     if not categories:
-        raise InvalidInputError(f"{folder} holds no finished photos; give the --out folder of `pnpovss segment`")
+        lacks = "holds no finished photos" if is_url(place) or Path(place).is_dir() else "is no folder"
+        raise InvalidInputError(f"{folder} {lacks}; give the --out folder of `pnpovss segment`")
     return Run(folder, categories, _dropped(folder), dropped_too)
 
 

@@ -28,7 +28,9 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
     for name in ("images/train", "labels/train"):
         (folder / name).mkdir(parents=True)
     names = "".join(f"  {number - 1}: {json.dumps(name)}\n" for name, number in run.categories.items())
-    (folder / "data.yaml").write_text(f"path: .\ntrain: images/train\nval: images/train\nnames:\n{names}", "utf-8")
+    # No `path`: ultralytics looks for a relative one elsewhere, and without it beside this file.
+    split = "# The same photos twice: take some for val before you train.\ntrain: images/train\nval: images/train\n"
+    (folder / "data.yaml").write_text(f"{split}names:\n{names}", "utf-8")
     for photo in run.photos():
         name = flat_name(photo.stem)
         if photos:
