@@ -3,6 +3,7 @@
     python -m benchmarks.folders naive one two again --photos FOLDER --scratch DIR --count 2000 --without views
     python -m benchmarks.folders start naive one two --photos FOLDER --scratch DIR --count 100
     python -m benchmarks.folders books books-again --scratch DIR --count 100000
+    python -m benchmarks.folders parts
 
 Each way runs in a process of its own, with one thread per process, one after the other; the ways may be measured by
 several calls. What is measured is kept in results/folders.json, and results/folders.md is written anew from it.
@@ -12,7 +13,7 @@ CPU seconds of all processes of a way, wall seconds from start to end, start-up 
 its processes (RSS, which counts what processes share in each, and USS, which leaves that out), and how much the RSS of
 a process grew from the second fifth of its life to the last, the greatest of those that lived for half of the run.
 Others' cores is what the machine did meanwhile for anybody else. Bookkeeping is the job with a segmenter that costs
-nothing and photos of 8 x 8 pixels.
+nothing and photos of 8 x 8 pixels. Parts are those of one photo, by `segment_speed.py` in processor seconds.
 """
 
 import argparse
@@ -22,14 +23,18 @@ import resource
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from statistics import mean
+from typing import Any
 
 import psutil
+
+from benchmarks.before_after import AS_BEFORE, ROOT, call, numbers_in
 
 RESULTS = Path(__file__).parent / "results"
 NAMES = "person, dog, grass, water"
@@ -83,6 +88,11 @@ WAYS = {
     "books": "bookkeeping alone",
     "books-again": "bookkeeping again: all skipped",
 }
+SETTINGS = {
+    "four passes of Salience Dropout, no views": AS_BEFORE,
+    "preset `default`, `--without views`": ["--without", "views"],
+    "preset `default` (five views)": [],
+}
 
 
 @dataclass(frozen=True)
@@ -109,23 +119,34 @@ class Measured:
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("ways", nargs="+", choices=[*WAYS, "page"])
+    parser.add_argument("ways", nargs="+", choices=[*WAYS, "parts", "page"])
     parser.add_argument("--photos", type=Path)
-    parser.add_argument("--scratch", type=Path, required=True)
+    parser.add_argument("--scratch", type=Path)
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--without", nargs="*", default=[], help="steps to turn off")
     given = parser.parse_args()
+    if given.scratch is None and set(given.ways) & set(WAYS):
+        parser.error("name a folder for photos and results with --scratch")
     kept = RESULTS / "folders.json"
-    known = (
-        {row.key: row for row in (Measured(**each) for each in json.loads(kept.read_text()))} if kept.exists() else {}
-    )
-    for way in (way for way in given.ways if way != "page"):
-        call = prepared(way, given.photos, given.scratch, given.count, given.without)
-        row = measure(way, call, given.count, given.without)
-        print(row, file=sys.stderr, flush=True)
-        known[row.key] = row
-        kept.write_text(json.dumps([asdict(row) for row in known.values()], indent=1) + "\n")
-    (RESULTS / "folders.md").write_text(page(list(known.values())))
+    known = json.loads(kept.read_text()) if kept.exists() else {"ways": [], "parts": {}}
+    rows = {row.key: row for row in (Measured(**each) for each in known["ways"])}
+    for way in given.ways:
+        if way == "parts":
+            known["parts"] = {"day": str(date.today()), **{what: parts(options) for what, options in SETTINGS.items()}}
+        elif way in WAYS:
+            command = prepared(way, given.photos, given.scratch, given.count, given.without)
+            row = measure(way, command, given.count, given.without)
+            print(row, file=sys.stderr, flush=True)
+            rows[row.key] = row
+        known["ways"] = [asdict(row) for row in rows.values()]
+        kept.write_text(json.dumps(known, indent=1) + "\n")
+    (RESULTS / "folders.md").write_text(page(list(rows.values()), known["parts"]))
+
+
+def parts(options: list[str]) -> dict[str, float]:
+    """Processor seconds of the steps of one photo, on one thread."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return numbers_in(call(ROOT, "segment_speed", "--rounds", "7", "--out", f"{scratch}/table.md", *options))
 
 
 def prepared(way: str, photos: Path | None, scratch: Path, count: int, without: list[str]) -> list[object]:
@@ -174,11 +195,11 @@ def tiny(folder: Path, count: int) -> None:
         Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8)).save(place)
 
 
-def measure(way: str, call: list[object], photos: int, without: list[str]) -> Measured:
+def measure(way: str, command: list[object], photos: int, without: list[str]) -> Measured:
     """Wall and CPU seconds of a process and its children, and what they hold in memory."""
     machine, before, begin = busy(), resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     process = subprocess.Popen(
-        list(map(str, call)),
+        list(map(str, command)),
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -234,7 +255,7 @@ def grown(sizes: list[int]) -> float:
     return mean(sizes[-fifth:]) - mean(sizes[fifth : 2 * fifth] or sizes)
 
 
-def page(rows: list[Measured]) -> str:
+def page(rows: list[Measured], parts: dict[str, Any]) -> str:
     """All that was measured, as Markdown."""
     lines = [
         "# Folders of photos",
@@ -251,7 +272,27 @@ def page(rows: list[Measured]) -> str:
         books = group[0].way.startswith("books")
         what = "tiny photos, a model that costs nothing" if books else "photos" + (f", --without {off}" if off else "")
         lines += ["", f"## {photos:,} {what}", "", *table(group), "", *ratios({row.way: row for row in group})]
+    if parts:
+        lines += parts_table({**parts})
     return "\n".join(lines).rstrip() + "\n"
+
+
+def parts_table(parts: dict[str, Any]) -> list[str]:
+    """Where the time of one photo goes."""
+    day, settings = parts.pop("day"), list(parts)
+    lines = [
+        "",
+        "## Where the time of a photo goes",
+        "",
+        f"`python -m benchmarks.folders parts`, {day}: processor seconds of one thread, a photo of 500 x 375 pixels,",
+        "three names, all of them looked for; medians of 7.",
+        "",
+        f"| step | {' | '.join(settings)} |",
+        "|---" * (len(settings) + 1) + "|",
+    ]
+    return lines + [
+        f"| {step} | {' | '.join(f'{parts[each][step]:.3f}' for each in settings)} |" for step in parts[settings[0]]
+    ]
 
 
 def table(group: list[Measured]) -> list[str]:
