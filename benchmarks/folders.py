@@ -127,8 +127,6 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--without", nargs="*", default=[], help="steps to turn off")
     given = parser.parse_args()
-    if given.scratch is None and set(given.ways) & set(WAYS):
-        parser.error("name a folder for photos and results with --scratch")
     kept = RESULTS / "folders.json"
     known = json.loads(kept.read_text()) if kept.exists() else {"ways": [], "parts": {}}
     rows = {row.key: row for row in (Measured(**each) for each in known["ways"])}
@@ -136,7 +134,8 @@ def main() -> None:
         if way == "parts":
             known["parts"] = {"day": str(date.today()), **{what: parts(options) for what, options in SETTINGS.items()}}
         elif way in WAYS:
-            command = prepared(way, given.photos, given.scratch, given.count, given.without)
+            scratch = given.scratch or parser.error("name a folder for photos and results with --scratch")
+            command = prepared(way, given.photos, scratch, given.count, given.without)
             row = measure(way, command, given.count, given.without)
             print(row, file=sys.stderr, flush=True)
             rows[row.key] = row
