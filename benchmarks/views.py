@@ -72,7 +72,7 @@ def main() -> None:
     sets = {key: open_dataset(key, unpacked / ROOTS[key]) for key in options.only}
     if options.table:
         measured = {key: read(options.runs, key) for key in sets}
-        lines = [line for key, data in sets.items() for line in table(data, measured[key]) + names(data, measured[key])]
+        lines = [line for key, data in sets.items() for line in table(data, measured[key]) + of_names(measured[key])]
         options.table.write_text("\n".join(heading() + lines) + "\n")
         return
     part, parts = (int(number) for number in options.part.split("/"))
@@ -91,7 +91,8 @@ def measure(dataset: Dataset, model: str, out: Path, samples: Sequence[Sample], 
     }
     specs = list(dict.fromkeys(arm.split(": ")[0] for arm in wanted))
     filters = {spec: make_presence(spec, backbone=backbone, config=variants[DEFAULT]) for spec in specs}
-    done = {json.loads(line)["key"] for line in out.read_text().splitlines()} if out.exists() else set()
+    there = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    done = {each["key"] for each in there if set(wanted) <= set(each["arms"])}
     for sample in samples:
         if sample.key in done:
             continue
@@ -178,7 +179,7 @@ def table(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*lines, ""]
 
 
-def names(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> list[str]:
+def of_names(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """How well the names are known."""
     lines = [
         "| names | average precision, mean over names | precision | recall | names kept a photo |",

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.blip_speed import save_random_blip_large
 from benchmarks.models import machine, median_seconds
+from benchmarks.real_sizes import SIZES
 from pnpovss import Segmenter
 from pnpovss.backbones.base import Backbone
 from pnpovss.config import PRESETS, Config, ViewSettings
@@ -39,7 +39,7 @@ def main() -> None:
     torch.set_num_threads(1)
     options.scratch.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.scratch) as folder:
-        save_random_blip_large(Path(folder))
+        SIZES["blip-large"].save(Path(folder))
         segmenter = Segmenter.from_pretrained(folder, device="cpu", without=["presence", "dropout", "crf"])
         rows = [row(name, views, segmenter.backbone, options.rounds) for name, views in LOOKS.items()]
     lines = [

@@ -182,6 +182,12 @@ def test_a_name_does_as_well_as_in_the_mean_of_both_sides_and_its_best_tile():
     assert score == pytest.approx(sigmoid(odds / 10 + 1.4 * looks - 0.9), abs=1e-3)
 
 
+def test_a_model_without_a_global_token_cannot_be_asked_where_its_attention_falls():
+    backbone = ContrastiveBackbone({"cat": [[0.5, 0.5], [0, 0]], "dog": [[1, 0], [0, 0]]})
+    with pytest.raises(PresenceError, match="all attention of 'fake' falls on patches"):
+        make_presence("itm+itc+attention", backbone=backbone).decide(Photo(PHOTO), NAMES[:2])
+
+
 def test_more_names_than_are_matched_at_once_have_their_scores_in_order():
     words = {f"w{i}": [[i / 1000, 0], [0, 0]] for i in range(BATCH + 2)}
     backbone = FakeBackbone(words)

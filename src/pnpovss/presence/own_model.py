@@ -34,6 +34,10 @@ ITC_RULE = Rule(within=0.05)
 BOTH_RULE = Rule(above=0.5)
 
 
+# A share of the attention that leaves nothing for a global token but rounding.
+_ALL = 1 - 1e-6
+
+
 class _VisionLanguage:
     """What both filters share: one encoding a photo, one tokenisation a vocabulary.
 
@@ -155,6 +159,11 @@ class Attention(Itc):
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
         probabilities, shares = match_and_attention(self.backbone, features, self._prompts)
+        if bool((shares > _ALL).all()):
+            raise PresenceError(
+                f"all attention of {self.backbone.card.name!r} falls on patches, whether a name is there or not, so "
+                f"{self.prefix} cannot tell; use itm+itc"
+            )
         seen = _log_odds(probabilities), self._cosines(features, texts).double(), _log_odds(shares)
         odds, cosines, looks = ((values[:2].mean(0) + values[2:].amax(0)) / 2 for values in seen)
         heads = odds / 10 + 0.4 * _beside_best(odds) + 3.2 * _beside_best(cosines)
