@@ -1,7 +1,7 @@
 """More than one look at a photo: its mirror image, and parts of it seen nearer; what is found is averaged.
 
 A model that was not made for segmentation draws the same thing a little differently each time it looks: errors that are
-not shared cancel out. In a part, a small thing covers more patches.
+not shared cancel out. In a part, a small thing covers more patches. Every look costs what the first one does.
 """
 
 import math
