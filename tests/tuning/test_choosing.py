@@ -50,6 +50,14 @@ def test_heads_that_cannot_be_told_apart_are_named() -> None:
     assert sure.lead[1] < 0 < sure.lead[2]
 
 
+def test_equals_share_the_draws() -> None:
+    rewards = np.repeat(np.random.default_rng(4).random((20, 1)), 3, 1)
+    sure = certainty(rewards, ["a", "a", "b"])
+    assert (sure.wins, sure.cell_wins) == (0.5, pytest.approx(1 / 3))
+    assert sure.undecided == (2,)
+    assert sure.lead == (0, 0, 0)
+
+
 def test_the_mean_of_draws_is_that_of_the_photos() -> None:
     rewards = np.random.default_rng(3).random((50, 2))
     assert means_of_draws(rewards).mean(0) == pytest.approx(rewards.mean(0), abs=0.01)

@@ -155,7 +155,8 @@ def tune(
                 on_photo=shown,
             )
         say(results, _told(tuned))
-        say(results, f"{out / TUNED}; use it: pnpovss segment PHOTO --preset {out / TUNED}")
+        use = f'pnpovss segment PHOTO --names "..." --model {model} --preset {out / TUNED}'
+        say(results, f"{out / TUNED}; use it: {use}")
 
 
 def _told(tuned: "Tuned") -> str:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
-__all__ = ["DRAWS", "Certainty", "certainty", "draw_winners", "means_of_draws"]
+__all__ = ["DRAWS", "Certainty", "certainty", "means_of_draws"]
 
 DRAWS = 2000
 _LEVEL = 0.95
@@ -18,8 +18,9 @@ class Certainty:
 
     Attributes:
         winner: the column that was chosen.
-        wins: share of the draws in which its group (its heads, at whatever threshold) holds the largest mean.
-        cell_wins: share of the draws in which it is that column itself.
+        wins: share of the draws in which its group (its heads, at whatever threshold) holds the largest mean; a draw in
+            which several groups hold it is shared among them.
+        cell_wins: share of the draws in which it is that column itself, counted alike.
         runner_up: the best column of another group; None where there is none.
         lead: difference of their means, with the ends of its 95% interval; None without a runner-up.
         undecided: the best column of each other group whose difference from the winner may be chance, best first.
@@ -49,11 +50,6 @@ def means_of_draws(
     return weights @ rewards / (photos or count)
 
 
-def draw_winners(means: Float[np.ndarray, "draw cell"]) -> Integer[np.ndarray, " draw"]:
-    """The column of the largest mean in each draw; the first of equals."""
-    return means.argmax(1)
-
-
 def certainty(
     rewards: Float[np.ndarray, "photo cell"],
     groups: Sequence[object],
@@ -72,21 +68,23 @@ def certainty(
     """
     means, drawn = rewards.mean(0), means_of_draws(rewards, None, draws, seed)
     winner = int(means.argmax()) if winner is None else winner
-    first = draw_winners(drawn)
+    first = drawn == drawn.max(1, keepdims=True)  # draw column
     columns = [i for i, group in enumerate(groups) if group == groups[winner]]
-    rivals = []
+    rivals, at_top = [], first[:, columns].any(1) * 1.0
+    shared = at_top.copy()
     for group in dict.fromkeys(groups):
         own = [i for i, each in enumerate(groups) if each == group]
         if group != groups[winner]:
             lead = drawn[:, columns].max(1) - drawn[:, own].max(1)
             low, high = np.quantile(lead, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2])
             rivals.append((own[int(means[own].argmax())], float(low), float(high)))
+            shared += first[:, own].any(1)
     rivals.sort(key=lambda rival: -means[rival[0]])
     lead = None if not rivals else (float(means[winner] - means[rivals[0][0]]), *rivals[0][1:])
     return Certainty(
         winner=winner,
-        wins=float(np.isin(first, columns).mean()),
-        cell_wins=float((first == winner).mean()),
+        wins=float((at_top / shared).mean()),
+        cell_wins=float((first[:, winner] / first.sum(1)).mean()),
         runner_up=rivals[0][0] if rivals else None,
         lead=lead,
         undecided=tuple(column for column, low, _ in rivals if low <= 0),
