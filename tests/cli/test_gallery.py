@@ -97,6 +97,7 @@ def test_a_browser_shows_it_from_the_disk(call: Call, run: Path, page):
     assert figures.nth(0).get_attribute("class") == "drop"
     assert figures.nth(1).locator("img").get_attribute("src") == "../a/2%20%25%23%3F.overlay.png"
     assert figures.nth(1).locator("img").evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
+    assert re.search(r"red \d+\.\d%( \(.*?\))?, blue \d+\.\d%", figures.nth(1).inner_text())
     assert f"{EVIL} (0)" in page.locator("#name").inner_text()
     assert "hardly found (2)" in page.locator("#hint").inner_text()
 

@@ -75,8 +75,10 @@ class MiniBackbone:
         check_pixels(pixels, STRIDE)
         pixels = pixels.to(self.card.device, self.card.dtype).contiguous(memory_format=torch.channels_last)
         grid = (pixels.shape[2] // STRIDE, pixels.shape[3] // STRIDE)
-        # One at a time on a CPU, whose cache holds the features of one image: a fifth faster than five at a time.
-        parts = pixels.split(1 if pixels.device.type == "cpu" else len(pixels))
+        # One at a time on one thread, whose cache holds the features of one image: five take 15 to 22 % less.
+        # Several threads wait for each other the more often, and a GPU has work for all.
+        alone = pixels.device.type == "cpu" and torch.get_num_threads() == 1
+        parts = pixels.split(1 if alone else len(pixels))
         return PatchTokens(torch.cat([self._model.image_tokens(part) for part in parts]), grid)
 
     def match(
