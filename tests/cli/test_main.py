@@ -73,3 +73,11 @@ def test_errors_name_the_page_that_says_more(call: Call, photo: Path):
     assert (
         "(more: docs/troubleshooting.md#models)" in call("segment", photo, "--names", "red", "--model", "nobody").stderr
     )
+
+
+def test_nothing_moves_where_no_terminal_is(call: Call, photo: Path, monkeypatch: pytest.MonkeyPatch):
+    """Notebooks set FORCE_COLOR for what they start."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    done = call("segment", photo, "--names", "red", "--model", "fake", "--out", "out", "--no-details")
+    assert done.exit_code == 0, done.output
+    assert "\x1b[" not in done.stderr

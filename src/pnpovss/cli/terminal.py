@@ -1,6 +1,7 @@
 """What every subcommand shares: where text goes, and how errors read."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -18,8 +19,11 @@ FAILED, UNUSABLE = 1, 2  # exit codes: some photos failed; nothing could be done
 
 
 def consoles(*, machine_readable: bool) -> tuple[Console, Console]:
-    """(results, notes): stdout and stderr; both stderr where stdout is kept for a program to read."""
-    notes = Console(stderr=True)
+    """(results, notes): stdout and stderr; both stderr where stdout is kept for a program to read.
+
+    Progress moves on terminals alone: notebooks set FORCE_COLOR, which rich takes for one.
+    """
+    notes = Console(stderr=True, force_terminal=None if sys.stderr.isatty() else False)
     return (notes if machine_readable else Console()), notes
 
 
