@@ -66,7 +66,7 @@ def fill(architecture: Any, config: Any, folder: Path, dtype: str = "float32") -
     generator = torch.Generator().manual_seed(0)
     for name, weights in model.requires_grad_(False).named_parameters():
         if weights.ndim == 1:
-            weights.fill_(float("norm" in name and not name.endswith("bias")))
+            weights.fill_(float("norm" in name.lower() and not name.endswith("bias")))
         elif weights.ndim:
             weights.normal_(0, 0.02, generator=generator)
         else:
