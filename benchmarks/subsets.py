@@ -40,6 +40,7 @@ from pnpovss.presence import make_presence
 from pnpovss.segmenter import Segmenter
 
 COMMAND = "python -m benchmarks.subsets --data DIR"
+OWN = ["itm", "itc", "itm+itc+attention"]  # names by the model itself
 SWEPT = 60  # photos of the sweeps over settings; heads take all, since one pass serves them
 SWEEPS = {"threshold": "threshold", "dropout": "passes", "size": "image_size"}
 THINGS = [
@@ -70,9 +71,9 @@ def main() -> None:
     job = Job(segmenter, arguments.runs, arguments.out, arguments.limit)
     gpt4o = f"file:{arguments.data / 'gpt4o-voc-names.json'}"
     plans = {
-        "voc-subset": (open_dataset("voc2012", unpacked / "voc"), ["oracle", "itm", "itc", gpt4o]),
-        "coco-object-subset": (open_dataset("coco-object", unpacked / "object"), ["oracle", "itm", "itc"]),
-        "coco-panoptic-subset": (open_dataset("coco-panoptic", unpacked / "coco"), ["oracle", "itm", "itc"]),
+        "voc-subset": (open_dataset("voc2012", unpacked / "voc"), ["oracle", *OWN, gpt4o]),
+        "coco-object-subset": (open_dataset("coco-object", unpacked / "object"), ["oracle", *OWN]),
+        "coco-panoptic-subset": (open_dataset("coco-panoptic", unpacked / "coco"), ["oracle", *OWN]),
     }
     for name, (dataset, filters) in plans.items():
         if name.removesuffix("-subset") in arguments.only:
@@ -96,7 +97,7 @@ def measure(job: Job, name: str, dataset: Dataset, filters: Sequence[str]) -> No
     runs = [read_run(folder) for folder in folders]
     took = ", ".join(f"{spec.split(':')[0]} {wall:.0f} s" for spec, wall in zip(filters, walls, strict=True))
     text = markdown(runs, f"{dataset.space.key}, {runs[0].settings.subset}", COMMAND)
-    write(job, f"{name}.md", f"{text}\n{machine()} Wall clock in this session: {took}.\n")
+    write(job, f"{name}.md", f"{text}\n{machine()} Wall clock: {took}.\n")
 
 
 def ablate(job: Job, name: str, dataset: Dataset) -> None:
