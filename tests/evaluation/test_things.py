@@ -155,7 +155,7 @@ def plain_precision(photos: list[tuple[list[Marked], list[Marked]]], row: int, l
     right = np.cumsum([each for _, each in sorted(hits, reverse=True)])
     recall, precision = right / truths, right / np.arange(1, len(right) + 1)
     levels = np.linspace(0, 1, 101)
-    return float(np.mean([max(precision[recall >= level - 1e-9], default=0) for level in levels]))
+    return float(np.mean([max(precision[recall >= level], default=0) for level in levels]))
 
 
 @settings(max_examples=30, deadline=None)
