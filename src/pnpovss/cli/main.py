@@ -35,19 +35,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("segment", cls=manual.Command)(segment.segment)
-app.command("explain", cls=manual.Command)(explain.explain)
-app.command("export", cls=manual.Command)(export.export)
-app.command("gallery", cls=manual.Command)(gallery.gallery)
-app.command("serve", cls=manual.Command)(serve.serve)
-app.command("models", cls=manual.Command)(models.models)
-app.command("compare", cls=manual.Command)(compare.compare)
-app.command("eval", cls=manual.Command)(eval.evaluate)
-app.command("report", cls=manual.Command)(report.report)
-app.command("ablate", cls=manual.Command)(ablate.ablate)
-app.command("sweep", cls=manual.Command)(sweep.sweep)
-app.command("doctor", cls=manual.Command)(doctor.doctor)
-app.command("tune", cls=manual.Command)(tune.tune)
+for name, command in {
+    "segment": segment.segment,
+    "explain": explain.explain,
+    "export": export.export,
+    "gallery": gallery.gallery,
+    "serve": serve.serve,
+    "models": models.models,
+    "compare": compare.compare,
+    "eval": eval.evaluate,
+    "report": report.report,
+    "ablate": ablate.ablate,
+    "sweep": sweep.sweep,
+    "doctor": doctor.doctor,
+    "tune": tune.tune,
+}.items():
+    app.command(name, cls=manual.Command)(command)
 
 
 def _print_version(wanted: bool) -> bool:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -279,9 +280,11 @@ def _refuse_misfits(folder: Path, architecture: Any, config: dict[str, Any], inf
         )
 
 
-def _weights(files: Sequence[Path], model: Any) -> Iterator[tuple[str, Tensor]]:
-    for path in files:
-        yield from stored(path) if path.suffix == ".safetensors" else model.state_dict().items()
+def _weights(files: Sequence[Path], model: Any) -> Iterable[tuple[str, Tensor]]:
+    """The model's weights as its files hold them; those of pickled files as they were loaded."""
+    if any(path.suffix != ".safetensors" for path in files):
+        return model.state_dict().items()
+    return chain.from_iterable(map(stored, files))
 
 
 def _download(name: str, options: LoadOptions, patterns: list[str]) -> Path:
