@@ -58,14 +58,16 @@ def main() -> None:
             rates = {"rate_new": 5e-4, "rate_old": 8e-5, "rate_trunk": options.rate_trunk if round_ == 3 else 0.0}
             config = FitConfig(steps=options.steps[round_], **rates, **common)
             stages.distill(work, config, round_, options.mapped, options.workers)
-    last = stages.STAGES[max(options.rounds)]
-    teacher = options.teacher
+    last, teacher = stages.STAGES[max(options.rounds)], options.teacher
     if "views" in wanted:
-        teacher = teacher or stages.write(work, work.cache / "teacher", last, recommended(options))
         rates = {"rate_new": 2e-4, "rate_old": 4e-5, "rate_trunk": options.rate_trunk, "keep": 0.2}
-        config = FitConfig(steps=options.steps[stages.VIEWS], extent=0.5, warmup=30, **rates, **common)
-        stages.views(work, config, teacher, options.mapped, options.workers)
-        last = stages.STAGES[stages.VIEWS]
+        for round_ in options.generations:
+            if teacher is None or round_ != options.generations[0]:
+                folder = work.cache / f"teacher-{round_}"
+                teacher = stages.write(work, folder, last, recommended(options), teacher, options.keep)
+            config = FitConfig(steps=options.steps[round_], extent=0.5, warmup=30, **rates, **common)
+            stages.views(work, config, round_, teacher, options.mapped, options.workers)
+            last = stages.STAGES[round_]
     if "export" in wanted:
         stages.write(work, options.out, options.stage or last, recommended(options), teacher, options.keep)
     if CHOOSE in wanted:
@@ -105,8 +107,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2, help="of the training loop")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
-    parser.add_argument("--steps", type=int, nargs=5, default=(600, 400, 800, 2400, 900), help="of each stage")
+    parser.add_argument("--steps", type=int, nargs=6, default=(600, 400, 800, 2400, 900, 1000), help="of each stage")
     parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2), help="of `distill`; 3 trains the trunk, too")
+    parser.add_argument(
+        "--generations",
+        type=int,
+        nargs="+",
+        choices=tuple(stages.LOOKS),
+        default=tuple(stages.LOOKS),
+        help="rounds of `views`: 4 with a teacher of few looks, 5 with one of many",
+    )
     parser.add_argument(
         "--rate-trunk",
         type=float,
@@ -115,7 +125,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--mapped", type=int, default=9000, help="photos that get pseudo-maps in each round")
     parser.add_argument(
-        "--teacher", type=Path, help="of `views`: a model's folder to go on from; else the last round's"
+        "--teacher",
+        type=Path,
+        help="of the first round of `views`: a model's folder to go on from; else the last one's",
     )
     parser.add_argument("--keep", type=float, default=0.5, help="share of the teacher's weights in the exported mean")
     parser.add_argument("--stage", choices=stages.STAGES, help="of `export`, by default the last")

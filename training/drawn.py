@@ -5,8 +5,9 @@ another, because a pixel gets one label. No human mask is involved.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,8 +27,10 @@ _CRF = {"crf.max_pixels": 60_000}  # ends at cells of a thirty-third of the phot
 _ALONE = {"presence": None, "dropout": None, **_CRF}
 ONE_LOOK = {**_ALONE, "threshold": 0.15}
 """For small photos, of which there is nothing to be seen from near."""
-LOOKS = {**_ALONE, "threshold": 0.1, "views.mirror": False, "views.tiles": [0.6]}
+FEW_LOOKS = {**_ALONE, "threshold": 0.1, "views.mirror": False, "views.tiles": [0.6]}
 """For sharp ones: the settings that boxes chose, see the notebook."""
+MANY_LOOKS = {**FEW_LOOKS, "views.tiles": [0.6, 0.5], "views.tiles_across": 3}
+"""The same where a teacher can tell more from more looks: nineteen, those of `best` but for the mirror image."""
 
 
 def exclusive_names(
@@ -65,6 +68,7 @@ def draw_pseudo_maps(
     reader: PhotoReader,
     folder: Path,
     *,
+    looks: Mapping[str, Any],
     cells: int,
     part: int,
 ) -> None:
@@ -77,12 +81,13 @@ def draw_pseudo_maps(
         near: which photos are worth several looks.
         reader: the photos.
         folder: for the arrays.
+        looks: settings for those.
         cells: of the maps, along a side.
         part: number of this share of the work.
     """
     out = open_pseudo(folder, len(near), cells**2, write=True)
     methods = {
-        flag: Segmenter(backbone, Config.preset("default", LOOKS if flag else ONE_LOOK)) for flag in (False, True)
+        flag: Segmenter(backbone, Config.preset("default", looks if flag else ONE_LOOK)) for flag in (False, True)
     }
     done_file = folder / f"{part}.done"
     start = int(done_file.read_text()) if done_file.exists() else 0

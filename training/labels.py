@@ -40,6 +40,13 @@ SAME = (
     ("pavement", "sidewalk"),
 )  # fmt: skip
 """Words for one thing."""
+STUFF = (
+    ("wall",), ("ceiling",), ("floor", "carpet", "rug"), ("sky",), ("grass", "field", "park"),
+    ("tree", "forest", "bush"), ("building", "house"), ("road", "street", "track"), ("pavement", "sidewalk"),
+    ("water", "sea", "ocean", "river", "lake", "pool"), ("sand", "beach"), ("snow", "ice"),
+    ("mountain", "hill", "rock", "stone"), ("mud", "ground"), ("fence",), ("curtain",),
+)  # fmt: skip
+"""Words for what surrounds things. Those of one line may be the same pixels."""
 
 CALTECH_NAMES: dict[str, tuple[str, ...]] = {
     "Faces": ("person", "face", "man"), "Motorbikes": ("motorcycle", "motorbike"), "airplanes": ("airplane", "plane"),
@@ -281,7 +288,7 @@ def build_labels(
 def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
     """Pairs of names that cannot be the same pixels: things of which neither is a kind of the other.
 
-    Only things with a class of the classifier, and people, compete; clothes and parts lie on other things.
+    Only things with a class of the classifier, people and `STUFF` compete; clothes and parts lie on other things.
     """
     above, _ = _relatives(vocabulary, wordnet)
     count = len(vocabulary.names)
@@ -303,4 +310,31 @@ def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
     for i, leaves in enumerate(vocabulary.leaves):
         matrix[i, list(leaves)] = True
     share = matrix.astype(np.float32) @ matrix.T.astype(np.float32)
-    return rival & (share == 0)
+    rival &= share == 0
+    kind = np.full(count, -1)
+    for number, words in enumerate(STUFF):
+        kind[[vocabulary.index[word] for word in words if word in vocabulary.index]] = number
+    stuff = kind >= 0
+    rival[stuff] = (thing & ~stuff) | (stuff & (kind != kind[stuff][:, None]))
+    rival[:, stuff] = rival[stuff].T
+    for i in np.flatnonzero(stuff):
+        related = list(above[i])
+        rival[i, related] = rival[related, i] = False
+    return rival
+
+
+def kinship(vocabulary: Vocabulary, wordnet: WordNet) -> Float[np.ndarray, "name name"]:
+    """How near of kin names are, 0 to 1: the share of WordNet's hypernyms of either that are hypernyms of both.
+
+    A cow and a sheep: 0.79; a dog and a cow: 0.5; a dog and a chair: 0.19.
+    """
+    nodes = [
+        frozenset().union(*(wordnet.ancestors(o) for o in offsets)) if offsets else frozenset()
+        for offsets in vocabulary.offsets
+    ]
+    column = {node: place for place, node in enumerate(sorted(frozenset().union(*nodes)))}
+    above = np.zeros((len(nodes), len(column)), np.float32)
+    for row, own in zip(above, nodes, strict=True):
+        row[[column[node] for node in own]] = 1
+    both, each = above @ above.T, above.sum(1)
+    return both / np.maximum(each[:, None] + each - both, 1)

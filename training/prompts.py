@@ -80,6 +80,7 @@ class PromptWriter:
         *,
         seed: int,
         mapped: Int[np.ndarray, "photo slot"] | None = None,
+        kin: Float[np.ndarray, "name name"] | None = None,
     ) -> None:
         """Prepare to draw.
 
@@ -90,8 +91,10 @@ class PromptWriter:
             captions: token ids of the captions of each captioned photo.
             seed: of the draw.
             mapped: names of each photo that have a pseudo-map (-1: none); these are drawn most of the time.
+            kin: how near of kin names are, 0 to 1; with it, absent names are often kin of one that is there.
         """
         self.mapped = mapped
+        self._kin = None if kin is None else kin**4
         self.pieces = name_ids(names)
         [self._comma, *self._other_prefixes] = name_ids([",", *OTHER_PREFIXES])
         self.labels = labels
@@ -156,7 +159,9 @@ class PromptWriter:
         for _ in range(wanted):
             weight = self._commonness[away]
             if len(here) and self.random.random() < 0.5:
-                weight = weight * self._companions[self.random.choice(here)][away]
+                # What is often seen beside it, or easily taken for it: half of each where kin is known.
+                likely = self._companions if self._kin is None or self.random.random() < 0.5 else self._kin
+                weight = weight * likely[self.random.choice(here)][away]
             if not weight.any():
                 weight = np.ones(len(away))
             if len(away):

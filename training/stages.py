@@ -15,7 +15,7 @@ from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.model import Mini
 from training.batches import FitConfig
 from training.cam import CamTeacher, train_cam
-from training.drawn import draw_pseudo_maps, exclusive_names
+from training.drawn import FEW_LOOKS, MANY_LOOKS, draw_pseudo_maps, exclusive_names
 from training.export import export
 from training.features import cache_features, load_trunk, open_features
 from training.fit import fit
@@ -31,9 +31,9 @@ log = logging.getLogger(__name__)
 
 UNMAPPED = 0.3
 """How readily photos without a pseudo-map are drawn beside others: they keep names known."""
-STAGES = ("start", "distill-1", "distill-2", "distill-3", "views")
-VIEWS = 4
-"""The round whose teacher is the whole method with several looks."""
+STAGES = ("start", "distill-1", "distill-2", "distill-3", "views", "views-2")
+LOOKS = {4: FEW_LOOKS, 5: MANY_LOOKS}
+"""The rounds whose teacher is the whole method, and the looks that it takes at a photo."""
 
 
 def prepare(work: Workspace) -> None:
@@ -126,30 +126,30 @@ def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, worker
     plot_history(folder / "log.csv")
 
 
-def views(work: Workspace, config: FitConfig, teacher: Path, mapped: int, workers: int) -> None:
-    """Stage 5: what a trained model finds in several looks, the whole method's steps included, teaches one look.
+def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped: int, workers: int) -> None:
+    """Stages 5 and 6: what a trained model finds in several looks, the whole method's steps included, teaches one look.
 
     It goes on from that model. Sharp photos are also seen in parts, from near: a thing of the photo that is not in the
     part is a name that is absent.
     """
-    maps = work.cache / f"pseudo-{VIEWS}"
+    maps = work.cache / f"pseudo-{round_}"
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
     if not (maps / "begun").exists():
         pseudo.names[:] = -1
         pseudo.names.flush()
         (maps / "begun").touch()
-    (work.cache / "teacher.txt").write_text(str(teacher))
+    (maps / "teacher.txt").write_text(str(teacher))
     np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
-    in_parts(_views_part, work, workers, mapped)
+    in_parts(_views_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     rows, weights = work.trainable
     chance = weights * np.where((pseudo.names[rows] >= 0).any(1), 1, UNMAPPED)
     chance = chance / chance.sum()
-    folder = work.cache / STAGES[VIEWS]
+    folder = work.cache / STAGES[round_]
     fit(
         read_checkpoint(teacher).model.train(),
         work.batches(config),
-        work.writer(seed=config.seed + VIEWS, mapped=np.asarray(pseudo.names)),
+        work.writer(seed=config.seed + round_, mapped=np.asarray(pseudo.names), kin=work.kin),
         lambda random, count: random.choice(rows, count, replace=False, p=chance),
         folder,
         config,
@@ -158,16 +158,26 @@ def views(work: Workspace, config: FitConfig, teacher: Path, mapped: int, worker
     plot_history(folder / "log.csv")
 
 
-def _views_part(work: Workspace, part: int, parts: int, mapped: int) -> None:
+def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:
     rows, weights = work.trainable
-    random = np.random.default_rng(VIEWS)
+    random = np.random.default_rng(round_)
     rows = random.choice(rows, min(mapped, len(rows)), replace=False, p=weights / weights.sum())
-    writer, rivals, told = work.writer(seed=VIEWS), np.load(work.cache / "rivals.npy"), work.told
+    writer, rivals, told = work.writer(seed=round_), np.load(work.cache / "rivals.npy"), work.told
     names = {int(photo): exclusive_names(writer, photo, told.get(photo, ()), rivals, random) for photo in rows}
     chosen = {photo: names[photo] for photo in list(names)[part::parts]}
-    backbone = load_mini((work.cache / "teacher.txt").read_text(), LoadOptions(dtype=work.dtype))
-    near, folder = work.source == SHARP, work.cache / f"pseudo-{VIEWS}"
-    draw_pseudo_maps(backbone, work.vocabulary.names, chosen, near, work.reader, folder, cells=work.cells, part=part)
+    folder = work.cache / f"pseudo-{round_}"
+    backbone = load_mini((folder / "teacher.txt").read_text(), LoadOptions(dtype=work.dtype))
+    draw_pseudo_maps(
+        backbone,
+        work.vocabulary.names,
+        chosen,
+        work.source == SHARP,
+        work.reader,
+        folder,
+        looks=LOOKS[round_],
+        cells=work.cells,
+        part=part,
+    )
 
 
 def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:

@@ -17,7 +17,7 @@ from pnpovss.backbones.mini.model import Mini
 from training.batches import Batches, FitConfig, Near
 from training.captions import photo_nouns, read_captions
 from training.features import load_trunk, open_features
-from training.labels import words_for
+from training.labels import kinship, words_for
 from training.minilm import load_text, load_tokenizer
 from training.photos import (
     SHARP,
@@ -261,11 +261,16 @@ class Workspace:
         trunk = open_features(folder, count, self.near, write=False)
         return Near(trunk, open_semantics(folder, count, self.cells, write=False).tokens, row)
 
-    def writer(self, *, seed: int, mapped: np.ndarray | None = None) -> PromptWriter:
+    def writer(self, *, seed: int, mapped: np.ndarray | None = None, kin: np.ndarray | None = None) -> PromptWriter:
         """A writer of training prompts."""
         return PromptWriter(
-            self.vocabulary.names, self.labels, self.name_weights, self.caption_ids(), seed=seed, mapped=mapped
+            self.vocabulary.names, self.labels, self.name_weights, self.caption_ids(), seed=seed, mapped=mapped, kin=kin
         )
+
+    @property
+    def kin(self) -> Float[np.ndarray, "name name"]:
+        """How near of kin names are."""
+        return kinship(self.vocabulary, self.wordnet)
 
     def restore(self, path: Path) -> Mini:
         """The model with the averaged weights of a stage's checkpoint.

@@ -14,7 +14,7 @@ from pnpovss.prompts import TextTokens
 from training.batches import WHOLE, Batch, Batches, FitConfig, Near, seen_of
 from training.fit import Heads, _schedule, parameter_groups, to_device
 from training.forward import by_prompt, from_middle, look, mean_of_slots
-from training.labels import class_labels
+from training.labels import class_labels, kinship, rival_names
 from training.losses import contrastive, extent, presence_by_attention, rising, spread, toward
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
@@ -283,6 +283,43 @@ def test_a_photo_seen_in_part_is_asked_for_nothing_without_a_map():
     drawn = writer(mapped=mapped).draw([0] * 40, only_mapped=[True] * 40)
     assert set(drawn.names[drawn.present & (drawn.names >= 0)].tolist()) == {0}
     assert (writer(mapped=mapped).draw([0] * 40).names == 1).any()
+
+
+@pytest.mark.extra("training")
+def test_names_that_are_easily_taken_for_one_that_is_there_are_asked_for_most():
+    names = ["cat", "dog", "bus"]
+    labels = np.array([[1, -1, -1], [0, 1, 0], [0, 0, 1]], np.int8)
+    kin = np.array([[1, 0.7, 0.2], [0.7, 1, 0.2], [0.2, 0.2, 1]])
+
+    def dogs_asked_for(kin: np.ndarray | None) -> float:
+        drawn = PromptWriter(names, labels, np.ones(3), {}, seed=0, kin=kin).draw([0] * 200)
+        absent = drawn.names[~drawn.present & (drawn.names >= 0)]
+        return float((absent == 1).float().mean())
+
+    assert dogs_asked_for(None) == pytest.approx(0.5, abs=0.07)  # neither was ever seen beside a cat
+    assert dogs_asked_for(kin) > 0.58
+
+
+def test_stuff_takes_pixels_from_things_and_from_other_stuff(tmp_path: Path):
+    noun = "0000000{} 03 n 01 {} 0 000 | a noun"
+    words = ["clothing", "dog", "grass", "field", "sky", "tail", "person"]
+    (tmp_path / "data.noun").write_text("".join(noun.format(i, word) + "\n" for i, word in enumerate(words, 1)))
+    (tmp_path / "index.noun").write_text("".join(f"{w} n 1 0 1 0 0000000{i}\n" for i, w in enumerate(words, 1)))
+    (tmp_path / "noun.exc").write_text("")
+    offsets = [frozenset({i}) for i in range(2, 8)]
+    vocabulary = Vocabulary(words[1:], [(0,), (), (), (), (), ()], offsets, [False] * 5 + [True])
+    rival = rival_names(vocabulary, WordNet(tmp_path))
+    wanted = np.zeros((6, 6), bool)  # a tail is part of a dog, a field may be the grass
+    wanted[[0, 0, 0, 0, 1, 1, 2, 2, 3], [1, 2, 3, 5, 3, 5, 3, 5, 5]] = True
+    np.testing.assert_array_equal(rival, wanted | wanted.T)
+
+
+def test_kin_share_most_of_what_lies_above_them(wordnet: WordNet):
+    offsets = [frozenset({1}), frozenset({2}), frozenset({3}), frozenset[int]()]
+    vocabulary = Vocabulary(["animal", "dog", "beagle", "xyz"], [()] * 4, offsets, [False] * 4)
+    near = kinship(vocabulary, wordnet)
+    np.testing.assert_allclose(near[2], [1 / 3, 2 / 3, 1, 0])
+    np.testing.assert_allclose(near, near.T)
 
 
 def test_weights_are_averaged_by_share():

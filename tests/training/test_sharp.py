@@ -11,7 +11,7 @@ import torch
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.mini.backbone import load_mini
-from training.drawn import draw_pseudo_maps, exclusive_names
+from training.drawn import FEW_LOOKS, draw_pseudo_maps, exclusive_names
 from training.labels import listed_labels, words_for
 from training.photos import ARCHIVES, SHARP, Listed, Photo, PhotoReader, read_listed, thin_out
 from training.prompts import PromptWriter
@@ -88,7 +88,9 @@ def test_maps_are_drawn_where_the_method_finds_a_thing(tmp_path: Path):
     near, chosen = np.array([True, False]), {1: [1], 0: [0]}
     open_pseudo(tmp_path / "maps", 2, 81, write=True).names[:] = -1
     for _ in range(2):  # the second time there is nothing left to do
-        draw_pseudo_maps(backbone, ["cat", "dog"], chosen, near, reader, tmp_path / "maps", cells=9, part=0)
+        draw_pseudo_maps(
+            backbone, ["cat", "dog"], chosen, near, reader, tmp_path / "maps", looks=FEW_LOOKS, cells=9, part=0
+        )
     maps = open_pseudo(tmp_path / "maps", 2, 81, write=False)
     assert maps.names.tolist() == [[0, -1, -1, -1], [1, -1, -1, -1]]
     cat = torch.from_numpy(np.array(maps.maps[0, 0])).view(9, 9).float()
