@@ -158,6 +158,19 @@ class Attention(Itc):
     views = (WHOLE, View(mirrored=True), *CORNERS)
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
+        odds, beside, cosines, looks = self.evidence(features, texts)
+        return (odds / 10 + 0.4 * beside + 3.2 * cosines + 1.4 * looks - 0.9).sigmoid().tolist()
+
+    def evidence(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "4 t"]:
+        """What the score weighs, one row each: l, l - max l, c - max c and a.
+
+        Args:
+            features: of the views of one image.
+            texts: as they were tokenised last.
+
+        Raises:
+            PresenceError: the model has no global token to turn to, or no contrastive heads.
+        """
         probabilities, shares = match_and_attention(self.backbone, features, self._prompts)
         if bool((shares > _ALL).all()):
             raise PresenceError(
@@ -166,8 +179,7 @@ class Attention(Itc):
             )
         seen = _log_odds(probabilities), self._cosines(features, texts).double(), _log_odds(shares)
         odds, cosines, looks = ((values[:2].mean(0) + values[2:].amax(0)) / 2 for values in seen)
-        heads = odds / 10 + 0.4 * _beside_best(odds) + 3.2 * _beside_best(cosines)
-        return (heads + 1.4 * looks - 0.9).sigmoid().tolist()
+        return torch.stack([odds, _beside_best(odds), _beside_best(cosines), looks])
 
 
 def _log_odds(shares: Float[Tensor, "view t"]) -> Float[Tensor, "view t"]:
