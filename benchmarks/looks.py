@@ -229,8 +229,8 @@ def change(before: Sequence[Sequence[Judged]], after: Sequence[Sequence[Judged]]
     random, every = np.random.default_rng(0), list(range(len(before)))
 
     def moved(rows: Sequence[int]) -> float:
-        own = (summary([each for row in rows for each in photos[row]])["bound"] for photos in (before, after))
-        return -float(np.subtract(*own))
+        new, old = (summary([each for row in rows for each in photos[row]])["bound"] for photos in (after, before))
+        return new - old
 
     draws = [moved(random.integers(0, len(before), len(before)).tolist()) for _ in range(DRAWS)]
     low, high = np.percentile(draws, [2.5, 97.5])
