@@ -37,9 +37,9 @@ function tell(problem, place) {
 let running = null, next = null;
 
 async function segment({ draft = false } = {}) {
-  if (!photo || !chips.names.length || !controls) return;
   if (draft && running) { next = { draft }; return; }
   running?.abort();
+  if (!photo || !chips.names.length || !controls) return;
   const mine = running = new AbortController();
   next = null;
   at("busy").hidden = false;
@@ -48,7 +48,7 @@ async function segment({ draft = false } = {}) {
     const fields = { names: chips.asked, settings: controls.settings, outputs: "view", draft: String(draft) };
     const answer = await ask("/v1/segment", photo, fields, { signal: mine.signal, tell: (text) => { at("took").textContent = text; } });
     const found = await answer.json();
-    await show(found);
+    await show(found, mine.signal);
     at("took").textContent = `${Math.round(performance.now() - begun)} ms${draft ? ", a draft" : ""}`;
     tell(null);
   } catch (problem) {
@@ -63,8 +63,9 @@ async function segment({ draft = false } = {}) {
   }
 }
 
-async function show(found) {
+async function show(found, signal) {
   const [labels, sure, numbers] = await Promise.all([readGray(found.labels), readGray(found.sure), found.numbers && readNumbers(found.numbers)]);
+  signal.throwIfAborted(); // another photo may have come while these were read
   view = found;
   stage.lay(labels, sure, colours(), numbers && { numbers, rows: found.instances, size: found });
   at("save-instances").hidden = !numbers;
@@ -160,6 +161,7 @@ async function take(blob, name, names) {
   } catch {
     return tell({ message: "this browser cannot show this photo; save it as JPEG or PNG" }, "problem-photo");
   }
+  running?.abort();
   photo = { blob, name, id: null, bitmap };
   view = pinned = null;
   strip.clear();

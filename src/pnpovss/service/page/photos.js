@@ -50,6 +50,7 @@ function takeWithCamera(take) {
     box.showModal();
     try {
       video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
+      if (!box.open) stop(); // closed while permission was asked for
     } catch (error) {
       at("problem-camera").textContent = `The camera cannot be used: ${error.message}`;
     }
