@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from pnpovss.datasets.names import bundled_names
 from training.photos import SHARP, Listed, Photo
+from training.relations import relatives
 from training.vocabulary import Vocabulary
 from training.wordnet import WordNet
 
@@ -40,13 +41,6 @@ SAME = (
     ("pavement", "sidewalk"),
 )  # fmt: skip
 """Words for one thing."""
-STUFF = (
-    ("wall",), ("ceiling",), ("floor", "carpet", "rug"), ("sky",), ("grass", "field", "park"),
-    ("tree", "forest", "bush"), ("building", "house"), ("road", "street", "track"), ("pavement", "sidewalk"),
-    ("water", "sea", "ocean", "river", "lake", "pool"), ("sand", "beach"), ("snow", "ice"),
-    ("mountain", "hill", "rock", "stone"), ("mud", "ground"), ("fence",), ("curtain",),
-)  # fmt: skip
-"""Words for what surrounds things. Those of one line may be the same pixels."""
 
 CALTECH_NAMES: dict[str, tuple[str, ...]] = {
     "Faces": ("person", "face", "man"), "Motorbikes": ("motorcycle", "motorbike"), "airplanes": ("airplane", "plane"),
@@ -110,30 +104,6 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
     return np.log(probability / (1 - probability))
 
 
-def _relatives(vocabulary: Vocabulary, wordnet: WordNet) -> tuple[list[set[int]], list[set[int]]]:
-    """For each name: the names above it (synonyms included), and the names below it."""
-    roots = [
-        frozenset().union(*(wordnet.ancestors(o) for o in offsets)) if offsets else frozenset()
-        for offsets in vocabulary.offsets
-    ]
-    holders: dict[int, set[int]] = {}
-    for i, offsets in enumerate(vocabulary.offsets):
-        for offset in offsets:
-            holders.setdefault(offset, set()).add(i)
-    above: list[set[int]] = [
-        {j for node in nodes for j in holders.get(node, ())} - {i} for i, nodes in enumerate(roots)
-    ]
-    person = vocabulary.index["person"]
-    for i, is_person in enumerate(vocabulary.person):
-        if is_person and i != person:
-            above[i].add(person)
-    below: list[set[int]] = [set() for _ in above]
-    for i, parents in enumerate(above):
-        for j in parents:
-            below[j].add(i)
-    return above, below
-
-
 def _name_present(
     row: np.ndarray, names: list[int], above: list[set[int]], below: list[set[int]], *, silent: int
 ) -> None:
@@ -150,7 +120,7 @@ def caption_labels(
     photos: list[Photo], nouns: dict[str, Counter[str]], vocabulary: Vocabulary, wordnet: WordNet
 ) -> Int8[np.ndarray, "photo name"]:
     """Labels of the captioned photos; zeros for the others. What five captions leave out counts as absent."""
-    above, below = _relatives(vocabulary, wordnet)
+    above, below = relatives(vocabulary, wordnet)
     people = [i for i, is_person in enumerate(vocabulary.person) if is_person]
     labels = np.zeros((len(photos), len(vocabulary.names)), np.int8)
     for row, photo in zip(labels, photos, strict=True):
@@ -188,7 +158,7 @@ def listed_labels(
     A name that a table lists is there, with what lies above it. A name of a closed vocabulary that it does not list is
     absent, with what lies below it.
     """
-    above, below = _relatives(vocabulary, wordnet)
+    above, below = relatives(vocabulary, wordnet)
     closed = {key: [word for name in bundled_names(file) for word in name.all] for key, file in CLOSED.items()}
     for row, photo in zip(labels, photos, strict=True):
         if photo.source != SHARP:
@@ -270,7 +240,7 @@ def build_labels(
         mine = labels[row, known]
         guess = np.where(probability[row] > PROBE_PRESENT, 1, np.where(probability[row] < PROBE_ABSENT, -1, 0))
         labels[row, known] = np.where(mine == 0, guess, mine)
-    above, below = _relatives(vocabulary, wordnet)
+    above, below = relatives(vocabulary, wordnet)
     for row, photo in zip(labels, photos, strict=True):
         named = folder_names(photo, wordnet, vocabulary.index)
         if named:
@@ -283,58 +253,3 @@ def build_labels(
     counts = (labels > 0).sum(0)
     log.info("labels: %d names with a photo, %.1f names a photo", (counts > 0).sum(), (labels > 0).sum(1).mean())
     return labels
-
-
-def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
-    """Pairs of names that cannot be the same pixels: things of which neither is a kind of the other.
-
-    Only things with a class of the classifier, people and `STUFF` compete; clothes and parts lie on other things.
-    """
-    above, _ = _relatives(vocabulary, wordnet)
-    count = len(vocabulary.names)
-    clothing = wordnet.senses["clothing"][0]
-    thing = np.array(
-        [
-            is_person or (bool(leaves) and not any(clothing in wordnet.ancestors(o) for o in offsets))
-            for is_person, leaves, offsets in zip(vocabulary.person, vocabulary.leaves, vocabulary.offsets, strict=True)
-        ]
-    )
-    rival = thing[:, None] & thing[None]
-    for i, parents in enumerate(above):
-        related = list(parents | {i})
-        rival[i, related] = rival[related, i] = False
-    people = np.flatnonzero(vocabulary.person)
-    rival[np.ix_(people, people)] = False
-    # Names that share classes (train, tram; tv, screen) or a parent below the widest may be the same thing.
-    matrix = np.zeros((count, 1000), bool)
-    for i, leaves in enumerate(vocabulary.leaves):
-        matrix[i, list(leaves)] = True
-    share = matrix.astype(np.float32) @ matrix.T.astype(np.float32)
-    rival &= share == 0
-    kind = np.full(count, -1)
-    for number, words in enumerate(STUFF):
-        kind[[vocabulary.index[word] for word in words if word in vocabulary.index]] = number
-    stuff = kind >= 0
-    rival[stuff] = (thing & ~stuff) | (stuff & (kind != kind[stuff][:, None]))
-    rival[:, stuff] = rival[stuff].T
-    for i in np.flatnonzero(stuff):
-        related = list(above[i])
-        rival[i, related] = rival[related, i] = False
-    return rival
-
-
-def kinship(vocabulary: Vocabulary, wordnet: WordNet) -> Float[np.ndarray, "name name"]:
-    """How near of kin names are, 0 to 1: the share of WordNet's hypernyms of either that are hypernyms of both.
-
-    A cow and a sheep: 0.79; a dog and a cow: 0.5; a dog and a chair: 0.19.
-    """
-    nodes = [
-        frozenset().union(*(wordnet.ancestors(o) for o in offsets)) if offsets else frozenset()
-        for offsets in vocabulary.offsets
-    ]
-    column = {node: place for place, node in enumerate(sorted(frozenset().union(*nodes)))}
-    above = np.zeros((len(nodes), len(column)), np.float32)
-    for row, own in zip(above, nodes, strict=True):
-        row[[column[node] for node in own]] = 1
-    both, each = above @ above.T, above.sum(1)
-    return both / np.maximum(each[:, None] + each - both, 1)

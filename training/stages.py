@@ -19,10 +19,11 @@ from training.drawn import FEW_LOOKS, MANY_LOOKS, draw_pseudo_maps, exclusive_na
 from training.export import export
 from training.features import cache_features, load_trunk, open_features
 from training.fit import fit
-from training.labels import build_labels, rival_names
+from training.labels import build_labels
 from training.photos import SHARP
 from training.plot import plot_history
 from training.pseudo import PseudoTargets, StudentTeacher, Teacher, make_pseudo_maps, open_pseudo
+from training.relations import rival_names
 from training.semantics import cache_semantics, class_embeddings, open_semantics
 from training.start import initial_model
 from training.workspace import Workspace

@@ -17,7 +17,7 @@ from pnpovss.backbones.mini.model import Mini
 from training.batches import Batches, FitConfig, Near
 from training.captions import photo_nouns, read_captions
 from training.features import load_trunk, open_features
-from training.labels import kinship, words_for
+from training.labels import words_for
 from training.minilm import load_text, load_tokenizer
 from training.photos import (
     SHARP,
@@ -31,6 +31,7 @@ from training.photos import (
     thin_out,
 )
 from training.prompts import PromptWriter
+from training.relations import kinship
 from training.semantics import Semantics, open_semantics
 from training.vocabulary import Vocabulary, build_vocabulary, held_out
 from training.wordnet import WordNet

@@ -14,10 +14,11 @@ from pnpovss.prompts import TextTokens
 from training.batches import WHOLE, Batch, Batches, FitConfig, Near, seen_of
 from training.fit import Heads, _schedule, parameter_groups, to_device
 from training.forward import by_prompt, from_middle, look, mean_of_slots
-from training.labels import class_labels, kinship, rival_names
+from training.labels import class_labels
 from training.losses import contrastive, extent, presence_by_attention, rising, spread, toward
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
+from training.relations import kinship, rival_names
 from training.stages import mean_weights
 from training.vocabulary import Vocabulary, held_out
 from training.wordnet import WordNet

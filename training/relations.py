@@ -1,0 +1,96 @@
+"""How names are related: which lie above and below others, which cannot be the same pixels, which are near of kin."""
+
+import numpy as np
+from jaxtyping import Float
+
+from training.vocabulary import Vocabulary
+from training.wordnet import WordNet
+
+STUFF = (
+    ("wall",), ("ceiling",), ("floor", "carpet", "rug"), ("sky",), ("grass", "field", "park"),
+    ("tree", "forest", "bush"), ("building", "house"), ("road", "street", "track"), ("pavement", "sidewalk"),
+    ("water", "sea", "ocean", "river", "lake", "pool"), ("sand", "beach"), ("snow", "ice"),
+    ("mountain", "hill", "rock", "stone"), ("mud", "ground"), ("fence",), ("curtain",),
+)  # fmt: skip
+"""Words for what surrounds things. Those of one line may be the same pixels."""
+
+
+def relatives(vocabulary: Vocabulary, wordnet: WordNet) -> tuple[list[set[int]], list[set[int]]]:
+    """For each name: the names above it (synonyms included), and the names below it."""
+    roots = _hypernyms(vocabulary, wordnet)
+    holders: dict[int, set[int]] = {}
+    for i, offsets in enumerate(vocabulary.offsets):
+        for offset in offsets:
+            holders.setdefault(offset, set()).add(i)
+    above: list[set[int]] = [
+        {j for node in nodes for j in holders.get(node, ())} - {i} for i, nodes in enumerate(roots)
+    ]
+    person = vocabulary.index["person"]
+    for i, is_person in enumerate(vocabulary.person):
+        if is_person and i != person:
+            above[i].add(person)
+    below: list[set[int]] = [set() for _ in above]
+    for i, parents in enumerate(above):
+        for j in parents:
+            below[j].add(i)
+    return above, below
+
+
+def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
+    """Pairs of names that cannot be the same pixels: things of which neither is a kind of the other.
+
+    Only things with a class of the classifier, people and `STUFF` compete; clothes and parts lie on other things.
+    """
+    above, _ = relatives(vocabulary, wordnet)
+    count = len(vocabulary.names)
+    clothing = wordnet.senses["clothing"][0]
+    thing = np.array(
+        [
+            is_person or (bool(leaves) and not any(clothing in wordnet.ancestors(o) for o in offsets))
+            for is_person, leaves, offsets in zip(vocabulary.person, vocabulary.leaves, vocabulary.offsets, strict=True)
+        ]
+    )
+    rival = thing[:, None] & thing[None]
+    for i, parents in enumerate(above):
+        related = list(parents | {i})
+        rival[i, related] = rival[related, i] = False
+    people = np.flatnonzero(vocabulary.person)
+    rival[np.ix_(people, people)] = False
+    # Names that share classes (train, tram; tv, screen) or a parent below the widest may be the same thing.
+    matrix = np.zeros((count, 1000), bool)
+    for i, leaves in enumerate(vocabulary.leaves):
+        matrix[i, list(leaves)] = True
+    share = matrix.astype(np.float32) @ matrix.T.astype(np.float32)
+    rival &= share == 0
+    kind = np.full(count, -1)
+    for number, words in enumerate(STUFF):
+        kind[[vocabulary.index[word] for word in words if word in vocabulary.index]] = number
+    stuff = kind >= 0
+    rival[stuff] = (thing & ~stuff) | (stuff & (kind != kind[stuff][:, None]))
+    rival[:, stuff] = rival[stuff].T
+    for i in np.flatnonzero(stuff):
+        related = list(above[i])
+        rival[i, related] = rival[related, i] = False
+    return rival
+
+
+def kinship(vocabulary: Vocabulary, wordnet: WordNet) -> Float[np.ndarray, "name name"]:
+    """How near of kin names are, 0 to 1: the share of WordNet's hypernyms of either that are hypernyms of both.
+
+    A cow and a sheep: 0.79; a dog and a cow: 0.5; a dog and a chair: 0.19.
+    """
+    nodes = _hypernyms(vocabulary, wordnet)
+    column = {node: place for place, node in enumerate(sorted(frozenset().union(*nodes)))}
+    above = np.zeros((len(nodes), len(column)), np.float32)
+    for row, own in zip(above, nodes, strict=True):
+        row[[column[node] for node in own]] = 1
+    both, each = above @ above.T, above.sum(1)
+    return both / np.maximum(each[:, None] + each - both, 1)
+
+
+def _hypernyms(vocabulary: Vocabulary, wordnet: WordNet) -> list[frozenset[int]]:
+    """Of each name, its synsets and all that lie above them."""
+    return [
+        frozenset().union(*(wordnet.ancestors(o) for o in offsets)) if offsets else frozenset()
+        for offsets in vocabulary.offsets
+    ]
