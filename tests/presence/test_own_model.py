@@ -6,6 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from pnpovss.backbones.base import is_contrastive
+from pnpovss.backbones.shared import share_encodings
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
 from pnpovss.matching import BATCH, match_and_attention, single_prompts
@@ -196,6 +198,17 @@ def test_more_names_than_are_matched_at_once_have_their_scores_in_order():
     matches, shares = match_and_attention(backbone, features, prompts)
     assert shares[0].tolist() == pytest.approx([i / 1000 for i in range(BATCH + 2)])
     assert matches[0].tolist() == pytest.approx([sigmoid(i / 1000) for i in range(BATCH + 2)])
+
+
+@pytest.mark.parametrize("key", ["itc", "itm+itc"])
+def test_a_wrapped_model_is_asked_like_the_model(key):
+    plain = ContrastiveBackbone(MATCHES)
+    wrapped = share_encodings(plain)
+    assert not hasattr(type(wrapped), "embed_texts")  # passed on, which isinstance overlooks from Python 3.12 on
+    assert is_contrastive(wrapped)
+    decided, wanted = (make_presence(key, backbone=own).decide(Photo(PHOTO), NAMES) for own in (wrapped, plain))
+    assert decided == wanted
+    assert not is_contrastive(share_encodings(FakeBackbone()))
 
 
 def test_itc_needs_contrastive_heads():

@@ -7,7 +7,7 @@ match logit with respect to it. Nothing else in the method needs a gradient.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -27,6 +27,7 @@ __all__ = [
     "Recommended",
     "TextTokens",
     "TokenMaps",
+    "is_contrastive",
 ]
 
 
@@ -210,6 +211,15 @@ class Contrastive(Protocol):
     def embed_texts(self, texts: Sequence[TextTokens]) -> Float[Tensor, "t d"]:
         """Texts, from `tokenize`, as unit vectors; their cosine with an image is in [-1, 1]."""
         ...
+
+
+def is_contrastive(backbone: object) -> TypeGuard[Contrastive]:
+    """Whether a backbone, or what it is wrapped in, is `Contrastive`.
+
+    From Python 3.12 on, `isinstance` looks for a protocol's methods in the class alone, and so misses those that a
+    wrapper such as `SharedEncodings` passes on.
+    """
+    return all(callable(getattr(backbone, name, None)) for name in ("embed_images", "embed_texts"))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, Contrastive, ImageFeatures, TextTokens
+from pnpovss.backbones.base import Backbone, ImageFeatures, TextTokens, is_contrastive
 from pnpovss.config import Config
 from pnpovss.errors import PresenceError
 from pnpovss.images import load_image
@@ -117,10 +117,10 @@ class Itc(_VisionLanguage):
 
     def _cosines(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "view t"]:
         backbone = self.backbone
-        if not isinstance(backbone, Contrastive):
+        if not is_contrastive(backbone):
             raise PresenceError(
-                f"the model {backbone.card.name!r} has no contrastive heads for {self.prefix} to read; use itm, or "
-                f"clip:MODEL"
+                f"the model {self.backbone.card.name!r} has no contrastive heads for {self.prefix} to read; use "
+                "itm, or clip:MODEL"
             )
         if self._embedded is None or self._embedded[0] is not texts:
             parts = [backbone.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]

@@ -1,14 +1,14 @@
 """Who tells whether a name is in what is left of a photo: any model that places photos and texts in one space."""
 
 from collections.abc import Sequence
-from typing import Protocol, cast, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, Contrastive, LoadOptions
+from pnpovss.backbones.base import Backbone, LoadOptions, is_contrastive
 from pnpovss.backbones.dual_encoder import DualEncoder, load_dual_encoder
 from pnpovss.config import Settings
 from pnpovss.errors import ConfigError
@@ -73,16 +73,17 @@ class OwnJudge:
         Raises:
             ConfigError: it has none.
         """
-        if not isinstance(backbone, Contrastive):
+        card = backbone.card
+        self._backbone = backbone
+        if not is_contrastive(backbone):
             raise ConfigError(
-                f"{backbone.card.name!r} has no contrastive heads to judge with; name another judge, such as "
+                f"{card.name!r} has no contrastive heads to judge with; name another judge, such as "
                 "--judge clip:MODEL, or --judge none"
             )
-        self._backbone = backbone
-        patch = backbone.card.patch
-        near = max(1, round(min(SIDE, settings.image_size) / patch)) * patch
-        self._side = side or (near if backbone.card.sizes != "fixed" else settings.image_size)
-        self._wording = template or (backbone.card.prompt if "{}" in backbone.card.prompt else PROMPT)
+        self._heads = backbone
+        near = max(1, round(min(SIDE, settings.image_size) / card.patch)) * card.patch
+        self._side = side or (near if card.sizes != "fixed" else settings.image_size)
+        self._wording = template or (card.prompt if "{}" in card.prompt else PROMPT)
         self._known: tuple[tuple[Name, ...], Float[Tensor, "t d"]] | None = None
 
     @property
@@ -96,7 +97,7 @@ class OwnJudge:
 
     def logits(self, pixels: Float[Tensor, "b 3 h w"], names: Sequence[Name]) -> Float[Tensor, "b word"]:
         """See `Judge.logits`."""
-        seen = cast(Contrastive, self._backbone).embed_images(self._backbone.encode_images(pixels))
+        seen = self._heads.embed_images(self._backbone.encode_images(pixels))
         return _best(_OWN_SCALE * (seen.float() @ self._texts(tuple(names)).T), names)
 
     def _texts(self, names: tuple[Name, ...]) -> Float[Tensor, "t d"]:
@@ -104,8 +105,7 @@ class OwnJudge:
             card, tokenize = self._backbone.card, self._backbone.tokenize
             words = [Name(word) for name in names for word in name.all]
             texts = [build_prompts([w], tokenize, card.max_tokens, wording=self._wording).tokens[0] for w in words]
-            own = cast(Contrastive, self._backbone)
-            parts = [own.embed_texts(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)]
+            parts = [self._heads.embed_texts(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)]
             self._known = (names, torch.cat(parts).float())
         return self._known[1]
 
