@@ -72,6 +72,8 @@ def test_a_table_names_what_is_in_photos(tmp_path: Path, name: str, content: str
         ("t.csv", "photo,names\nnone.png,cat\n", "'none.png', which is not there"),
         ("t.csv", "photo,names\nb.png,cat\n", "'b.png', which is the name of several photos"),
         ("t.csv", "photo,caption\na.png,a cat\n", "holds captions; give a names file"),
+        ("t.csv", "photo,names\na.png,cat\na.png,cat, sofa\n", "line 3: 'sofa' stands in no column; write ; between"),
+        ("t.csv", "photo,caption\na.png,a cat, asleep, alone\n", "line 2: 'asleep' stands in no column; .* quotes"),
     ],
 )
 def test_a_table_that_says_nothing_is_refused(tmp_path: Path, name: str, content: str, said: str) -> None:
@@ -86,6 +88,45 @@ def test_captions_speak_in_singular_and_plural_of_whole_words() -> None:
     words = parse_names(["cat", "bus", ["lady", "woman"], "potted plant"])
     assert names_in("Cats and ladies near buses", words) == words[:3]
     assert names_in("a catalogue of potted plants", words) == words[3:]
+
+
+@pytest.mark.parametrize(
+    ("one", "several"),
+    [
+        ("monkey", "monkeys"),
+        ("toy", "toys"),
+        ("key", "keys"),
+        ("lady", "ladies"),
+        ("knife", "knives"),
+        ("leaf", "leaves"),
+        ("giraffe", "giraffes"),
+        ("roof", "roofs"),
+        ("computer mouse", "computer mice"),
+        ("person", "people"),
+        ("person", "persons"),
+        ("man", "men"),
+        ("businesswoman", "businesswomen"),
+        ("child", "children"),
+        ("foot", "feet"),
+        ("tooth", "teeth"),
+        ("bus", "buses"),
+        ("box", "boxes"),
+        ("wine glass", "wine glasses"),
+        ("bench", "benches"),
+        ("potato", "potatoes"),
+        ("piano", "pianos"),
+    ],
+)
+def test_plurals_are_those_of_english(one: str, several: str) -> None:
+    [name] = parse_names([one])
+    assert names_in(f"Two {several}.", [name]) == (name,)
+    assert names_in(f"A {one}.", [name]) == (name,)
+    assert names_in(f"A {one}like pattern", [name]) == ()
+
+
+def test_a_comma_at_the_end_of_a_row_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("photo,names\na.png,cat;sofa,\nb.png,dog, \n")
+    assert read_labels(tmp_path / "t.csv") == {"a.png": ["cat", "sofa"], "b.png": ["dog"]}
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

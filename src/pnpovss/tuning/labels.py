@@ -111,6 +111,11 @@ def _csv_labels(text: str) -> dict[str, list[str] | str]:
         raise InvalidInputError(f"its columns are {', '.join(columns) or 'none'}")
     table: dict[str, list[str] | str] = {}
     for row in rows:
+        if more := [each for each in row.get(None, ()) if each.strip()]:  # DictReader's key of what has no column
+            raise InvalidInputError(
+                f"line {rows.line_num}: {more[0].strip()!r:.80} stands in no column; write ; between names, and "
+                'quotes around a text that holds commas ("a cat, asleep")'
+            )
         said = row[names] if names is not None else row[str(caption)]
         before = table.get(row[photo])
         if names is not None:
@@ -139,8 +144,31 @@ def names_in(caption: str, vocabulary: Sequence[Name]) -> tuple[Name, ...]:
 
 
 def _speaks_of(text: str, word: str) -> bool:
-    stem = re.escape(word[:-1]) + "(?:y|ies)" if word.endswith("y") else re.escape(word) + "(?:s|es)?"
-    return re.search(rf"\b{stem}\b", text) is not None
+    plurals = (word.removesuffix(end) + plural for end, plural in _PLURALS.items() if word.endswith(end))
+    forms = "|".join(re.escape(form) for form in (word, *plurals))
+    return re.search(rf"\b(?:{forms})\b", text) is not None
+
+
+# By how a word ends; a form that no one writes ("humen", "keies") is not found either.
+_PLURALS = {
+    "": "s",
+    "s": "ses",
+    "x": "xes",
+    "z": "zes",
+    "h": "hes",
+    "o": "oes",
+    "y": "ies",
+    "f": "ves",
+    "fe": "ves",
+    "man": "men",
+    "child": "children",
+    "foot": "feet",
+    "tooth": "teeth",
+    "goose": "geese",
+    "mouse": "mice",
+    "ox": "oxen",
+    "person": "people",
+}
 
 
 def from_dataset(dataset: Dataset) -> list[TuningPhoto]:
