@@ -137,8 +137,8 @@ class InstanceSettings(_Frozen):
 class Background(_Frozen):
     """When a pixel may be none of the names: it is background where every name's score is 0."""
 
-    policy: Literal["always", "never", "fewer_than"] = Field(
-        default="always", description="always, never, or by count of names"
+    policy: Literal["auto", "always", "never", "fewer_than"] = Field(
+        default="auto", description="always, never, or by count of names; auto: always, or as a benchmark asks"
     )
     count: int = Field(
         default=3, ge=1, description="with fewer_than: there is a background only with fewer names than this"
@@ -146,7 +146,7 @@ class Background(_Frozen):
 
     def applies(self, names: int) -> bool:
         """Whether an image with so many names has a background."""
-        return self.policy == "always" or (self.policy == "fewer_than" and names < self.count)
+        return self.policy in ("auto", "always") or (self.policy == "fewer_than" and names < self.count)
 
 
 class Config(_Frozen):

@@ -58,7 +58,8 @@ def test_a_run_folder_says_what_was_run(segmenter, dataset, oracle, tmp_path):
     assert run.settings.protocol == "field"
     assert run.settings.presence == "oracle"
     assert run.settings.classes == ("background", "red", "green", "blue")
-    assert run.settings.config == segmenter.config.without("presence")
+    own = segmenter.config.without("presence")
+    assert run.settings.config == own.replace({"background": dataset.space.background.model_dump()})
     assert str(run.settings.subset) == "subset of 3 of 6"
     [session] = run.sessions
     assert session.versions["torch"] == str(torch.__version__)
@@ -92,9 +93,10 @@ def test_the_background_policy_is_the_label_spaces_unless_set_on_purpose(backbon
     data = Dataset(space, dataset.root, dataset.samples)
     evaluate(Segmenter(backbone), data, oracle, tmp_path / "a", limit=1)
     assert read_run(tmp_path / "a").settings.config.background == space.background
-    never = Config(background=Background(policy="never"))
-    evaluate(Segmenter(backbone, never), data, oracle, tmp_path / "b", limit=1)
-    assert read_run(tmp_path / "b").settings.config.background == Background(policy="never")
+    for policy in ("never", "always"):
+        chosen = Config().replace({"background.policy": policy})
+        evaluate(Segmenter(backbone, chosen), data, oracle, tmp_path / policy, limit=1)
+        assert read_run(tmp_path / policy).settings.config.background.policy == policy
 
 
 def test_batches_count_the_same_as_single_photos(backbone, dataset, oracle, tmp_path):

@@ -44,7 +44,8 @@ def test_softmax_sums_to_one_and_is_one() -> None:
 
 @pytest.mark.parametrize("names", [1, 2, 5])
 @pytest.mark.parametrize(
-    ("policy", "expected"), [("always", (1, 1, 1)), ("never", (0, 0, 0)), ("fewer_than", (1, 1, 0))]
+    ("policy", "expected"),
+    [("auto", (1, 1, 1)), ("always", (1, 1, 1)), ("never", (0, 0, 0)), ("fewer_than", (1, 1, 0))],
 )
 def test_background_policy(policy: str, expected: tuple[int, int, int], names: int) -> None:
     config = Config.preset("default", {"background.policy": policy}).without("crf", "blur")

@@ -62,7 +62,7 @@ def _object_space(protocol: Counting) -> LabelSpace:
         background_id=UNLABELED,
         ignored=frozenset(),
         merged=tuple((value, UNLABELED) for value in STUFF),
-        background=Background(),
+        background=Background(policy="always"),
         protocol=protocol,
     )
 

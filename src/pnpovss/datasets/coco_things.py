@@ -36,7 +36,7 @@ def _space(protocol: Counting) -> LabelSpace:
         ids=tuple(THINGS),
         background_id=BACKGROUND,
         ignored=frozenset({LEFT_OUT}),
-        background=Background(),
+        background=Background(policy="always"),
         protocol=protocol,
     )
 

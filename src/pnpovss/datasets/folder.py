@@ -44,6 +44,6 @@ def _space(listed: ListedNames, protocol: Counting) -> LabelSpace:
         ids=ids,  # a class that is only counted does not get 255, which has its own meaning
         background_id=listed.background,
         ignored=frozenset({UNSURE}) - {*ids, listed.background},
-        background=NEVER if listed.background is None else Background(),
+        background=NEVER if listed.background is None else Background(policy="always"),
         protocol=protocol,
     )

@@ -23,7 +23,7 @@ def _voc_space(protocol: Counting) -> LabelSpace:
         background_id=0,
         ignored=frozenset() if authors else frozenset({VOID}),
         merged=((VOID, 0),) if authors else (),
-        background=Background(),
+        background=Background(policy="always"),
         protocol=protocol,
     )
 

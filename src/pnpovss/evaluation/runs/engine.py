@@ -15,7 +15,7 @@ from jaxtyping import Integer
 from PIL import Image
 
 from pnpovss.backbones.shared import share_encodings
-from pnpovss.config import Config, Settings
+from pnpovss.config import Settings
 from pnpovss.datasets.base import Dataset, LabelSpace, Sample
 from pnpovss.datasets.survey import check_masks
 from pnpovss.errors import OutputError
@@ -162,12 +162,12 @@ def run(
 
 
 def fit_to_space(segmenter: Segmenter, space: LabelSpace) -> Segmenter:
-    """The segmenter with a memory of encodings, and the label space's background policy unless it was set otherwise.
+    """The segmenter with a memory of encodings, and the label space's background unless a policy was set.
 
     The step `presence` is off: which names are asked for is the run's filter's affair.
     """
     config = segmenter.config.without("presence")
-    if config.background == Config.model_fields["background"].default:  # not set to something else on purpose
+    if config.background.policy == "auto":
         config = config.replace({"background": space.background.model_dump()})
     return segmenter.replace(backbone=share_encodings(segmenter.backbone), config=config)
 

@@ -43,7 +43,7 @@ def evaluate(
     """Run a segmenter over a data set, or resume where a killed run stopped.
 
     Args:
-        segmenter: its background policy becomes that of the label space, unless it was set to another one on purpose.
+        segmenter: its background policy becomes that of the label space, where it is auto.
         dataset: photos and truths.
         presence: which names are asked for in each photo. Give it the same backbone, from `share_encodings`, and
             photos that it has looked at are not encoded again.

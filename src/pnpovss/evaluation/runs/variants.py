@@ -53,8 +53,8 @@ def run_variants(
         segmenter: brings the backbone; its settings are recorded.
         dataset: photos and truths.
         presence: which names are asked for, the same in all variants.
-        variants: settings by name; the first is what the others are compared with. The background policy becomes that
-            of the label space, as in `evaluate`.
+        variants: settings by name; the first is what the others are compared with. The background policy, where it is
+            auto, becomes that of the label space, as in `evaluate`.
         folder: of the run.
         limit: use so many photos, drawn by `seed`.
         seed: of the draw.
