@@ -7,7 +7,7 @@ from PIL import Image
 from pnpovss.backbones.shared import share_encodings
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.errors import ConfigError
-from pnpovss.evaluation.runs.ablation import FULL, ablation_markdown, ablation_variants
+from pnpovss.evaluation.runs.ablation import FULL, POSSIBLE, ablation_markdown, ablation_variants
 from pnpovss.evaluation.runs.evaluate import evaluate
 from pnpovss.evaluation.runs.folder import read_run
 from pnpovss.evaluation.runs.variants import run_variants, variant_labels
@@ -54,8 +54,17 @@ def test_views_are_ablated_where_they_are_on() -> None:
     assert "without views" not in ablation_variants(Config.preset("paper"))
 
 
+def test_every_step_that_may_be_named_changes_something_on_or_off() -> None:
+    for settings in (Config.preset("default"), Config.preset("default").without(*POSSIBLE), Config.preset("best")):
+        variants = ablation_variants(settings, POSSIBLE)
+        assert len(set(variants.values())) == len(variants) == 1 + len(POSSIBLE)
+    assert ablation_variants(Config.preset("default"), ["views"])["with views"] == Config.preset("best")
+    with pytest.raises(ConfigError, match=r"no step 'presence'; steps that can be left out: views, gradcam"):
+        ablation_variants(Config.preset("default"), ["presence"])
+
+
 def test_unknown_and_repeated_steps_are_refused():
-    with pytest.raises(ConfigError, match="no step is called 'glare'"):
+    with pytest.raises(ConfigError, match="leaves out no step 'glare'"):
         ablation_variants(Config.preset("paper"), ["glare"])
     with pytest.raises(ConfigError, match="named twice"):
         ablation_variants(Config.preset("paper"), ["blur", "blur"])

@@ -8,7 +8,7 @@ from pnpovss.cli import options
 from pnpovss.cli.measuring import Measured, described, progress_bar
 from pnpovss.cli.settings import parse_steps
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
-from pnpovss.config import STEPS
+from pnpovss.evaluation.runs.ablation import POSSIBLE, ablated_steps, ablation_markdown, ablation_variants
 
 __all__ = ["ablate"]
 
@@ -20,7 +20,7 @@ def ablate(
         list[str] | None,
         typer.Option(
             metavar="STEP,...",
-            help=f"Which steps: {', '.join(STEPS)}. Default: gradcam,dropout,blur,crf, and views where they are on.",
+            help=f"Which steps: {', '.join(POSSIBLE)}. Default: gradcam,dropout,blur,crf, and views where they are on.",
         ),
     ] = None,
     combinations: Annotated[bool, typer.Option("--combinations", help="All combinations of the steps.")] = False,
@@ -32,7 +32,6 @@ def ablate(
     _, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=measured.debug), logged_to(notes):
         data, segmenter, names = measured.load(notes)
-        from pnpovss.evaluation.runs.ablation import ablated_steps, ablation_markdown, ablation_variants
         from pnpovss.evaluation.runs.variants import run_variants
         from pnpovss.files.writing import write_all
 

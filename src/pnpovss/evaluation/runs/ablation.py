@@ -7,10 +7,12 @@ from typing import Any
 from pnpovss.config import STEPS, Config
 from pnpovss.errors import ConfigError
 
-__all__ = ["ABLATED", "FULL", "ablated_steps", "ablation_markdown", "ablation_variants"]
+__all__ = ["ABLATED", "FULL", "POSSIBLE", "ablated_steps", "ablation_markdown", "ablation_variants"]
 
 ABLATED = ("gradcam", "dropout", "blur", "crf")  # the paper's ablation
 OURS = ("views",)  # steps of this project, left out in turn where the settings have them
+# Names come from the run's filter, and things of one name have one label.
+POSSIBLE = tuple(step for step in STEPS if step not in ("presence", "instances"))
 FULL = "all steps"
 
 
@@ -24,21 +26,21 @@ def ablation_variants(
 ) -> dict[str, Config]:
     """The settings as they are, then with each step left out.
 
-    A step that the settings leave out already is put in instead ("with blur"), with the values of the paper.
+    A step that the settings leave out already is put in instead ("with blur"), with the values of the preset best.
 
     Args:
         config: where to start from.
-        steps: which steps; of `pnpovss.config.STEPS`, but for presence and instances. None takes `ablated_steps`.
+        steps: which steps; of `POSSIBLE`. None takes `ablated_steps`.
         combinations: every combination of the steps instead of one at a time.
 
     Raises:
         ConfigError: an unknown step, or one named twice.
     """
     steps = ablated_steps(config) if steps is None else steps
-    # Names come from the run's filter, and things of one name have one label.
-    possible = [step for step in STEPS if step not in ("presence", "instances")]
-    if unknown := [step for step in steps if step not in possible]:
-        raise ConfigError(f"no step is called {unknown[0]!r}; steps that can be left out: {', '.join(possible)}")
+    if unknown := [step for step in steps if step not in POSSIBLE]:
+        raise ConfigError(
+            f"an ablation leaves out no step {unknown[0]!r}; steps that can be left out: {', '.join(POSSIBLE)}"
+        )
     if len(set(steps)) < len(steps):
         raise ConfigError(f"a step was named twice: {', '.join(steps)}")
     most = len(steps) if combinations else 1
@@ -52,7 +54,8 @@ def _is_off(config: Config, step: str) -> bool:
 
 def _flip(config: Config, steps: Sequence[str]) -> Config:
     flipped = config.without(*(step for step in steps if not _is_off(config, step)))
-    on = {step: getattr(Config.preset("default"), step) for step in steps if _is_off(config, step)}
+    best = Config.preset("best")  # all that ablations vary is on in it
+    on = {step: getattr(best, step) for step in steps if _is_off(config, step)}
     return flipped.replace(
         {step: value.model_dump() if hasattr(value, "model_dump") else value for step, value in on.items()}
     )
