@@ -127,6 +127,10 @@ def test_the_variants_of_each_axis(backbone):
     sizes = sweep_variants("size", config, backbone)
     assert "64 px, 8 x 8 patches" in sizes
     assert all(variant.image_size % backbone.patch == 0 for variant in sizes.values())
+    for reads, own in (("frames", [16, 32]), ("fixed", [16])):
+        backbone = FakeBackbone(sizes=reads)
+        sizes = sweep_variants("size", config, backbone)
+        assert [each.resolve(backbone.card).image_size for each in list(sizes.values())[1:]] == own
     with pytest.raises(ConfigError, match="unknown axis"):
         sweep_variants("mood", config, backbone)
     with pytest.raises(ConfigError, match="threshold"):

@@ -50,6 +50,7 @@ class FakeBackbone:
     max_tokens: int = 35
     joint_prompt: bool = True
     reads: tuple[Any, ...] = ("names", "answer")
+    sizes: Any = "any"
     bias: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     encoded: list[Tensor] = field(default_factory=list)
@@ -72,6 +73,7 @@ class FakeBackbone:
             heads=dict(self.heads),
             recommended=Recommended(layer, 0, side, settings=self.settings, source="by hand"),
             joint_prompt=self.joint_prompt,
+            sizes=self.sizes,
             reads=self.reads,
         )
 

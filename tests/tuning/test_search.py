@@ -48,6 +48,15 @@ def test_the_search_starts_from_the_settings_as_they_are() -> None:
     assert all(side % segmenter.backbone.card.patch == 0 for side in sides)
 
 
+@pytest.mark.parametrize(("reads", "sides"), [("any", (16, 24)), ("frames", (16, 32)), ("fixed", (16,))])
+def test_sizes_are_searched_that_the_model_reads(reads: str, sides: tuple[int, ...]) -> None:
+    segmenter = Segmenter(FakeBackbone(sizes=reads))
+    [found] = parameters_of(["size"], segmenter.config, segmenter.backbone.card, [])
+    assert (found.values, found.values[found.own]) == (sides, 16)
+    for side in sides:
+        assert segmenter.config.replace({"image_size": side}).resolve(segmenter.backbone.card).image_size == side
+
+
 def test_where_choices_are_few_each_is_a_slot() -> None:
     grid = slots(PARAMETERS, START, 20)
     assert grid[0] == START

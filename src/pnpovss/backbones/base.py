@@ -98,6 +98,15 @@ class Card:
             groups.setdefault(self.heads[layer], []).append(layer)
         return [tuple(group) for group in groups.values()]
 
+    def sides(self, parts: Iterable[float]) -> tuple[int, ...]:
+        """The sides [px] to try, ascending: near those parts of the recommended one, of those that the model reads."""
+        own = self.recommended.image_size
+        if self.sizes == "fixed":
+            return (own,)
+        if self.sizes == "frames":
+            return (own, 2 * own)  # n times the side are n x n frames
+        return tuple(sorted({max(1, round(part * own / self.patch)) * self.patch for part in parts}))
+
 
 @runtime_checkable
 class ImageFeatures(Protocol):

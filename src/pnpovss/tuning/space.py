@@ -40,7 +40,6 @@ def parameters_of(search: Sequence[str], settings: Settings, card: Card, candida
         candidates: the heads that may be read, as "7.9" or "7.9+8.2", the chosen ones first.
     """
     threshold, blur, dropout = settings.threshold or 0.0, settings.blur, settings.dropout
-    sides = sorted({max(1, round(card.recommended.image_size * part / card.patch)) * card.patch for part in _SIDES})
     known = {
         "heads": [Parameter("heads", tuple(candidates), 0)],
         "threshold": [_near("threshold", (0.05, 0.1, 0.15, 0.25, 0.35, 0.45), threshold)],
@@ -49,7 +48,7 @@ def parameters_of(search: Sequence[str], settings: Settings, card: Card, candida
             _near("dropout.passes", _PASSES, dropout.passes if dropout else 1),
             _near("dropout.drop", _DROPS, dropout.drop if dropout and isinstance(dropout.drop, float) else 0.5),
         ],
-        "size": [_near("image_size", tuple(sides) if card.sizes != "fixed" else (sides[1],), settings.image_size)],
+        "size": [_near("image_size", card.sides(_SIDES), settings.image_size)],
     }
     return [parameter for word in search for parameter in known[word]]
 

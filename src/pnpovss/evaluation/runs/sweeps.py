@@ -59,7 +59,7 @@ def sweep_variants(axis: Axis, config: Config, backbone: Backbone, values: Seque
                 rule = {"passes": passes, "drop": drop, "ranking": "names", "weights": None}
                 changes[_dropout_name(passes, drop)] = {"dropout": rule}
     elif axis == "size":
-        for side in _whole(axis, values) or _sides(backbone):
+        for side in _whole(axis, values) or backbone.card.sides(SIZES):
             patches = side // backbone.card.patch
             changes[f"{side} px, {patches} x {patches} patches"] = {"image_size": side}
     else:
@@ -76,11 +76,6 @@ def _whole(axis: str, values: Sequence[float]) -> list[int]:
 def _dropout_name(passes: int, drop: float) -> str:
     rule = f"{drop} patches" if isinstance(drop, int) else f"{drop:.0%}"
     return "1 pass" if passes == 1 else f"{passes} passes, drop {rule}"
-
-
-def _sides(backbone: Backbone) -> list[int]:
-    side, patch = backbone.card.recommended.image_size, backbone.card.patch
-    return sorted({max(1, round(factor * side / patch)) * patch for factor in SIZES})
 
 
 def run_heads(
