@@ -174,6 +174,15 @@ def test_numbers_are_mask_values():
 def test_a_name_that_starts_with_a_number_is_a_name():
     assert parse_names_text("7 up\ncola\n", "names.txt").names == (Name("7 up"), Name("cola"))
     assert parse_names_text("7 up\n", "names.txt").names == (Name("7 up"),)
+    assert parse_names_text("7 up\n3 musketeers\n", "names.txt").names == (Name("7 up"), Name("3 musketeers"))
+
+
+@pytest.mark.parametrize(
+    ("text", "values"), [("3 cat\n7 dog\n", (3, 7)), ("1 cat\n4  dog\n", (1, 4)), ("0 cat\n1\tdog\n", (0, 1))]
+)
+def test_numbers_before_a_space_are_numbers_where_they_ascend(text: str, values: tuple[int, int]):
+    listed = parse_names_text(text, "names.txt", positional=True)
+    assert (listed.names, listed.values, listed.numbered) == ((Name("cat"), Name("dog")), values, True)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pnpovss.errors import NamesError
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
 _NO_TEXT = frozenset({"Cc", "Cs", "Cn", "Co"})  # control, surrogate, not assigned, private use
 _NUMBERED = re.compile(r"(\d{1,6})\s*(?:[:)]\s*|\.\s+|\t\s*)(?=\D)(.*)")  # "3: cat", "3) cat", "3. cat", "3<tab>cat"
-_NUMBERED_BY_SPACE = re.compile(r"(\d{1,6})\s+(?=\D)(.*)")  # "3 cat", which may also be a name: "7 up"
+_NUMBERED_BY_SPACE = re.compile(r"(\d{1,6})\s+(?=\D)(.*)")  # "3 cat", also a name: "7 up"; a number where they ascend
 _LETTER_AND_DOT = re.compile(r"(?:[^\W\d]\.)+")  # "J.", "U.S."
 _ABBREVIATIONS = frozenset({"st.", "mt.", "ft.", "dr.", "mr.", "mrs.", "ms.", "jr.", "sr.", "no.", "vs.", "etc."})
 _SHOWN = 80  # characters of an unusable name that a message repeats
@@ -180,8 +181,8 @@ def _numbers(lines: Sequence[tuple[int, str]], source: str) -> list[tuple[int, s
     """
     by_space = [_NUMBERED_BY_SPACE.fullmatch(line) for _, line in lines]
     counted = [int(match[1]) for match in by_space if match]
-    in_order = len(lines) > 1 and counted in ([*range(len(lines))], [*range(1, len(lines) + 1)])
-    matches = [_NUMBERED.fullmatch(line) or (by_space[i] if in_order else None) for i, (_, line) in enumerate(lines)]
+    ascend = len(counted) == len(lines) > 1 and all(before < after for before, after in pairwise(counted))
+    matches = [_NUMBERED.fullmatch(line) or (by_space[i] if ascend else None) for i, (_, line) in enumerate(lines)]
     numbered = [(int(match[1]), match[2]) for match in matches if match]
     if numbered and len(numbered) < len(lines):
         number, line = next(line for line, match in zip(lines, matches, strict=True) if match is None)
