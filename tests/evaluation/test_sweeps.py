@@ -193,6 +193,16 @@ def test_too_few_photos_have_no_bars_of_error():
     assert with_bars.has_yerr
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.45, 0.6), (0.2, 0.35)])
+def test_an_interval_beside_its_own_value_reaches_to_one_side(low, high):
+    """The draws of a bootstrap can all but miss the value, as where a class occurs in few photos."""
+    [container] = drawn(swept("threshold", [0.1, 0.3], low=low, high=high), "threshold").containers
+    _, _, [bars] = container
+    for bar in bars.get_segments():
+        ends = sorted(bar[:, 1])
+        assert ends == pytest.approx(sorted([40, 100 * (high if low > 0.4 else low)]))
+
+
 def test_labels_of_ticks_stand_apart(tmp_path, monkeypatch):
     """Drawn as they are saved, labels of three decimals keep a letter's height from their neighbours."""
     figures = []

@@ -71,11 +71,13 @@ def sweep(
         if over == "heads":
             rows = summary["heads"]
             title += "; one pass, no Salience Dropout, no Dense CRF"
-            plot_heads(rows, summary["correlations"], title, picture)
         else:
             rows = variants_table(list(run.records.values()), run.settings.variants or {}, len(run.settings.classes))
+        write_all({out / "sweep.csv": table_csv(rows).encode()})  # before the plot: numbers need no picture
+        if over == "heads":
+            plot_heads(rows, summary["correlations"], title, picture)
+        else:
             plot_variants(rows, COLUMN[over], title, picture)
-        write_all({out / "sweep.csv": table_csv(rows).encode()})
         typer.echo(table_csv(rows), nl=False)
         say(notes, f"{described(out)}\n{out / 'sweep.csv'}\n{picture}")
 

@@ -109,10 +109,11 @@ def draw_variants(axis: Any, rows: Sequence[Row], x: str) -> None:
 
 
 def _errors(rows: Sequence[Row]) -> list[list[float]] | None:
-    """How far the intervals reach below and above; None where the photos are too few for any."""
+    """How far the intervals reach below and above, 0 where the value itself lies outside; None without intervals."""
     if any(row["low"] is None for row in rows):
         return None
-    return [[100 * (row["miou"] - row["low"]) for row in rows], [100 * (row["high"] - row["miou"]) for row in rows]]
+    reach = (lambda row: row["miou"] - row["low"], lambda row: row["high"] - row["miou"])
+    return [[100 * max(0.0, side(row)) for row in rows] for side in reach]
 
 
 def _as_set(row: Row, x: str) -> str:
