@@ -1,5 +1,6 @@
 """Names that the model holds to be absent are told, left out or painted."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,15 @@ CAT = Path(__file__).parents[2] / "examples" / "cat.jpg"
 
 def test_a_name_that_mini_paints_and_doubts():
     """The rocket gets pixels of a cat only where the method is not told to leave absent names out."""
-    result = Segmenter.from_pretrained("mini", preset="paper", settings={"image_size": 320})(
-        CAT, ["cat", "rocket"], name_match=True
-    )
+    small, asked = {"image_size": 320}, ["cat", "rocket"]
+    result = Segmenter.from_pretrained("mini", preset="paper", settings=small)(CAT, asked, name_match=True)
     [line] = doubts(result)
     assert line.startswith("hardly there, by its match score: 'rocket' (match 0.0")
     assert "'cat'" not in line
-    assert "without --presence" in line
+    advice = re.search(r"--set (\S+)=(\S+), with neither --presence nor --without presence", line)
+    assert advice
+    advised = {**small, advice[1]: float(advice[2])}
+    assert Segmenter.from_pretrained("mini", preset="paper", settings=advised)(CAT, asked).kept == (0,)
 
 
 def test_names_that_are_left_out():

@@ -22,7 +22,8 @@ def doubts(result: Segmentation) -> list[str]:
         lines.append(f"{start}: {_listed(result, absent)} (more: docs/presence.md)")
     if painted := [i for i in result.kept if result.shares[i] and _doubtful(result, i)]:
         lines.append(
-            f"hardly there, by its match score: {_listed(result, painted)}; without --presence, such names are left out"
+            f"hardly there, by its match score: {_listed(result, painted)}; the step presence leaves such names out "
+            "(--set presence.above=0.5, with neither --presence nor --without presence)"
         )
     return lines
 
