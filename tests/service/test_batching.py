@@ -21,25 +21,26 @@ class Slow(FakeBackbone):
         return super().encode_images(pixels)
 
 
-def test_what_comes_meanwhile_is_encoded_at_once():
+@pytest.mark.parametrize("odd", [1, 3, 4])  # where one of another size stands among those that wait
+def test_what_comes_meanwhile_is_encoded_at_once(odd: int):
     plain = colour_backbone()
     slow = Slow(plain.attention, grid=plain.grid)
     slow.go, slow.begun = threading.Event(), threading.Event()
     together = Together(slow, most=3)
     given = [torch.rand(1, 3, 32, 32) for _ in range(6)]
-    given[4] = torch.rand(1, 3, 16, 32)
+    given[odd] = torch.rand(1, 3, 16, 32)
     found: list = [None] * 6
 
     def ask(i: int) -> None:
         found[i] = together.encode_images(given[i])
 
-    threads = [threading.Thread(target=ask, args=(i,)) for i in range(6)]
+    threads = [threading.Thread(target=ask, args=(i,), daemon=True) for i in range(6)]
     threads[0].start()
     slow.begun.wait(10)
-    for thread in threads[1:]:
+    for i, thread in enumerate(threads[1:], start=1):
         thread.start()
-    while len(together._waiting) < 5:
-        pass
+        while len(together._waiting) < i:  # in this order
+            pass
     slow.go.set()
     for thread in threads:
         thread.join(10)
@@ -57,3 +58,24 @@ def test_an_error_is_told_to_those_who_asked():
     for _ in range(2):
         with pytest.raises(MemoryError, match="no room"):
             together.encode_images(torch.zeros(1, 3, 16, 16))
+
+
+def test_a_batch_whose_features_cannot_be_told_apart_does_not_end_the_service():
+    class Short(FakeBackbone):
+        def encode_images(self, pixels):
+            return None if len(self.encoded) == 0 and not self.encoded.append(pixels) else super().encode_images(pixels)
+
+    together = Together(Short(), most=2)
+    found: list[object] = []
+
+    def ask() -> None:
+        try:
+            found.append(len(together.encode_images(torch.zeros(1, 3, 16, 16))))
+        except TypeError as error:
+            found.append(type(error))
+
+    for _ in range(2):
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        thread.join(10)
+    assert found == [TypeError, 1]

@@ -6,6 +6,7 @@ On a CPU it does not (`benchmarks/results/names_and_batches.md`: a photo among e
 import threading
 from collections import deque
 from concurrent.futures import Future
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -53,14 +54,14 @@ class Together:
             self.batches += 1
             try:
                 features = self.inner.encode_images(torch.cat([pixels for pixels, _ in batch]))
+                ends = list(accumulate(len(pixels) for pixels, _ in batch))
+                parts = [features[end - len(pixels) : end] for (pixels, _), end in zip(batch, ends, strict=True)]
             except BaseException as error:  # those who asked raise it; the next batch may do better
                 for _, answer in batch:
                     answer.set_exception(error)
                 continue
-            start = 0
-            for pixels, answer in batch:
-                answer.set_result(features[start : start + len(pixels)])
-                start += len(pixels)
+            for (_, answer), part in zip(batch, parts, strict=True):
+                answer.set_result(part)
 
     def _take(self) -> list[tuple[Tensor, "Future[ImageFeatures]"]]:
         """The first that waits, and as many of its size as go with it."""
@@ -69,9 +70,11 @@ class Together:
                 self._changed.wait()
             batch = [self._waiting.popleft()]
             count = len(batch[0][0])
-            for each in list(self._waiting):
+            for _ in range(len(self._waiting)):  # each once; those that stay keep their order
+                each = self._waiting.popleft()
                 if each[0].shape[1:] == batch[0][0].shape[1:] and count + len(each[0]) <= self.most:
-                    self._waiting.remove(each)
                     batch.append(each)
                     count += len(each[0])
+                else:
+                    self._waiting.append(each)
             return batch
