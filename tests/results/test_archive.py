@@ -181,6 +181,27 @@ def test_meta_data_that_does_not_fit(tmp_path: Path, change: Callable[[dict[str,
     refused(npz_meta(tmp_path / "file.npz", change), message)
 
 
+def test_nothing_but_the_result_is_in_a_file(monkeypatch: pytest.MonkeyPatch):
+    def as_before_2_2(file: Any, **arrays: Any) -> None:  # NumPy, which took every keyword for an array
+        with zipfile.ZipFile(file, "w") as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w") as member:
+                    np.save(member, array)
+
+    usual = members(hand_made()).keys()
+    monkeypatch.setattr(np, "savez_compressed", as_before_2_2)
+    assert members(hand_made()).keys() == usual
+
+
+def test_a_file_with_a_keyword_of_numpy_among_its_arrays_is_read(tmp_path: Path):
+    path = tmp_path / "file.npz"
+    hand_made().save(path)
+    with zipfile.ZipFile(path, "a") as archive, archive.open("allow_pickle.npy", "w") as member:
+        np.save(member, np.array(False))
+    again = Segmentation.load(path)
+    assert again.to_dict() == hand_made().to_dict()
+
+
 def test_a_member_twice_is_refused(tmp_path: Path):
     hand_made().save(tmp_path / "file.npz")
     with pytest.warns(UserWarning, match="Duplicate name"), zipfile.ZipFile(tmp_path / "file.npz", "a") as archive:

@@ -32,6 +32,7 @@ _DAMAGE = (
     *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
 )
 _PLAIN = "biufU"  # kinds of values that need no pickle
+_STRAY = "allow_pickle.npy"  # which NumPy before 2.2 made of a keyword that earlier versions of this program gave it
 
 
 def archive_bytes(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -42,7 +43,7 @@ def archive_bytes(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
     """
     file = io.BytesIO()
     text = np.array(to_json(meta).decode())
-    np.savez_compressed(file, allow_pickle=False, **arrays, **{_META: text})
+    np.savez_compressed(file, **arrays, **{_META: text})
     return file.getvalue()
 
 
@@ -78,6 +79,8 @@ def _members(archive: zipfile.ZipFile, known: Collection[str]) -> dict[str, zipf
     """Members by name, each known and there once; what they announce is what they can hold."""
     members: dict[str, zipfile.ZipInfo] = {}
     for member in archive.infolist():
+        if member.filename == _STRAY:
+            continue
         name = member.filename.removesuffix(".npy")
         if name not in known or name in members:
             raise ValueError(
