@@ -109,7 +109,7 @@ def test_settings_of_a_language_model_reach_it(program, tmp_path):
         program("eval", "colours", *COMMON, *options, "--llm", f"base_url={server.url}")
         assert len(server.requests) == 2
     assert len(list((tmp_path / "kept").rglob("*.json"))) == 2
-    assert read_run(tmp_path / "run").settings.presence == "llm:some-model:0.7"
+    assert re.fullmatch("llm:some-model@[0-9a-f]{8}:0.7", read_run(tmp_path / "run").settings.presence)
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,12 @@ def test_unfinished_and_other_runs_are_refused(folders, tmp_path):
     ],
 )
 def test_a_published_value_is_shown_under_its_own_protocol_only(folders, change, expected):
-    values = {"dataset": "voc2012", "protocol": "authors", "presence": "file:gpt4o-voc-names.json:>0.7", **change}
+    values = {
+        "dataset": "voc2012",
+        "protocol": "authors",
+        "presence": "file:gpt4o-voc-names.json@0a1b2c3d:0.7",
+        **change,
+    }
     images, full = values.pop("images", 1449), values.pop("full", 1449)
     subset = Subset(limit=None, seed=0, images=images, on_disk=images, full=full, digest="")
     settings = read_run(folders / "whole").settings.model_copy(update={**values, "subset": subset})

@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 from PIL import Image
@@ -68,7 +69,13 @@ def test_more_than_70_percent_is_kept_and_malformed_answers_are_counted(tmp_path
     filter.decide(Photo(PHOTO, "c"), NAMES)  # once more is not twice as bad
     assert filter.report() == {"photos": 4, "malformed": 1, "empty": 1}
     assert caplog.text.count("sorry") == 1
-    assert filter.key == "file:names.json:0.7"
+
+
+def test_the_key_tells_answers_apart_not_how_they_are_written(tmp_path):
+    first = filter_of(tmp_path, {"a": ["sofa"], "b": []}).key
+    assert re.fullmatch(r"file:names\.json@[0-9a-f]{8}:0\.7", first)
+    assert filter_of(tmp_path, {"b": [], "a": ["sofa"]}).key == first
+    assert filter_of(tmp_path, {"a": ["aeroplane"], "b": []}).key != first
 
 
 def test_lists_and_scores(tmp_path):

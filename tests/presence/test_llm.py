@@ -1,8 +1,10 @@
 """The client against a real server on this machine that speaks the protocol, and misbehaves."""
 
 import logging
+import re
 import time
 from email.utils import formatdate
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -58,10 +60,20 @@ def test_the_address_comes_from_the_environment_too(server, monkeypatch, tmp_pat
     monkeypatch.setenv("OPENAI_BASE_URL", f"{server.url}/")
     server.acts = [CAT]
     filter = make_presence("llm:gpt-4o", settings=LlmSettings(cache=tmp_path), rule=Rule(above=0.5))
-    assert filter.key == "llm:gpt-4o:0.5"
+    assert re.fullmatch("llm:gpt-4o@[0-9a-f]{8}:0.5", filter.key)
     assert filter.decide(Photo(PHOTO), NAMES).kept == (0, 2)
     with pytest.raises(PresenceError, match="no web address"):
         make_presence("llm:gpt-4o", settings=LlmSettings(cache=tmp_path, base_url="localhost:8000"))
+
+
+def test_the_key_tells_apart_what_answers_depend_on(server, tmp_path):
+    def key(**settings: Any) -> str:
+        return make_presence(
+            "llm:a", settings=LlmSettings(**{"base_url": server.url, "cache": tmp_path, **settings})
+        ).key
+
+    assert key(timeout=5, attempts=1, cache=tmp_path / "other") == key()
+    assert len({key(), key(longest_side=512), key(jpeg_quality=50), key(base_url=f"{server.url}/other")}) == 4
 
 
 def test_answers_are_kept_by_model_question_and_photo(server, ask):

@@ -64,7 +64,7 @@ class PresenceFilter(Protocol):
 
     @property
     def key(self) -> str:
-        """The filter with its rule, as results record it ("itm:0.9")."""
+        """The filter with its rule, as results record it ("itm:0.9"); another key wherever it may decide otherwise."""
         ...
 
     def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:

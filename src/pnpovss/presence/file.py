@@ -4,6 +4,7 @@ import json
 import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -52,6 +53,7 @@ class FromFile:
         self.path = Path(path)
         self.rule = rule
         self._answers = _read(self.path)
+        self._digest = blake2b(json.dumps(self._answers, sort_keys=True).encode(), digest_size=4).hexdigest()
         self._takers: dict[str, list[str]] = {}  # by key of an answer: the photos that it fits
         self._asked: set[str] = set()
         self._malformed: set[str] = set()
@@ -61,8 +63,8 @@ class FromFile:
 
     @property
     def key(self) -> str:
-        """The file and the rule."""
-        return f"file:{self.path.name}:{self.rule}"
+        """The file's name, a few digits of a checksum of its answers, and the rule."""
+        return f"file:{self.path.name}@{self._digest}:{self.rule}"
 
     def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`.

@@ -91,8 +91,9 @@ class Llm:
 
     @property
     def key(self) -> str:
-        """The model and the rule."""
-        return f"llm:{self.model}:{self.rule}"
+        """The model, a few digits of a checksum of what else an answer depends on, and the rule."""
+        asked = json.dumps([self._client.url, self._settings.longest_side, self._settings.jpeg_quality])
+        return f"llm:{self.model}@{hashlib.blake2b(asked.encode(), digest_size=4).hexdigest()}:{self.rule}"
 
     def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`.
