@@ -88,6 +88,16 @@ def test_patterns_mirror_what_follows_their_fixed_part(pattern: str, expected: l
     assert sorted(places(look(pattern))) == expected
 
 
+def test_what_this_program_made_is_no_photo():
+    ours = "labels overlay instances heat-1-cat figure-heat steps passes".split()
+    make("in/a.jpg", "in/a.passes.webp", "in/a.passes.gif", *(f"in/a.{kind}.png" for kind in ours))
+    make("in/export/yolo/images/train/a.jpg")
+    make("in/export/yolo/pnpovss.json", "in/export/by-hand/b.jpg")
+    assert places(look("in", recursive=True)) == ["a.jpg", "export/by-hand/b.jpg"]
+    assert places(look("in/**/*.jpg")) == ["a.jpg", "export/by-hand/b.jpg"]
+    assert places(look("in/export/yolo", recursive=True)) == ["images/train/a.jpg"]  # asked for by name
+
+
 def test_what_is_left_out_is_told():
     make("in/a.jpg", "in/b.CR2", "in/c.cr2", "in/d.nef", "in/.hidden.jpg", "in/e.labels.png", "in/f.txt")
     [note] = look("in").notes

@@ -14,6 +14,7 @@ from PIL import Image
 from pnpovss.batch import remote_files
 from pnpovss.batch.filesets import claimed
 from pnpovss.batch.photo_files import checksum
+from pnpovss.batch.photos import find
 from pnpovss.errors import InvalidInputError, MissingExtraError, OutputError
 from pnpovss.files.remote import RemoteFolder, is_url, matching, read_url
 from tests.support.program_calls import Call, save_flag
@@ -87,6 +88,17 @@ def test_the_output_folder_may_lie_in_the_bucket(call: Call):
     assert not call("segment", "memory://bucket/in", "--out", "memory://bucket/out", *RED).exit_code
     assert [name for name in held("/bucket/out") if name.endswith(".json")] == ["/1.json"]
     assert "--recursive looks into its subfolders" in call("segment", "memory://bucket", "--out", "x", *RED).stderr
+
+
+@pytest.mark.usefixtures("photos")
+def test_an_export_in_the_bucket_is_not_searched():
+    system = fsspec.filesystem("memory")
+    for name in ("pnpovss.json", "images/a__1.png"):
+        system.pipe_file(f"/bucket/in/a/coco/{name}", b"{}")
+    found = find(["memory://bucket/in"], recursive=True, out="memory://bucket/out")
+    assert [photo.place for photo in found.photos] == ["1.png", "a/1.png", "a/broken.png", "a/b/2.png"]
+    found = find(["memory://bucket/in/a/coco"], recursive=True, out="memory://bucket/out")
+    assert [photo.place for photo in found.photos] == ["images/a__1.png"]
 
 
 @pytest.mark.usefixtures("photos")

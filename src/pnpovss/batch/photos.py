@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pnpovss.batch.export.write import MARK
 from pnpovss.batch.naming import Photo
 from pnpovss.batch.worklist import Worklist
 from pnpovss.files.remote import RemoteFolder, is_url, matching
@@ -16,7 +17,9 @@ from pnpovss.images import PHOTO_SUFFIXES
 
 __all__ = ["Found", "find"]
 
-_OUR_PICTURES = re.compile(r"\.(labels|overlay|heat-\d+[^.]*|figure-[a-z]+)\.png$")
+_OUR_PICTURES = re.compile(
+    r"\.((labels|overlay|instances|heat-\d+[^.]*|figure-[a-z]+)\.png|(steps|passes)\.(png|webp|gif))$"
+)
 
 # Pictures that are no photos this program reads; to pass over them in silence would look like a loss.
 _OTHER_PICTURES = frozenset(".arw .cr2 .cr3 .dng .eps .exr .hdr .nef .orf .psd .raf .raw .rw2 .svg .xcf".split())
@@ -44,8 +47,8 @@ def find(
 ) -> Found:
     """Photos from files, folders and patterns, and from a list.
 
-    Pictures that this program wrote (NAME.labels.png and so on), and the output folder where it lies inside a folder
-    that is searched, are left out. Links to folders are followed, each folder once.
+    Pictures that this program wrote (NAME.labels.png and so on), and the output folder and exports where they lie
+    inside a folder that is searched, are left out. Links to folders are followed, each folder once.
 
     Args:
         given: files, folders (the photos directly in them, or below them), and patterns, where "**" is any depth; each
@@ -120,8 +123,11 @@ def _meant_remotely(text: str, recursive: bool, out: str, left: "_LeftOut", foun
     if is_web or not folder.is_folder():
         yield Photo(text, posixpath.basename(text), named=True)
         return
+    skipped = (f"{out.rstrip('/')}/",)
     for here, names in folder.walk(deep=recursive):
-        if f"{here}/".startswith(f"{out.rstrip('/')}/"):
+        if MARK in names and here != folder.url:
+            skipped = (*skipped, f"{here}/")
+        if f"{here}/".startswith(skipped):
             continue
         for url in left.photos_of(f"{here}/{name}" for name in names):
             number += 1
@@ -142,14 +148,17 @@ def _files(folder: str) -> list[str]:
 
 
 def walk(folder: str, out: Path | str) -> Iterator[str]:
-    """A folder and all below it, each once: real folders first, then what links lead to; never the output folder."""
+    """A folder and all below it, each once: real folders first, then what links lead to.
+
+    Never the output folder, nor what `export` made; but the folder itself, whatever it is.
+    """
     start, skipped = os.path.realpath(folder), os.path.realpath(out)
     seen: set[str] = set() if skipped == start else {skipped}
     waiting, links = [folder], list[str]()
     while waiting or links:
         here = waiting.pop() if waiting else links.pop(0)
         real = os.path.realpath(here)
-        if real in seen:
+        if real in seen or (real != start and os.path.lexists(os.path.join(real, MARK))):
             continue
         seen.add(real)
         yield here
