@@ -350,6 +350,8 @@ def test_a_reader_that_goes_away_does_not_end_the_work(tmp_path: Path):
         ("nowhere/all.json", "cannot write nowhere/all.json: No such file or directory"),
         ("flag.png", "flag.png is one of the photos"),
         ("out", "cannot write out: it is a folder"),
+        ("out/flag.json", "out/flag.json is where the results of one photo go; choose another file with --json"),
+        ("out/../out/flag.labels.png", "is where the results of one photo go"),
         ("notes.txt", "notes.txt was not made by --json; choose another file, or replace it with --overwrite"),
     ],
 )

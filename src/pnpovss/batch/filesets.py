@@ -15,15 +15,32 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from pnpovss.batch.events import Task
+from pnpovss.batch.outputs import output_files
 from pnpovss.batch.photo_files import FAILURE, RECORD, PhotoFiles, checksum, parse_record
 from pnpovss.batch.remote_files import claimed_remotely
 from pnpovss.errors import OutputError
 from pnpovss.files.lock import lock
 from pnpovss.files.remote import is_url
+from pnpovss.names import Name
 
-__all__ = ["FileSet", "claimed"]
+__all__ = ["FileSet", "claimed", "paths_of"]
 
 _NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+
+
+def paths_of(out: Path, tasks: Iterable[Task], kinds: Sequence[str], names: Sequence[Name]) -> Iterator[Path]:
+    """Every file that a run may write for its photos.
+
+    Args:
+        out: the folder that results go to.
+        tasks: the photos.
+        kinds: of files, of `outputs.OUTPUTS`.
+        names: what is looked for, in photos that have no names of their own.
+    """
+    for task in tasks:
+        suffixes = (file.suffix for file in output_files(kinds, task.names or names))
+        yield from (out / f"{task.stem}{suffix}" for suffix in (RECORD, FAILURE, *suffixes))
 
 
 class FileSet(PhotoFiles):

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
+from pnpovss.batch.naming import folded
 from pnpovss.batch.outputs import json_text
 from pnpovss.errors import OutputError
 
@@ -63,7 +64,7 @@ def records_file(path: Path) -> Iterator[Records]:
     """
     temporary = path.parent / f".pnpovss-{secrets.token_hex(8)}.part"
     try:
-        with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:
+        with temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             records = Records(file)
             try:
                 yield records
@@ -77,16 +78,25 @@ def records_file(path: Path) -> Iterator[Records]:
         temporary.unlink(missing_ok=True)
 
 
-def refuse_target(path: Path, photos: Iterable[Path], *, overwrite: bool) -> None:
+def refuse_target(path: Path, photos: Iterable[Path], results: Iterable[Path], *, overwrite: bool) -> None:
     """Refuse, before any work, a file that could not be written in the end, or that holds something else.
 
+    Args:
+        path: of the file.
+        photos: that the run reads.
+        results: files that the run writes itself; not all need to be there.
+        overwrite: whether another file that is there may be replaced, unless it is one of these.
+
     Raises:
-        OutputError: a folder, one of the photos, a file that is no such document, or a place that is not writable.
+        OutputError: a folder, one of the photos or results, a file that is no such document, or a place that is not
+            writable.
     """
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; choose another file with --json")
     if any(_same(path, photo) for photo in photos):
         raise OutputError(f"{path} is one of the photos; choose another file with --json")
+    if any(_would_be(path, result) for result in results):
+        raise OutputError(f"{path} is where the results of one photo go; choose another file with --json")
     try:
         if not overwrite and path.exists() and not _is_ours(path):
             raise OutputError(f"{path} was not made by --json; choose another file, or replace it with --overwrite")
@@ -104,6 +114,11 @@ def _same(one: Path, other: Path) -> bool:
         return one.samefile(other)
     except OSError:
         return False
+
+
+def _would_be(one: Path, other: Path) -> bool:
+    """Whether two paths, of files that need not be there, lead to the same place."""
+    return folded(one.name) == folded(other.name) and os.path.realpath(one.parent) == os.path.realpath(other.parent)
 
 
 def _is_ours(path: Path) -> bool:

@@ -128,6 +128,7 @@ def segment(
     with readable_errors(notes, debug=debug), logged_to(notes):
         # Imported here, because --help must not wait for arrays, and nobody's typing error for torch.
         from pnpovss.batch.export.registry import parse_formats
+        from pnpovss.batch.filesets import paths_of
         from pnpovss.batch.folder import open_folder
         from pnpovss.batch.outputs import DEFAULT_OUTPUTS
         from pnpovss.batch.photos import find
@@ -166,11 +167,12 @@ def segment(
         chosen = FilterChoice(spec, parse_llm(llm or [], spec), device, local_files_only, photos=keys)
         early = None if chosen.asks_model or ray is not None else chosen.make()
         open_folder(place)
-        if json_ not in (None, "-"):
-            refuse_target(Path(json_), (Path(photo.path) for photo in found.photos), overwrite=overwrite)
         figures = [] if figure is None else [f"figure-{figure_format(figure)}"]
         wanted = {"heat": heatmaps, "instances": instances is not None, "npz": npz}
         outputs = (*DEFAULT_OUTPUTS, *(kind for kind, on in wanted.items() if on), *figures)
+        if json_ not in (None, "-"):
+            results_of = () if is_url(out) else paths_of(Path(out), found.photos.tasks(), outputs, asked)
+            refuse_target(Path(json_), (Path(photo.path) for photo in found.photos), results_of, overwrite=overwrite)
         recipe = Recipe(choice, asked, place, outputs, chosen, overwrite, redo, retry_failed, max_pixels or MAX_PIXELS)
         with notes.status(f"Loading {model}"):
             from pnpovss.batch.crew import crew_for
