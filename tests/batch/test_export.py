@@ -279,13 +279,61 @@ def read_brush(data: list[int]) -> np.ndarray:
 
 
 def test_flat_names_are_text_and_tell_stems_apart():
-    stems = ["a/b", "a__b", "a\x1bb", "a\x1cb", "a\udcffb", "a_b", "x" * 300 + "1", "x" * 300 + "2"]
+    stems = [
+        "a/b",
+        "a__b",
+        "a_/b",
+        "a/_b",
+        "a_/_b",
+        "a/__b",
+        "a\x1bb",
+        "a\x1cb",
+        "a\udcffb",
+        "a_b",
+        "x" * 300 + "1",
+        "x" * 300 + "2",
+    ]
     flat = [flat_name(stem) for stem in stems]
     assert len(set(flat)) == len(stems)
     assert flat[0] == "a__b"
     for name in flat:
         ElementTree.fromstring(f"<a>{name}</a>")
         assert len(name) < 200
+
+
+def job_over(base: Path, files: dict[str, tuple[str, str]]) -> Path:
+    """The folder of a run over photos; path and format of each by stem."""
+    painter = Painter()
+    job = Job(painter, parse_names(NAMES), base / "out")  # type: ignore[arg-type]
+    painter.labels[20, 30] = blobs(20, 30, len(NAMES))
+    for stem, (name, kind) in files.items():
+        (base / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(RNG.integers(0, 255, (20, 30, 3), np.uint8)).save(base / name, kind)
+        assert isinstance(job.run(Task(str(base / name), stem)), Done)
+    return base / "out"
+
+
+def test_without_photos_files_are_called_as_they_are(tmp_path: Path):
+    photos = {"cat.jpg": "cat.jpg", "cat.png": "cat.png", "in-cat.jpg": "in/cat.jpg", "dog": "dog.jpg"}
+    photos["a.jpg"] = "a.jpg.png"
+    run = read_run(job_over(tmp_path, {stem: (name, "PNG") for stem, name in photos.items()}))
+    list(export(run, parse_formats("coco")[0], tmp_path / "coco", photos=False))
+    told = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    names = ["a.jpg.png", "cat.jpg", "cat.png", "dog.jpg", "in-cat.jpg"]
+    assert [image["file_name"] for image in told["images"]] == names
+    list(export(run, parse_formats("cvat")[0], tmp_path / "cvat", photos=False))
+    images = ElementTree.parse(tmp_path / "cvat" / "annotations.xml").findall("image")
+    assert [image.attrib["name"] for image in images] == names
+
+
+def test_photos_are_exported_as_what_they_are(tmp_path: Path):
+    files = {"a": ("a.jpg", "WEBP"), "b": ("b.png", "JPEG"), "c": ("c.jpeg", "JPEG"), "d": ("d.jpg", "PNG")}
+    list(export(read_run(job_over(tmp_path, files)), parse_formats("yolo")[0], tmp_path / "yolo"))
+    kinds = {}
+    for path in (tmp_path / "yolo" / "images" / "train").iterdir():
+        with Image.open(path) as image:
+            kinds[path.name] = image.format
+    assert kinds == {"a.png": "PNG", "b.jpg": "JPEG", "c.jpeg": "JPEG", "d.png": "PNG"}
 
 
 masks = arrays(bool, st.tuples(st.integers(1, 14), st.integers(1, 14)))
@@ -300,6 +348,15 @@ def test_polygons_hold_exactly_the_pixels_of_any_mask(mask: np.ndarray):
         cv2.fillPoly(one, [polygon.astype(np.int32)], 1)
         drawn += one
     assert np.array_equal(drawn, mask.astype(int))
+
+
+def test_a_hole_with_most_corners_in_the_first_column_is_cut():
+    mask = np.ones((41, 6), bool)
+    mask[1:-1, 2] = mask[1:-1:2, 1] = False
+    drawn = np.zeros(mask.shape, np.uint8)
+    for polygon in polygons(mask):
+        cv2.fillPoly(drawn, [polygon.astype(np.int32)], 1)
+    assert np.array_equal(drawn, mask)
 
 
 @settings(max_examples=100, deadline=None)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pnpovss.batch.export.photos import flat_name, photo_file
+from pnpovss.batch.export.photos import flat_name, photo_file, suffixed
 from pnpovss.batch.export.registry import FormatSpec
 from pnpovss.batch.export.run import Found, Run
 from pnpovss.results import rle
@@ -21,7 +21,7 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
         file.write('{"annotations": [')
         annotation = 0
         for number, photo in enumerate(run.photos(), start=1):
-            name = f"{photo.stem}{photo.suffix}"
+            name = suffixed(photo.stem, photo)
             if photos:
                 suffix, content = photo_file(photo)
                 name = f"{flat_name(photo.stem)}{suffix}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
-from pnpovss.batch.export.photos import flat_name, photo_file
+from pnpovss.batch.export.photos import flat_name, photo_file, suffixed
 from pnpovss.batch.export.registry import FormatSpec
 from pnpovss.batch.export.run import Found, Run
 from pnpovss.results import rle
@@ -24,7 +24,7 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
         file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
         file.write(f"  <meta>\n    <task>\n      <labels>\n{_labels(run)}      </labels>\n    </task>\n  </meta>\n")
         for number, photo in enumerate(run.photos()):
-            name = f"{flat_name(photo.stem)}{photo.suffix}"
+            name = suffixed(flat_name(photo.stem), photo)
             if photos:
                 suffix, content = photo_file(photo)
                 name = f"{flat_name(photo.stem)}{suffix}"

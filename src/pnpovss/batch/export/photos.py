@@ -1,6 +1,7 @@
 """The photos that go with exported labels: upright, as the labels are, and in a form that every tool reads."""
 
 import io
+import os
 import re
 from hashlib import sha256
 from pathlib import Path
@@ -10,26 +11,39 @@ from pnpovss.batch.photo_files import checksum
 from pnpovss.errors import InvalidInputError
 from pnpovss.files.remote import is_url, read_url
 from pnpovss.images import load_image, orientation_of
+from pnpovss.images.kinds import START, starts_like
 
-__all__ = ["flat_name", "photo_file"]
+__all__ = ["flat_name", "photo_file", "suffixed"]
 
-_EVERYWHERE = (".jpg", ".jpeg", ".png")
+_EVERYWHERE = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}  # formats that every tool reads, with their suffixes
 _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNCLEAR = re.compile("__|_/|/_")  # where "__" would not show which "/" it stands for
 _LONGEST = 180  # bytes; file systems take 255
 
 
 def flat_name(stem: str) -> str:
     """A stem without folders, different for different stems: "a/cat" is "a__cat"; XML can hold all of it."""
     flat = _NO_TEXT.sub("_", stem.replace("/", "__"))
-    if "__" not in stem and not _NO_TEXT.search(stem) and len(flat.encode("utf-8", "surrogateescape")) <= _LONGEST:
+    if (
+        not _UNCLEAR.search(stem)
+        and not _NO_TEXT.search(stem)
+        and len(flat.encode("utf-8", "surrogateescape")) <= _LONGEST
+    ):
         return flat
     data = stem.encode("utf-8", "surrogateescape")
     cut = flat.encode("utf-8", "surrogateescape")[: _LONGEST - 9].decode("utf-8", "ignore")
     return f"{cut}-{sha256(data).hexdigest()[:8]}"
 
 
+def suffixed(name: str, photo: RunPhoto) -> str:
+    """A name with the suffix of the photo's own file, unless it ends with that file's whole name already."""
+    return name if name.endswith(os.path.basename(photo.photo)) else f"{name}{photo.suffix}"
+
+
 def photo_file(photo: RunPhoto) -> tuple[str, bytes]:
     """A suffix and a content: the photo's own file where it is an upright JPEG or PNG, else the upright photo as PNG.
+
+    What a file is, its content says; the suffix is one of that format.
 
     Raises:
         InvalidInputError: it is gone, or was changed since it was segmented.
@@ -38,9 +52,9 @@ def photo_file(photo: RunPhoto) -> tuple[str, bytes]:
     content = _content(photo.photo)
     if checksum(content) != photo.record["photo_sha256"]:
         raise InvalidInputError(f"{photo.photo} was changed since it was segmented; segment it again")
-    suffix = photo.suffix.lower()
-    if suffix in _EVERYWHERE and orientation_of(content, max_pixels=None).exif == 1:
-        return suffix, content
+    suffixes = _EVERYWHERE.get(starts_like(content[:START]) or "", ())
+    if suffixes and orientation_of(content, max_pixels=None).exif == 1:
+        return photo.suffix.lower() if photo.suffix.lower() in suffixes else suffixes[0], content
     return ".png", _png(content)
 
 

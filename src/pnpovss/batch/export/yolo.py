@@ -65,7 +65,7 @@ def _without_holes(piece: Bool[np.ndarray, "h w"]) -> Iterator[Polygon]:
     if not holes:
         yield _closed(contours[0][:, 0])
         return
-    cut = int(contours[holes[0]][:, 0, 0].mean())
+    cut = max(1, int(contours[holes[0]][:, 0, 0].mean()))  # at 0 nothing would be cut off
     yield from polygons(piece[:, :cut])
     for polygon in polygons(piece[:, cut:]):
         yield polygon + np.array([cut, 0])
