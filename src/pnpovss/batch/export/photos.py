@@ -17,21 +17,17 @@ __all__ = ["flat_name", "photo_file", "suffixed"]
 
 _EVERYWHERE = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}  # formats that every tool reads, with their suffixes
 _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_UNCLEAR = re.compile("__|_/|/_")  # where "__" would not show which "/" it stands for
+_UNCLEAR = re.compile(f"__|_/|/_|{_NO_TEXT.pattern}")  # where underscores would not show what they stand for
 _LONGEST = 180  # bytes; file systems take 255
 
 
 def flat_name(stem: str) -> str:
     """A stem without folders, different for different stems: "a/cat" is "a__cat"; XML can hold all of it."""
     flat = _NO_TEXT.sub("_", stem.replace("/", "__"))
-    if (
-        not _UNCLEAR.search(stem)
-        and not _NO_TEXT.search(stem)
-        and len(flat.encode("utf-8", "surrogateescape")) <= _LONGEST
-    ):
+    data, flat_data = (text.encode("utf-8", "surrogateescape") for text in (stem, flat))
+    if not _UNCLEAR.search(stem) and len(flat_data) <= _LONGEST:
         return flat
-    data = stem.encode("utf-8", "surrogateescape")
-    cut = flat.encode("utf-8", "surrogateescape")[: _LONGEST - 9].decode("utf-8", "ignore")
+    cut = flat_data[: _LONGEST - 9].decode("utf-8", "ignore")
     return f"{cut}-{sha256(data).hexdigest()[:8]}"
 
 
