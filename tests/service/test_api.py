@@ -14,6 +14,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from pnpovss import Segmenter
+from pnpovss.config import PRESETS
 from pnpovss.results import rle
 from pnpovss.results.segmentation import Segmentation
 from pnpovss.service.limits import Limits
@@ -220,6 +221,18 @@ BAD = {
         "settings",
         "at most 16",
     ),
+    "many looks": (
+        {"names": ["red"], "photo": "data:;base64,", "settings": {"views.tiles": [0.5] * 8, "views.tiles_across": 8}},
+        422,
+        "settings",
+        "at most 40, got 514",
+    ),
+    "many tiles": (
+        {"names": ["red"], "photo": "data:;base64,", "settings": {"views.tiles": [0.5] * 200}},
+        422,
+        "settings",
+        "views.tiles",
+    ),
     "opens files": (
         {"names": ["red"], "photo": "data:;base64,", "presence": "file:/etc/passwd"},
         422,
@@ -230,6 +243,14 @@ BAD = {
     "unknown": ({"names": ["red"], "photo": "data:;base64,", "sleep": 5}, 422, "sleep", "not permitted"),
     "output": ({"names": ["red"], "photo": "data:;base64,", "outputs": ["gif"]}, 422, "outputs", "polygons"),
 }
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_that_is_listed_can_be_asked_for(client: TestClient, flag: bytes, preset: str):
+    assert preset in client.get("/v1/settings").json()["presets"]
+    body = {"names": ["red"], "photo": data_url(flag), "preset": preset, "without": ["presence", "crf"]}
+    answer = client.post("/v1/segment", json=body)
+    assert answer.status_code == 200, answer.json()
 
 
 @pytest.mark.parametrize("case", BAD)

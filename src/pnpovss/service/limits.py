@@ -23,6 +23,7 @@ class Limits:
         seconds: from the arrival of a request until its answer is there.
         waiting: requests that wait for a worker; further ones are refused.
         passes: of Salience Dropout.
+        views: looks at the photo and at parts of it.
         image_size: side of what the model looks at [px].
         iterations: of the Dense CRF.
         crf_pixels: at which the Dense CRF may work.
@@ -39,6 +40,7 @@ class Limits:
     seconds: float = 60.0
     waiting: int = 32
     passes: int = 16
+    views: int = 40
     image_size: int = 1024
     iterations: int = 100
     crf_pixels: int = 4_000_000
@@ -66,6 +68,7 @@ class Limits:
         """
         asked = {
             "dropout.passes": (settings.dropout.passes if settings.dropout else 1, self.passes),
+            "views (looks)": (settings.views.looks if settings.views else 1, self.views),
             "image_size": (settings.image_size, self.image_size),
             "crf.iterations": (settings.crf.iterations if settings.crf else 1, self.iterations),
         }

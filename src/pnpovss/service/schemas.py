@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 
-from pnpovss.config import PRESETS, STEPS, Config
+from pnpovss.config import PRESETS, STEPS, Config, PresetName
 
 __all__ = [
     "OUTPUTS",
@@ -77,7 +77,7 @@ class PhotoRequest(BaseModel):
     names: list[str | list[str]] = Field(
         description="what to look for; synonyms in a list of their own", examples=[["cat", ["sofa", "couch"]]]
     )
-    preset: Literal["default", "paper", "authors"] | None = Field(
+    preset: PresetName | None = Field(
         default=None, description=f"settings to start from: {', '.join(PRESETS)}; those of the service if not given"
     )
     settings: Annotated[dict[str, Any], WithJsonSchema(settings_schema())] = Field(
