@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -52,13 +53,32 @@ def test_a_name_longer_than_the_text_encoder_is_refused() -> None:
         build_prompts(parse_names(["cat", "word " * 40]), tokenize, 35)
 
 
-def test_a_name_that_the_vocabulary_cannot_write_is_refused() -> None:
-    def without_emoji(text: str) -> TextTokens:
-        tokens = tokenize(text)
-        return replace(tokens, unknown=tuple(i for i, piece in enumerate(tokens.pieces) if not piece.isascii()))
+def without_emoji(text: str) -> TextTokens:
+    """Tokens of a vocabulary that writes no emoji; an exclamation mark is dropped before it sees it."""
+    tokens = tokenize(text.replace("!", " "))
+    return replace(tokens, unknown=tuple(i for i, piece in enumerate(tokens.pieces) if not piece.isascii()))
 
-    with pytest.raises(NamesError, match="vocabulary cannot write the name '🐱'; say it in English"):
-        build_prompts(parse_names(["cat", "🐱"]), without_emoji, 35)
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("🐱", "the name '🐱'"),
+        ("!", "the name '!'"),
+        ("cat 🐱", "'🐱' (name 'cat 🐱')"),
+        (["cat", "🐱"], "'🐱' (name 'cat')"),
+        (["cat", "!"], "'!' (name 'cat')"),
+    ],
+)
+@pytest.mark.parametrize("wording", ["A picture of {}", 'Does it show "{}"?'])
+def test_a_name_that_the_vocabulary_cannot_write_is_refused(name: str | list[str], said: str, wording: str) -> None:
+    for joint in (True, False):
+        with pytest.raises(NamesError, match=re.escape(f"vocabulary cannot write {said}; say it in English")):
+            build_prompts(parse_names(["dog", name]), without_emoji, 35, joint=joint, wording=wording)
+
+
+def test_a_sign_that_leaves_no_token_may_stand_in_a_phrase() -> None:
+    [prompt] = build_prompts(parse_names(["hot ! dog"]), without_emoji, 35).each
+    assert pieces(prompt.tokens, prompt.name_tokens[0]) == ["hot", "dog"]
 
 
 def test_a_prompt_per_name_where_the_model_wants_it() -> None:

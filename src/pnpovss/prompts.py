@@ -123,7 +123,7 @@ def build_prompts(
         wording: of a prompt, {} where the names stand.
 
     Raises:
-        NamesError: a name that does not fit into a prompt even alone, or that the vocabulary cannot write at all.
+        NamesError: a name that is too long for a prompt even alone, or has a word that the vocabulary cannot write.
     """
 
     def written(chosen: Sequence[int]) -> Prompt:
@@ -131,7 +131,7 @@ def build_prompts(
 
     groups: list[list[int]] = [[]]
     for index, name in enumerate(names):
-        _refuse_unreadable(name, written([index]), max_tokens)
+        _refuse_unreadable(name, written([index]).tokens, max_tokens, len(wording.split("{}")[0]), squash)
         together = [*groups[-1], index]
         fits = joint or not groups[-1]
         if fits and len(written(together).tokens) <= max_tokens:
@@ -152,8 +152,7 @@ def _prompt(
     text, spans = before, []
     for name in names:
         start = len(text) + bool(spans)
-        written = [word.replace(" ", "") if squash else word for word in name.all]
-        text += " " * bool(spans) + " ".join(written)
+        text += " " * bool(spans) + " ".join(_written(name, squash))
         spans.append((start, len(text)))
     text += after
     tokens = tokenize(text)
@@ -166,6 +165,11 @@ def _prompt(
         words=tuple(text[start:end] for start, end in words),
         word_tokens=tuple(_tokens_within(tokens, span) for span in words),
     )
+
+
+def _written(name: Name, squash: bool) -> list[str]:
+    """A name and its synonyms as they stand in a prompt."""
+    return [word.replace(" ", "") if squash else word for word in name.all]
 
 
 def _word_spans(text: str) -> list[tuple[int, int]]:
@@ -182,12 +186,23 @@ def _tokens_within(tokens: TextTokens, span: tuple[int, int]) -> tuple[int, ...]
     return tuple(i for i, (s, e) in enumerate(tokens.offsets) if s < e and s < end and e > start)
 
 
-def _refuse_unreadable(name: Name, alone: Prompt, max_tokens: int) -> None:
+def _refuse_unreadable(name: Name, alone: TextTokens, max_tokens: int, start: int, squash: bool) -> None:
+    """Refuse a name by the tokens of its prompt alone, where it begins at character `start`.
+
+    A word that the vocabulary cannot write would look where the token for unknown words looks. One that leaves no
+    token, such as a sign that a tokenizer drops, adds nothing: it may stand in a phrase.
+    """
     shown = name.text if len(name.text) <= 60 else f"{name.text[:57]}..."
-    if len(alone.tokens) > max_tokens:
+    if len(alone) > max_tokens:
         raise NamesError(
-            f"name {shown!r} is too long: {len(alone.tokens)} tokens with the prompt around it, "
+            f"name {shown!r} is too long: {len(alone)} tokens with the prompt around it, "
             f"the text encoder takes {max_tokens}; shorten it"
         )
-    if set(alone.name_tokens[0]) <= set(alone.tokens.unknown):
-        raise NamesError(f"the model's vocabulary cannot write the name {shown!r}; say it in English words")
+    for text in _written(name, squash):
+        words = [_tokens_within(alone, (start + first, start + last)) for first, last in _word_spans(text)]
+        lost = [i for i, own in enumerate(words) if own and set(own) <= set(alone.unknown)]
+        if lost or not any(words):
+            word = text.split(" ")[lost[0]] if lost else text
+            what = f"the name {shown!r}" if word == name.text else f"{word!r:.60} (name {shown!r})"
+            raise NamesError(f"the model's vocabulary cannot write {what}; say it in English words")
+        start += len(text) + 1
