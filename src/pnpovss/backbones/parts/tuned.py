@@ -14,7 +14,7 @@ from pnpovss.backbones.base import Recommended
 __all__ = ["NEVER_ABSENT", "deep", "guess", "tuned"]
 
 NEVER_ABSENT: Mapping[str, Any] = {"presence": None}
-"""Settings of models of whose probability nobody measured from which number on a name is in the photo."""
+"""Settings of models whose match is no yes or no, and of which nobody measured what tells that a name is there."""
 
 _FILE = Path(__file__).with_name("tuned.json")
 
