@@ -129,12 +129,13 @@ class Preset:
         return config.replace(self.settings)
 
 
-def read_preset(name: str) -> Preset:
+def read_preset(name: str | Path) -> Preset:
     """A preset by its name, or from a file that ends with .json.
 
     Raises:
         ConfigError: an unknown name, or a file that cannot be read, is no tuned.json, or holds an unknown setting.
     """
+    name = str(name)
     if not name.lower().endswith(".json"):
         if name not in PRESETS:
             raise ConfigError(f"unknown preset {name!r}; known: {', '.join(PRESETS)}, or a file tuned.json")

@@ -113,7 +113,7 @@ class Segmenter:
         *,
         device: str = "auto",
         dtype: str = "float32",
-        preset: str = "default",
+        preset: str | Path = "default",
         settings: Mapping[str, Any] | None = None,
         without: Sequence[str] = (),
         local_files_only: bool = False,
@@ -146,7 +146,7 @@ class Segmenter:
         config = chosen.config(backbone.card.recommended.settings).replace(settings or {}).without(*without)
         _warn_of_guess(backbone.card, config)
         if chosen.tuned is None:
-            return cls(backbone, config, preset)
+            return cls(backbone, config, chosen.name)
         _warn_of_another(backbone.card, chosen)
         return cls(backbone, config, chosen.name, chosen.tuned.source)
 
@@ -211,7 +211,7 @@ class Segmenter:
         """The same, telling things of one name apart as a call asks."""
         if split is None:
             return self
-        return Segmenter(self.backbone, self.config.replace({"instances.split": split}), self.preset)
+        return self.replace(config=self.config.replace({"instances.split": split}))
 
     def explain(self, images: Sequence[Inputs], *, name_match: bool = False) -> list[Explained]:
         """GradCAM under Salience Dropout (paper, 3.2 and 3.3), for images of one input size.

@@ -62,7 +62,7 @@ def steps_of(segmenter: Segmenter, photo: ImageSource, names: Sequence[NameLike]
 
 def _attention(whole: Segmenter, inputs: Inputs) -> tuple[Inputs, Float[Tensor, "name gh gw"]]:
     """The inputs with the names that are held to be there, and the attention alone of each of these."""
-    plain = Segmenter(whole.backbone, whole.config.without("gradcam", "dropout"), whole.preset)
+    plain = whole.replace(config=whole.config.without("gradcam", "dropout"))
     [seen] = plain.explain([inputs])
     if not seen.kept:
         raise NamesError(

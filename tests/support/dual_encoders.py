@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tests.support.dual_checkpoints import END, START, TEXT, WORDS, make_clip, make_siglip, save
+from tests.support.dual_checkpoints import END, START, TEXT, WORDS, make_clip, make_siglip, make_tips, save
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
 CLIP_LIKE: dict[str, Any] = {
@@ -16,12 +16,13 @@ CLIP_LIKE: dict[str, Any] = {
     "image_mean": MEAN, "image_std": STD,
 }  # fmt: skip
 SIGLIP_LIKE = {"size": {"height": 32, "width": 32}, "resample": 2, "image_mean": MEAN, "image_std": STD}
-PREPROCESSING = {"clip": CLIP_LIKE, "siglip": SIGLIP_LIKE}
+TIPS_LIKE = {"size": {"height": 32, "width": 32}, "resample": 2, "do_normalize": False}
+PREPROCESSING = {"clip": CLIP_LIKE, "siglip": SIGLIP_LIKE, "tipsv2": TIPS_LIKE}
 
 
 def save_dual_encoder(folder: Path, kind: str, preprocessing: dict[str, Any]) -> Any:
     """A checkpoint of random weights as transformers saves it; gives the model."""
-    model = make_clip() if kind == "clip" else make_siglip()
+    model = {"clip": make_clip, "siglip": make_siglip, "tipsv2": make_tips}[kind]()
     save(folder, model)
     (folder / "preprocessor_config.json").write_text(json.dumps(preprocessing))
     return model.eval()

@@ -23,7 +23,12 @@ from tests.support.tuning import two_heads
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAIRS = [(EXAMPLES / "cat.jpg", ["cat", "sofa"]), (EXAMPLES / "dog.jpg", ["dog", "plant"])]
-FILTER = {"clip": Image.Resampling.BICUBIC, "siglip": Image.Resampling.BILINEAR}
+FILTER = {
+    "clip": Image.Resampling.BICUBIC,
+    "siglip": Image.Resampling.BILINEAR,
+    "tipsv2": Image.Resampling.BILINEAR,
+}
+NORMAL = {"clip": (MEAN, STD), "siglip": (MEAN, STD), "tipsv2": ([0.5] * 3, [0.5] * 3)}
 
 
 def judge_of(folder: Path, kind: str) -> DualJudge:
@@ -36,26 +41,31 @@ def judge_of(folder: Path, kind: str) -> DualJudge:
 def ids_of(kind: str, word: str) -> list[int]:
     if kind == "clip":
         return [START, WORDS.index("a"), WORDS.index(word), END]
-    ids = [WORDS.index("a"), WORDS.index(word), END]
+    ids = [WORDS.index("a"), WORDS.index(word)]
+    if kind == "tipsv2":
+        return ids
+    ids += [END]
     return ids + [0] * (TEXT["max_position_embeddings"] - len(ids))
 
 
-@pytest.mark.parametrize("kind", ["clip", "siglip"])
+@pytest.mark.parametrize("kind", ["clip", "siglip", "tipsv2"])
 def test_a_judge_says_what_its_model_says_of_a_photo_seen_in_part(tmp_path: Path, kind: str) -> None:
     model, judge = save_dual_encoder(tmp_path, kind, PREPROCESSING[kind]), judge_of(tmp_path, kind)
     image = load_image(EXAMPLES / "dog.jpg").crop((0, 0, 300, 200))  # nothing of a long photo is cut off
     squeezed = np.asarray(image.resize((32, 32), FILTER[kind]), np.float32) / 255
-    by_hand = torch.tensor((squeezed - np.array(MEAN)) / np.array(STD)).permute(2, 0, 1).float()
+    mean, std = NORMAL[kind]
+    by_hand = torch.tensor((squeezed - np.array(mean)) / np.array(std)).permute(2, 0, 1).float()
     pixels = judge.pixels(image)
     assert torch.allclose(pixels, by_hand, atol=1e-5)
     mask = torch.zeros(32, 32)
     mask[4:20, 8:] = 1
     seen = torch.stack([pixels, pixels * mask])
     logits = judge.logits(seen, parse_names(["cat", ["sofa", "couch"], "dog"]))
-    bias = 0 if kind == "clip" else model.logit_bias
+    bias = model.logit_bias if kind == "siglip" else 0
+    given = seen * 0.5 + 0.5 if kind == "tipsv2" else seen  # it takes values in [0, 1]
     with torch.no_grad():
         said = {
-            word: model(input_ids=torch.tensor([ids_of(kind, word)]), pixel_values=seen).logits_per_image[:, 0] - bias
+            word: model(input_ids=torch.tensor([ids_of(kind, word)]), pixel_values=given).logits_per_image[:, 0] - bias
             for word in ("cat", "sofa", "couch", "dog")
         }
     expected = torch.stack([said["cat"], torch.maximum(said["sofa"], said["couch"]), said["dog"]], 1)
@@ -64,10 +74,12 @@ def test_a_judge_says_what_its_model_says_of_a_photo_seen_in_part(tmp_path: Path
     assert not judge.is_the_model_itself
 
 
-def test_a_checkpoint_of_another_kind_than_was_said_is_refused(tmp_path: Path) -> None:
-    save_dual_encoder(tmp_path, "siglip", PREPROCESSING["siglip"])
-    with pytest.raises(ConfigError, match=f"is a siglip checkpoint; write --judge siglip:{tmp_path}"):
+@pytest.mark.parametrize("kind", ["siglip", "tipsv2"])
+def test_a_checkpoint_of_another_kind_than_was_said_is_refused_and_taken_as_advised(tmp_path: Path, kind: str) -> None:
+    save_dual_encoder(tmp_path, kind, PREPROCESSING[kind])
+    with pytest.raises(ConfigError, match=f"is a {kind} checkpoint; write --judge {kind}:{tmp_path}"):
         judge_of(tmp_path, "clip")
+    assert judge_of(tmp_path, kind).key.startswith(f"{kind}:")
     with pytest.raises(ConfigError, match="unknown judge 'clip:'"):
         make_judge("clip:", two_heads(), Segmenter(two_heads(), Config.preset("default")).config)
 

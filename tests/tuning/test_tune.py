@@ -119,7 +119,7 @@ def test_a_folder_of_another_tuning_is_refused(segmenter: Segmenter, tmp_path: P
         ({"search": ["layers"]}, "nothing called 'layers' can be searched"),
         ({"search": ["paper"]}, "alone, and with --reward paper"),
         ({"search": ["heads", "heads"]}, "name each thing to search once"),
-        ({"judge": "gpt"}, "unknown judge 'gpt'; known: itc, clip:MODEL, siglip:MODEL, none"),
+        ({"judge": "gpt"}, "unknown judge 'gpt'; known: itc, clip:MODEL, siglip:MODEL, tipsv2:MODEL, none"),
         ({"judge": "itc"}, "has no contrastive heads to judge with"),
     ],
 )
@@ -157,12 +157,13 @@ def test_tuned_settings_are_a_preset_everywhere(
     segmenter = Segmenter(two_heads(), Config.preset("default", {"head": 1, "blur.sigma": 0.02}))
     tuned = tune(segmenter, photos_of_colours(tmp_path / "data", 24), tmp_path / "run", judge=ColourJudge())
     path = tmp_path / "run/tuned.json"
-    loaded = pnpovss.Segmenter.from_pretrained("fake", preset=str(path))
+    loaded = pnpovss.Segmenter.from_pretrained("fake", preset=path)
     assert (loaded.config.head, loaded.preset) == (0, "tuned.json")
     assert loaded.config.blur is not None
     assert loaded.config.blur.sigma == 0.02  # what was set by hand before goes with it
     result = loaded(photo, ["red", "blue"])
     assert result.provenance.settings_source == tuned.source
+    assert loaded(photo, ["red", "blue"], instances="pieces").provenance.settings_source == tuned.source
     assert "tuned without pixel labels: reward keep-delete, judge colours, 18 photos" in tuned.source
     done = call("segment", photo, "--names", "red, blue", "--model", "fake", "--preset", path, "--out", "out")
     assert done.exit_code == 0, done.output

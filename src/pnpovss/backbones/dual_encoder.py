@@ -6,7 +6,6 @@ want torchvision.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -99,7 +98,10 @@ class DualEncoder:
     def embed_pixels(self, pixels: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b d"]:
         """Float32 unit vectors of pictures that are pixels already, all at once."""
         model = self.checkpoint.model
-        return unit(model.get_image_features(pixel_values=pixels.to(model.device, model.dtype)).pooler_output)
+        pixels = pixels.to(model.device, model.dtype)
+        if self.checkpoint.kind == "tipsv2":  # which was trained on values in [0, 1]
+            pixels = pixels * 0.5 + 0.5
+        return unit(model.get_image_features(pixel_values=pixels).pooler_output)
 
     def embed_texts(self, texts: Sequence[str], batch: int = 64) -> Float[Tensor, "t d"]:
         """Float32 unit vectors of texts on the model's device.
@@ -116,18 +118,24 @@ class DualEncoder:
 
 
 def load_dual_encoder(name: str, options: LoadOptions | None = None) -> DualEncoder:
-    """Load a CLIP, MetaCLIP 2 or SigLIP checkpoint by hub id or folder.
+    """Load a CLIP, MetaCLIP 2, SigLIP or TIPSv2 checkpoint by hub id or folder.
 
     Raises:
         CheckpointError: it cannot be had, files are missing or damaged, or it is of another architecture.
     """
     checkpoint = read_dual(name, options or LoadOptions())
-    return DualEncoder(name, checkpoint, _read_preprocessing(checkpoint.folder / "preprocessor_config.json"))
+    return DualEncoder(name, checkpoint, _read_preprocessing(checkpoint))
 
 
-def _read_preprocessing(path: Path) -> Preprocessing:
-    """Read preprocessor_config.json; sizes are a number, or an object of height and width or shortest_edge."""
+def _read_preprocessing(checkpoint: DualCheckpoint) -> Preprocessing:
+    """Read preprocessor_config.json; sizes are a number, or an object of height and width or shortest_edge.
+
+    TIPSv2's does not normalise; its pixels get mean and deviation 0.5 like those of the backbone, so that 0 is grey.
+    """
+    path = checkpoint.folder / "preprocessor_config.json"
     given = read_json(path)
+    if checkpoint.kind == "tipsv2":
+        given = {"resample": Image.Resampling.BILINEAR, **given, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     crop = bool(given.get("do_center_crop", False))
     try:
         height, width = _height_width(given["crop_size"] if crop and "crop_size" in given else given["size"])

@@ -48,7 +48,10 @@ def tune(
     ] = "itm",
     judge: Annotated[
         str,
-        typer.Option(help="Who looks at the masked photos: itc (the model itself), clip:MODEL, siglip:MODEL or none."),
+        typer.Option(
+            help="Who looks at the masked photos: itc (the model itself), clip:MODEL, siglip:MODEL, tipsv2:MODEL or "
+            "none."
+        ),
     ] = "itc",
     reward: Annotated[
         str | None,

@@ -1,7 +1,7 @@
 """Who tells whether a name is in what is left of a photo: any model that places photos and texts in one space."""
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -9,6 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from pnpovss.backbones.base import Backbone, LoadOptions, is_contrastive
+from pnpovss.backbones.dual.checkpoint import Kind
 from pnpovss.backbones.dual_encoder import DualEncoder, load_dual_encoder
 from pnpovss.config import Settings
 from pnpovss.errors import ConfigError
@@ -111,7 +112,7 @@ class OwnJudge:
 
 
 class DualJudge:
-    """A CLIP or SigLIP checkpoint; logits are scaled cosines, with the scale that the checkpoint learnt."""
+    """A CLIP, SigLIP or TIPSv2 checkpoint; logits are scaled cosines, with the scale that the checkpoint learnt."""
 
     is_the_model_itself = False
 
@@ -147,7 +148,8 @@ def make_judge(
     """A judge from how it is written on the command line.
 
     Args:
-        spec: "itc" (the model's own contrastive heads), "clip:MODEL", "siglip:MODEL" (hub id or folder), or "none".
+        spec: "itc" (the model's own contrastive heads), "clip:MODEL", "siglip:MODEL", "tipsv2:MODEL" (hub id or
+            folder), or "none".
         backbone: the model that is tuned.
         settings: with which it is tuned.
         template: of the texts, {} where the name stands; the judge's own if not given.
@@ -162,8 +164,9 @@ def make_judge(
         return None
     if spec == "itc":
         return OwnJudge(backbone, settings, template)
-    if kind not in ("clip", "siglip") or not model:
-        raise ConfigError(f"unknown judge {spec!r}; known: itc, clip:MODEL, siglip:MODEL, none")
+    if kind not in get_args(Kind) or not model:
+        others = ", ".join(f"{each}:MODEL" for each in get_args(Kind))
+        raise ConfigError(f"unknown judge {spec!r}; known: itc, {others}, none")
     encoder = load_dual_encoder(model, load)
     if encoder.checkpoint.kind != kind:
         raise ConfigError(

@@ -63,7 +63,8 @@ def tune(
         segmenter: the model, and the settings to start from.
         photos: with the names of what is in them, as (image, names) pairs or `TuningPhotos`.
         out: folder of the tuning; a killed one goes on there.
-        judge: "itc" (the model's own contrastive heads), "clip:MODEL", "siglip:MODEL", a `Judge`, or "none".
+        judge: "itc" (the model's own contrastive heads), "clip:MODEL", "siglip:MODEL", "tipsv2:MODEL", a
+            `Judge`, or "none".
         reward: "keep-delete" (the default), "vocabulary", "margin" or "paper"; without a judge a measure, such as
             "spatial-entropy" (the default then).
         search: any of "heads", "threshold", "blur", "dropout", "size"; or "paper" alone. Heads and, with a judge,

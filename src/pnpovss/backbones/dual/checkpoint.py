@@ -118,7 +118,7 @@ def unit(features: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
 
 
 def read_dual(name: str, options: LoadOptions, **more: Any) -> DualCheckpoint:
-    """Read a CLIP, MetaCLIP 2 or SigLIP checkpoint by hub id or folder.
+    """Read a CLIP, MetaCLIP 2, SigLIP or TIPSv2 checkpoint by hub id or folder.
 
     Args:
         name: hub id or folder.
