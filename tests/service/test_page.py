@@ -173,6 +173,49 @@ def test_names_are_typed_with_synonyms_and_taken_back(page):
     assert "give every name and synonym once" in page.locator("#problem-names").inner_text()
 
 
+def test_a_name_that_was_pressed_stays_warm_in_the_next_answer_whatever_its_place(page):
+    open_example(page, "A cup of coffee")
+    names = page.locator("#names .name")
+    kept = names.nth(1).inner_text().split("\n")[0]
+    names.nth(1).click()
+    first = page.locator(".chip button").nth(0)
+    first.click()
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 2")
+    done(page)
+    assert kept in names.nth(0).inner_text()
+    assert [names.nth(i).get_attribute("aria-pressed") for i in range(2)] == ["true", "false"]
+    warm = pixels(page)
+    names.nth(1).hover()
+    names.nth(0).hover()
+    assert pixels(page) == warm
+    page.mouse.move(5, 5)
+    first.click()
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 1")
+    done(page)
+    page.mouse.move(5, 5)
+    assert names.nth(0).get_attribute("aria-pressed") == "false"
+    assert page.locator("#scale").is_hidden()
+
+
+@pytest.mark.parametrize(
+    ("address", "button", "found"),
+    [("/v1/steps", "Show each step", "#steps li"), ("/v1/heads", "Show all heads", "#heads .layer")],
+)
+def test_what_was_asked_of_another_photo_is_dropped_when_it_comes(page, address: str, button: str, found: str):
+    held: list = []
+    open_example(page)
+    page.route(f"**{address}", lambda route: held.append(route))
+    with page.expect_request(f"**{address}"):
+        page.get_by_role("button", name=button).click()
+    open_example(page, "A cup of coffee")
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 3")
+    with page.expect_response(f"**{address}"):
+        held[0].continue_()
+    page.wait_for_selector(f"button:enabled:has-text('{button}')")
+    assert page.locator(found).count() == 0
+    assert page.locator(".problem:not(:empty)").count() == 0
+
+
 def test_photos_are_dropped_pasted_and_taken(page):
     content = list((EXAMPLES / "cat.jpg").read_bytes())
     make = """(content) => { const data = new DataTransfer();

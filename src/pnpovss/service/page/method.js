@@ -39,7 +39,9 @@ export class Strip {
     this.photo = photo;
     this.told = told;
     this.names = names;
-    this.stages = await Promise.all(told.stages.map(async (stage) => ({ step: stage.step, labels: await readGray(stage.labels) })));
+    const stages = await Promise.all(told.stages.map(async (stage) => ({ step: stage.step, labels: await readGray(stage.labels) })));
+    if (this.told !== told) return; // another photo came while these were read
+    this.stages = stages;
     at("steps-name").replaceChildren(...told.kept.map((index, i) => new Option(names[index].name, i)));
     at("steps-name-box").hidden = told.kept.length < 2;
     at("play").hidden = false;

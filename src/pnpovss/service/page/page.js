@@ -21,7 +21,7 @@ let photo = null; // { blob, name, id, bitmap }
 let view = null; // what the service answered last
 let model = { name: "mini" }, told = null, controls = null;
 const hidden = new Set(); // names that are not drawn
-let pinned = null; // what stays warm while nothing is pointed at
+let pinned = null; // what stays warm while nothing is pointed at: { kind, text, nth }, to be found in the next answer, too
 
 const stage = new Stage(at("stage"), at("cross"), point);
 const strip = new Strip();
@@ -71,6 +71,8 @@ async function show(found, signal) {
   at("save-instances").hidden = !numbers;
   listNames();
   listWords();
+  if (pinned && place(pinned) < 0) pinned = null;
+  warm(pinned); // as it is in this answer
   at("hints").replaceChildren(...found.hints.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   at("method").hidden = at("heads-box").hidden = false;
   const settings = differences(told, controls.settings);
@@ -92,17 +94,24 @@ function point(found) {
   at("pointed").replaceChildren(name, `, ${Math.round(found.sure * 100)}% sure`);
 }
 
+// Where a name or word is among those of the answer, or -1; words may be there several times, each with a map of its own.
+function place(what) {
+  let before = what.nth;
+  const texts = what.kind === "name" ? view.names.map((row) => row.name) : view.words.map(({ word }) => word);
+  return texts.findIndex((text) => text === what.text && before-- === 0);
+}
+
 // Maps of names share one scale, maps of words another.
 function warm(what) {
   if (!what) return stage.warm(null);
   const maps = what.kind === "name" ? Object.values(view.name_maps) : view.words;
-  const map = what.kind === "name" ? view.name_maps[what.index] : view.words[what.index];
+  const map = what.kind === "name" ? view.name_maps[place(what)] : view.words[place(what)];
   return stage.warm(map || { top: 0, values: "" }, view.grid, Math.max(...maps.map((each) => each.top)));
 }
 
 // A button that shows a map while it is pointed at or focused, and keeps it when it is pressed.
 function warming(button, what) {
-  const same = () => pinned && pinned.kind === what.kind && pinned.index === what.index;
+  const same = () => pinned && pinned.kind === what.kind && pinned.text === what.text && pinned.nth === what.nth;
   button.setAttribute("aria-pressed", String(Boolean(same())));
   button.addEventListener("pointerenter", () => warm(what));
   button.addEventListener("focus", () => warm(what));
@@ -134,7 +143,7 @@ function listNames() {
     });
     name.className = "name";
     name.append(row.name, ...(row.synonyms.length ? [Object.assign(document.createElement("small"), { textContent: ` ${row.synonyms.join(", ")}` })] : []));
-    warming(name, { kind: "name", index });
+    warming(name, { kind: "name", text: row.name, nth: 0 });
     numbers.className = "numbers";
     const match = row.match === null ? "" : `match ${row.match.toFixed(2)}`;
     numbers.append(row.kept ? percent(row.share) : "absent", document.createElement("br"), Object.assign(document.createElement("small"), { textContent: match }));
@@ -148,7 +157,7 @@ function listNames() {
 function listWords() {
   at("words").replaceChildren(...view.words.map(({ word }, index) => {
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: word });
-    warming(button, { kind: "word", index });
+    warming(button, { kind: "word", text: word, nth: view.words.slice(0, index).filter((each) => each.word === word).length });
     return button;
   }));
 }
@@ -165,6 +174,7 @@ async function take(blob, name, names) {
   photo = { blob, name, id: null, bitmap };
   view = pinned = null;
   strip.clear();
+  at("method").hidden = at("heads-box").hidden = at("heads-name-box").hidden = true; // until this photo was looked at
   at("heads").replaceChildren();
   at("names").replaceChildren();
   at("words").replaceChildren();
@@ -178,35 +188,40 @@ async function take(blob, name, names) {
   else chips.input.focus();
 }
 
-// What is asked beside the regions: steps and heads. The strip shows at least four passes.
+// What is asked beside the regions: steps and heads, of the names that are shown; null where another photo came meanwhile.
 async function explain(address, settings, place, button) {
+  const asked = photo, rows = view.names;
+  const names = rows.map(({ name, synonyms }) => (synonyms.length ? [name, ...synonyms] : name));
   button.disabled = true;
   try {
-    const answer = await (await ask(address, photo, { names: chips.asked, settings }, {})).json();
+    const answer = await (await ask(address, asked, { names, settings }, {})).json();
+    if (photo !== asked) return null;
     tell(null);
-    return answer;
+    return { answer, rows, bitmap: asked.bitmap };
   } catch (problem) {
-    tell(problem, place);
+    if (photo === asked) tell(problem, place);
     return null;
   } finally {
     button.disabled = false;
   }
 }
 
+// The strip shows at least four passes.
 at("show-steps").addEventListener("click", async () => {
   const passes = Math.max(4, controls.value("dropout.passes") || 1);
-  const answer = await explain("/v1/steps", { ...controls.settings, "dropout.passes": passes }, "problem-steps", at("show-steps"));
-  if (answer) await strip.show(photo.bitmap, answer, view.names);
+  const told = await explain("/v1/steps", { ...controls.settings, "dropout.passes": passes }, "problem-steps", at("show-steps"));
+  if (told) await strip.show(told.bitmap, told.answer, told.rows);
 });
 
 async function heads() {
-  const answer = await explain("/v1/heads", controls.settings, "problem-heads", at("show-heads"));
-  if (!answer) return;
-  const select = at("heads-name"), before = Math.min(Number(select.value) || 0, chips.names.length - 1);
-  select.replaceChildren(...chips.names.map(([name], i) => new Option(name, i)));
+  const told = await explain("/v1/heads", controls.settings, "problem-heads", at("show-heads"));
+  if (!told) return;
+  const { answer, rows, bitmap } = told;
+  const select = at("heads-name"), before = Math.min(Number(select.value) || 0, rows.length - 1);
+  select.replaceChildren(...rows.map(({ name }, i) => new Option(name, i)));
   select.value = String(before);
-  at("heads-name-box").hidden = chips.names.length < 2;
-  const draw = () => showHeads(photo.bitmap, answer, Number(select.value), (layer, head) => { controls.set({ layer, head }); heads(); });
+  at("heads-name-box").hidden = rows.length < 2;
+  const draw = () => showHeads(bitmap, answer, Number(select.value), (layer, head) => { controls.set({ layer, head }); heads(); });
   select.onchange = draw;
   draw();
 }
