@@ -23,7 +23,7 @@ def record(photo: str, contents: dict[str, bytes], name: str = "cat") -> bytes:
 def write(out: Path, contents: dict[str, bytes], photo: str = "/a/cat.jpg", *, check: bool = True):
     with claimed(out, "cat") as files:
         if check:
-            files.refuse_foreign(contents, photo)
+            files.refuse_foreign(contents, photo, checksum(photo.encode()))
         files.replace(contents, record(photo, contents))
 
 

@@ -4,12 +4,13 @@ import io
 import os
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import pytest
 
+from pnpovss.batch import naming
 from pnpovss.batch.lists import parse_list
-from pnpovss.batch.naming import Photo
+from pnpovss.batch.naming import Photo, stem_of
 from pnpovss.batch.photos import Found, find
 from pnpovss.batch.worklist import Worklist
 from pnpovss.names import Name
@@ -169,6 +170,13 @@ def test_no_stem_leads_out_of_the_output_folder(place: str):
     [stem] = output_stems([Photo("x.jpg", place)])
     assert Path("out", stem).resolve().is_relative_to(Path("out").resolve())
     assert Path("out", stem).resolve() != Path("out").resolve()
+
+
+@pytest.mark.parametrize("root", ["C:\\", "C:", "\\\\server\\share\\", "\\", "..\\"])
+def test_no_stem_begins_with_a_drive(root: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(naming, "PurePath", PureWindowsPath)
+    place = f"{root}photos\\cat.jpg"
+    assert stem_of(Photo(place, place), 0) == "photos/cat"
 
 
 def test_a_worklist_takes_each_photo_once_and_grows_after_it_was_read():

@@ -102,6 +102,8 @@ def test_a_moved_data_set_is_still_finished(call: Call, tmp_path: Path):
     call("segment", "in", "-r", *RED)
     (tmp_path / "in").rename(tmp_path / "elsewhere")
     assert "finished before" in call("segment", "elsewhere", "-r", *RED).stdout
+    assert call("segment", "elsewhere", "-r", "--names", "blue", "--out", "out", *FAKE).exit_code == 0
+    assert json.loads((tmp_path / "out" / "a" / "cat.json").read_text())["names"][0]["name"] == "blue"
 
 
 def test_a_list_of_paths_from_a_file_or_from_standard_input(call: Call, tmp_path: Path):
@@ -252,7 +254,7 @@ def test_a_full_disk_costs_the_photos_that_met_it(call: Call, tmp_path: Path, mo
     whole = records(tmp_path / "out")
     assert len(whole) <= 1
     assert len(tree(tmp_path / "out")) == 3 * len(whole)
-    monkeypatch.undo()
+    monkeypatch.setattr(sources, "load_image", real)
     monkeypatch.chdir(tmp_path)
     code = subprocess.run([*PROGRAM, "segment", "in", *RED], capture_output=True, env=environment()).returncode
     assert code == 0
@@ -292,6 +294,22 @@ def test_a_photo_that_vanishes_or_changes_in_the_middle_fails_alone(
     monkeypatch.setattr(sources, "load_image", real)
     save_flag(tmp_path / "in" / "2.png")
     assert call("segment", "in", *RED).exit_code == 0
+
+
+def test_a_photo_that_changes_while_it_is_summed_up_is_not_recorded_as_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    photo, real = save_flag(tmp_path / "1.png"), sources._content
+
+    def summed_up(path: str) -> str:
+        content = real(path)
+        with photo.open("ab") as file:
+            file.write(b"more")
+        return content
+
+    monkeypatch.setattr(sources, "_content", summed_up)
+    with pytest.raises(sources.ChangedPhoto):
+        sources.source_of(str(photo)).load(10**6)
 
 
 # One bad argument does not end the run for the others.

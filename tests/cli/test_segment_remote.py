@@ -196,13 +196,13 @@ def test_what_is_of_others_stays_in_a_bucket():
         claimed("memory://bucket", "x/cat") as files,
         pytest.raises(OutputError, match=r"memory://bucket/x/cat\.a exists"),
     ):
-        files.refuse_foreign([".a"], "memory://in/cat.jpg")
+        files.refuse_foreign([".a"], "memory://in/cat.jpg", "digest")
     replace(OLD)
     fsspec.filesystem("memory").pipe_file("/bucket/x/cat.b", b"corrected")
     with claimed("memory://bucket", "x/cat") as files:
         assert files.is_complete()
         with pytest.raises(OutputError, match=r"cat\.b was changed since"):
-            files.refuse_foreign([".a", ".b"], "memory://in/cat.jpg")
+            files.refuse_foreign([".a", ".b"], "memory://in/cat.jpg", "digest")
 
 
 def test_where_files_do_not_appear_whole_they_are_moved_into_place(tmp_path: Path):

@@ -32,6 +32,13 @@ def test_records_come_back_by_key_and_go_on_where_they_stopped(tmp_path: Path):
     assert read_journal(tmp_path / "nothing") == {}
 
 
+def test_the_file_is_opened_as_bytes_where_systems_have_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(os, "O_BINARY", os.O_NONBLOCK, raising=False)  # a flag that can be read back here
+    with Journal(tmp_path / "images.jsonl") as journal:
+        assert fcntl.fcntl(journal._file, fcntl.F_GETFL) & os.O_NONBLOCK
+
+
 @pytest.mark.parametrize("torn", [b'{"check":"', b'{"key":"b"}', b'{"key":"b"\0\0\0\n', b"\0\0\0\0\n"])
 def test_a_torn_last_line_is_dropped_and_cut_off(tmp_path: Path, torn: bytes):
     path = tmp_path / "images.jsonl"

@@ -151,7 +151,7 @@ class Job:
             image = source.load(self.max_pixels)
         if not self.overwrite:
             suffixes = [file.suffix for file in output_files(self.outputs, names)]
-            files.refuse_foreign(suffixes, identity(task.photo))
+            files.refuse_foreign(suffixes, identity(task.photo), content)
         return Begun(task, claim, files, content, image, names, anew)
 
     def _look(self, begun: "Begun") -> "Begun":

@@ -67,7 +67,8 @@ def stem_of(photo: Photo, level: int, *, twin: bool = False) -> str:
 
 def _inside(place: str) -> list[str]:
     """The parts of a place, none of which leads up or away."""
-    return [part for part in PurePath(place).parts if part not in ("/", "..", ".")] or ["photo"]
+    path = PurePath(place)
+    return [part for part in path.parts if part not in (path.anchor, "..", ".")] or ["photo"]
 
 
 def _fitting(name: str) -> str:

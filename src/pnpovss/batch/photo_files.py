@@ -104,12 +104,13 @@ class PhotoFiles:
         """Whether a record is there, and each file that it names."""
         return self.record is not None and all(self.exists(file["file"]) for file in self.record["files"])
 
-    def refuse_foreign(self, suffixes: Iterable[str], photo: str) -> None:
+    def refuse_foreign(self, suffixes: Iterable[str], photo: str, content: str) -> None:
         """Refuse to replace what was made from another photo, what others made, and what was changed by hand.
 
         Args:
             suffixes: of all files that may be written.
             photo: the photo at hand, as records hold it.
+            content: its checksum; a photo that was moved is the same, and so is one that was edited in its place.
 
         Raises:
             OutputError: some file is there and may not be replaced.
@@ -117,7 +118,8 @@ class PhotoFiles:
         names = [*(f"{self.name}{suffix}" for suffix in suffixes), f"{self.name}{RECORD}"]
         there = [name for name in names if self.exists(name)]
         way_out = "choose another --out, or replace it with --overwrite"
-        if there and (self.record is None or self.record["photo"] != photo):
+        same = self.record and (self.record["photo"] == photo or self.record.get("photo_sha256") == content)
+        if there and not same:
             whose = f"made from {self.record['photo']}" if self.record else "not made by this program"
             raise OutputError(f"{self.shown(there[0])} exists and was {whose}; {way_out}")
         for file in self.record["files"] if self.record else ():

@@ -58,8 +58,8 @@ def source_of(photo: str) -> Source:
 
 class _File(Source):
     def __init__(self, photo: str) -> None:
+        self._before = _state(photo)  # first: what changes while the checksum is made is found as well
         self.photo, self.content = photo, _content(photo)
-        self._before = _state(photo)
 
     def load(self, max_pixels: int) -> Image.Image:
         try:

@@ -49,7 +49,8 @@ class Journal:
         self._keys = None if keys is None else frozenset(keys)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            as_it_is = getattr(os, "O_BINARY", 0)  # Windows would write \r\n, which the checksums do not know
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | as_it_is, 0o644)
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror}") from error
         try:
