@@ -53,9 +53,7 @@ class ViewSettings(_Frozen):
     """More than one look at the photo; what is found is averaged."""
 
     mirror: bool = Field(default=True, description="look at the mirror image, too")
-    tiles: tuple[_Part, ...] = Field(
-        default=(), max_length=8, description="look at tiles, too, of these parts of each side: [0.6]"
-    )
+    tiles: tuple[_Part, ...] = Field(default=(), max_length=8, description="tiles, too, of these parts of sides: [0.6]")
     tiles_across: int = Field(default=2, ge=2, le=8, description="tiles along each side, evenly spaced: 2 are corners")
     tiles_weight: float = Field(default=0.5, ge=0, le=1, description="weight of the tiles beside the whole photo")
 
@@ -64,11 +62,6 @@ class ViewSettings(_Frozen):
         if gaps := [f"{share} of a side" for share in self.tiles if share * self.tiles_across < 1]:
             raise ValueError(f"{self.tiles_across} tiles of {gaps[0]} leave gaps; take more of them, or larger ones")
         return self
-
-    @property
-    def looks(self) -> int:
-        """How often the model looks at a photo, or at a part of it."""
-        return (2 if self.mirror else 1) + len(self.tiles) * self.tiles_across**2
 
 
 class DropoutSettings(_Frozen):

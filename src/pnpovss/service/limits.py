@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from pnpovss.config import Settings
 from pnpovss.errors import ConfigError, ImageError, NamesError
+from pnpovss.saliency.views import views_of
 
 __all__ = ["Limits"]
 
@@ -68,7 +69,7 @@ class Limits:
         """
         asked = {
             "dropout.passes": (settings.dropout.passes if settings.dropout else 1, self.passes),
-            "views (looks)": (settings.views.looks if settings.views else 1, self.views),
+            "views (looks)": (len(views_of(settings.views)), self.views),
             "image_size": (settings.image_size, self.image_size),
             "crf.iterations": (settings.crf.iterations if settings.crf else 1, self.iterations),
         }
