@@ -2,13 +2,16 @@
 
 import hashlib
 import json
+import multiprocessing
 import os
 import random
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,16 @@ import psutil
 import pytest
 from PIL import Image
 
-from pnpovss.batch.workers import threads_for
+from pnpovss.batch.crew import Alone, crew_for
+from pnpovss.batch.events import Task
+from pnpovss.batch.job import Begun, Job
+from pnpovss.batch.model import ModelChoice
+from pnpovss.batch.photo_files import PhotoFiles
+from pnpovss.batch.pipeline import overlapped
+from pnpovss.batch.recipe import FilterChoice, Recipe
+from pnpovss.batch.workers import received, threads_for
+from pnpovss.errors import NamesError
+from pnpovss.names import Name
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -190,6 +202,34 @@ def test_killed_thirty_times_parent_or_worker(photos: Path, expected: dict[str, 
         whole(out)
     assert run(photos, out, *FAST, "--workers", 2)[0] == 1
     assert tree(out) == expected
+
+
+class Unreadable(Job):
+    """Finds out that the model cannot read the names while the next photo is waited for."""
+
+    def begin(self, task: Task) -> Begun:
+        return Begun(task, ExitStack(), PhotoFiles(), "", Image.new("RGB", (1, 1)), (), None)
+
+    def look(self, begun: Begun) -> Begun:
+        time.sleep(0.3)
+        raise NamesError("too long")
+
+
+@pytest.mark.timeout(60)
+def test_names_that_the_model_cannot_read_end_a_worker_that_waits_for_more():
+    ours, theirs = multiprocessing.Pipe()
+    stopped = threading.Event()
+    ours.send(Task("a.jpg", "a"))  # and nothing more, not even that there is nothing more
+    job = Unreadable(None, (), Path("out"))  # type: ignore[arg-type]
+    with pytest.raises(NamesError, match="too long"):
+        list(overlapped(job, received(theirs, stopped), stopped.set))
+
+
+@pytest.mark.parametrize(("workers", "devices"), [(3, ()), (1, ("cpu", "cpu"))])
+def test_one_photo_needs_no_processes(workers: int, devices: tuple[str, ...]):
+    recipe = Recipe(ModelChoice("mini"), (Name("cat"),), Path("out"), (), FilterChoice(), False, False, False, 1)
+    with crew_for(recipe, photos=1, workers=workers, devices=devices) as crew:
+        assert isinstance(crew, Alone)
 
 
 def test_threads_share_the_cores_and_obey_the_environment(monkeypatch: pytest.MonkeyPatch):

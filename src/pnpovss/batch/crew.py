@@ -60,13 +60,14 @@ class Alone:
 
 
 def crew_for(
-    recipe: Recipe, made: "PresenceFilter | None" = None, *, workers: int = 1, devices: Sequence[str] = ()
+    recipe: Recipe, made: "PresenceFilter | None" = None, *, photos: int, workers: int = 1, devices: Sequence[str] = ()
 ) -> Crew:
     """Load what is needed, and start the processes if there are to be several.
 
     Args:
         recipe: of the job.
         made: its filter of names, where it is made already.
+        photos: how many there are; more processes would have nothing to do.
         workers: processes; at least as many as devices.
         devices: that workers take in turn, instead of the recipe's.
 
@@ -77,7 +78,7 @@ def crew_for(
     from pnpovss.backbones.base import LoadOptions
 
     kinds = [str(LoadOptions.parse(device).device) for device in devices or (recipe.choice.device,)]
-    workers = max(workers, len(kinds))
+    workers = max(1, min(max(workers, len(kinds)), photos))
     if workers == 1:
         return Alone(recipe.on(kinds[0]).open(made))
     threads = threads_for(workers)

@@ -1,7 +1,7 @@
 """Photo after photo, with the next one read and the last ones written while the model looks at the one between."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -14,11 +14,16 @@ __all__ = ["overlapped"]
 WRITERS = 4  # photos whose files are written at a time: a disk or a server takes several as fast as one
 
 
-def overlapped(job: Job, tasks: Iterable[Task]) -> Iterator[Outcome]:
+def overlapped(job: Job, tasks: Iterable[Task], stop: Callable[[], None] = lambda: None) -> Iterator[Outcome]:
     """What becomes of each photo, in order; at most `WRITERS` and two more are in memory.
 
     Tasks are asked for one ahead, by a thread of its own; a photo that is done is given on at once, also while the
     next task is waited for.
+
+    Args:
+        job: what is done with each.
+        tasks: the photos.
+        stop: called when no more of them are wanted; who waits for the next one must then end.
 
     Raises:
         NamesError: the model cannot read the job's names.
@@ -52,6 +57,7 @@ def overlapped(job: Job, tasks: Iterable[Task]) -> Iterator[Outcome]:
                 yield writing.popleft().result()
             raise
         finally:
+            stop()
             _let_go(begun)
             if not reading.cancel() and reading.exception() is None:
                 _let_go(reading.result())

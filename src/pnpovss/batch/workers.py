@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,10 +22,11 @@ from pnpovss.batch.job import Job
 from pnpovss.batch.pipeline import WRITERS, overlapped
 from pnpovss.errors import NamesError
 
-__all__ = ["Workers", "can_share", "threads_for"]
+__all__ = ["Workers", "can_share", "received", "threads_for"]
 
 AHEAD = WRITERS + 3  # tasks that a worker holds: being written, being looked at, being read, and one to go on with
 TRIES = 2  # processes that a photo may end, alone in them, before it is given up
+PAUSE = 0.1  # seconds after which a worker that waits for a task asks whether one is still wanted
 PATIENCE = 5.0  # seconds in which a worker may finish the photos at hand when the run is stopped
 
 logger = logging.getLogger("pnpovss")
@@ -209,9 +211,9 @@ def _work(pipe: Connection, foreign: Sequence[Connection], make: Callable[[], Jo
 
     torch.set_num_threads(threads)
     messages = _collected()
-    job = make()
+    job, stopped = make(), threading.Event()
     try:
-        for outcome in overlapped(job, iter(pipe.recv, None)):
+        for outcome in overlapped(job, received(pipe, stopped), stopped.set):
             pipe.send((outcome, tuple(messages)))
             messages.clear()
         pipe.send(job.presence.report() if job.presence else {})
@@ -219,6 +221,15 @@ def _work(pipe: Connection, foreign: Sequence[Connection], make: Callable[[], Jo
         pipe.send((error, ()))
     except (EOFError, BrokenPipeError):  # the parent is gone
         pass
+
+
+def received(pipe: Connection, stopped: threading.Event) -> Iterator[Task]:
+    """Tasks from the parent, until it sends None, or nobody here wants more: it may have none to send for long."""
+    while not stopped.is_set():
+        if pipe.poll(PAUSE):
+            if (task := pipe.recv()) is None:
+                return
+            yield task
 
 
 def _collected() -> list[str]:

@@ -181,7 +181,9 @@ def segment(
             from pnpovss.cli.segment_view import SegmentView
 
             if ray is None:
-                crew = crew_for(recipe, early, workers=workers or 1, devices=_devices(devices))
+                crew = crew_for(
+                    recipe, early, photos=len(found.photos), workers=workers or 1, devices=_devices(devices)
+                )
             else:
                 crew = Cluster(recipe, ray, workers, parquet)
         shown = len(found.photos) <= FEW if details is None else details
