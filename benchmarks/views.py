@@ -1,10 +1,11 @@
 """What each step of the method, and each look at a photo, brings `mini`; and what it knows of names.
 
     python -m benchmarks.views --data DIR --runs DIR [--only voc2012 coco-object coco-panoptic] [--part 0/3]
-    python -m benchmarks.views --data DIR --runs DIR --table benchmarks/results/views.md
+    python -m benchmarks.views --data DIR --runs DIR --table benchmarks/results/views.md [--before DIR]
 
 DIR of `--data` is that of `benchmarks.subsets`: photos for evaluation only. Parts of a set can run side by side, and
-each goes on where it was stopped; the second command puts them together. `--arms`: some rows alone.
+each goes on where it was stopped; the second command puts them together. `--arms`: some rows alone. `--before`: the
+results of other weights, with which rows of the same photos are compared.
 """
 
 import argparse
@@ -67,12 +68,16 @@ def main() -> None:
     parser.add_argument("--part", default="0/1", help="which share of the photos, counted from 0, of how many")
     parser.add_argument("--arms", nargs="+", default=ARMS, choices=ARMS, help="which rows to measure")
     parser.add_argument("--table", type=Path, help="write the table of what was measured, and measure nothing")
+    parser.add_argument("--before", type=Path, help="with --table: folder of the results of other weights")
     options = parser.parse_args()
     unpacked = unpack(options.data, options.runs)
     sets = {key: open_dataset(key, unpacked / ROOTS[key]) for key in options.only}
     if options.table:
         measured = {key: read(options.runs, key) for key in sets}
         lines = [line for key, data in sets.items() for line in table(data, measured[key]) + of_names(measured[key])]
+        if options.before:
+            earlier = {key: read(options.before, key) for key in sets}
+            lines += against(sets, earlier, measured)
         options.table.write_text("\n".join(heading() + lines) + "\n")
         return
     part, parts = (int(number) for number in options.part.split("/"))
@@ -134,7 +139,8 @@ def read(runs: Path, key: str) -> list[Mapping[str, Any]]:
     for file in sorted(runs.glob(f"views-{key}-*.jsonl")):
         for line in file.read_text().splitlines():
             found = json.loads(line)
-            own = photos.setdefault(found["key"], {"arms": {}, "names": {}, "truth": found["truth"]})
+            empty = {"key": found["key"], "arms": {}, "names": {}, "truth": found["truth"]}
+            own = photos.setdefault(found["key"], empty)
             own["arms"].update(found["arms"])
             own["names"].update(found["names"])
     return list(photos.values())
@@ -176,6 +182,34 @@ def table(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> list[str]:
         cells = [arm, f"{100 * total.miou:.1f}", moved if arm != arms[0] else "", f"{100 * total.pixel_accuracy:.1f}"]
         cells += [f"{large:.0%}", *(f"{100 * value:.1f}" for value in groups)]
         lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def against(
+    sets: Mapping[str, Dataset],
+    earlier: Mapping[str, Sequence[Mapping[str, Any]]],
+    measured: Mapping[str, Sequence[Mapping[str, Any]]],
+) -> list[str]:
+    """Rows of these weights beside the same rows of others, photo by photo."""
+    lines = [
+        "## Against the weights before, photo by photo",
+        "",
+        "| photos | names: settings | before | now | change |",
+        "|---|---|---|---|---|",
+    ]
+    for key, dataset in sets.items():
+        classes, old = len(dataset.space.classes), {each["key"]: each["arms"] for each in earlier[key]}
+        both = [(old[each["key"]], each["arms"]) for each in measured[key] if each["key"] in old]
+        for arm in (arm for arm in ARMS if both and all(arm in before and arm in now for before, now in both)):
+            counts = {
+                side: [Confusion.from_sparse(arms[number][arm]["confusion"], classes) for arms in both]
+                for number, side in enumerate(("before", "now"))
+            }
+            compared = compare(counts)
+            values = " | ".join(f"{100 * compared[side].own.value:.1f}" for side in ("before", "now"))
+            change = compared["now"].change
+            moved = f"{100 * change.value:+.1f} ({100 * change.low:.1f} to {100 * change.high:.1f})"
+            lines.append(f"| {key}, {len(both)} | {arm} | {values} | {moved} |")
     return [*lines, ""]
 
 
