@@ -148,21 +148,21 @@ class Both(Itc):
 class Attention(Itc):
     """Both heads, and whether a name's tokens look at the photo at all: scores in (0, 1).
 
-    sigmoid(l / 10 + 0.4 (l - max l) + 3.2 (c - max c) + 1.4 a - 0.9), with l and c as in `Both`, and a the log odds of
-    the share of attention that falls on patches: with nothing to look at, tokens turn to the image's global token. A
-    small thing is seen best in the tile that it lies in: the mean of the photo and its mirror image, and the tile in
-    which a name does best, count the same.
+    sigmoid((l - max l) / 2 + 3.2 (c - max c) + 1.4 a - 0.7), with l and c as in `Both`, and a the log odds of the share
+    of attention that falls on patches: with nothing to look at, tokens turn to the image's global token. A small thing
+    is seen best in the tile that it lies in: the mean of the photo and its mirror image, and the tile in which a name
+    does best, count the same.
     """
 
     prefix = "itm+itc+attention"
     views = (WHOLE, View(mirrored=True), *CORNERS)
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
-        odds, beside, cosines, looks = self.evidence(features, texts)
-        return (odds / 10 + 0.4 * beside + 3.2 * cosines + 1.4 * looks - 0.9).sigmoid().tolist()
+        _, odds, cosines, looks = self.evidence(features, texts)
+        return (odds / 2 + 3.2 * cosines + 1.4 * looks - 0.7).sigmoid().tolist()
 
     def evidence(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "4 t"]:
-        """What the score weighs, one row each: l, l - max l, c - max c and a.
+        """What tells of a name, one row each: l, l - max l, c - max c and a; l alone adds nothing to the others.
 
         Args:
             features: of the views of one image.
