@@ -37,13 +37,6 @@ def test_tiles_of_each_part_are_spaced_evenly_row_by_row() -> None:
     assert [tile.down for tile in tiles[:4]] == [0, 0, 0, 0.5]
 
 
-@pytest.mark.parametrize("mirror", [True, False])
-@pytest.mark.parametrize("tiles", [(), (0.6,), (0.6, 0.5, 0.5)])
-def test_looks_are_counted_without_making_them(mirror: bool, tiles: tuple[float, ...]) -> None:
-    settings = ViewSettings(mirror=mirror, tiles=tiles, tiles_across=3)
-    assert settings.looks == len(views_of(settings))
-
-
 def test_tiles_that_leave_gaps_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"2 tiles of 0.4 of a side leave gaps; take more"):
         Config.preset("default", {"views.tiles": [0.6, 0.4]})

@@ -1,6 +1,7 @@
 """Photos of several requests encoded together."""
 
 import threading
+from typing import Any
 
 import pytest
 import torch
@@ -62,8 +63,10 @@ def test_an_error_is_told_to_those_who_asked():
 
 def test_a_batch_whose_features_cannot_be_told_apart_does_not_end_the_service():
     class Short(FakeBackbone):
-        def encode_images(self, pixels):
-            return None if len(self.encoded) == 0 and not self.encoded.append(pixels) else super().encode_images(pixels)
+        def encode_images(self, pixels: torch.Tensor) -> Any:
+            first = not self.encoded
+            features = super().encode_images(pixels)
+            return None if first else features
 
     together = Together(Short(), most=2)
     found: list[object] = []

@@ -42,8 +42,8 @@ def archive_bytes(meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> 
         InvalidInputError: a number in `meta` that is not finite.
     """
     file = io.BytesIO()
-    text = np.array(to_json(meta).decode())
-    np.savez_compressed(file, **arrays, **{_META: text})
+    members: dict[str, Any] = {**arrays, _META: np.array(to_json(meta).decode())}
+    np.savez_compressed(file, **members)
     return file.getvalue()
 
 
