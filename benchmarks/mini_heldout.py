@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import average_precision_score
 
-from pnpovss.backbones.base import Contrastive
+from pnpovss.backbones.base import is_contrastive
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.inputs import to_pixels
 from training.photos import PhotoReader, index_photos
@@ -37,7 +37,7 @@ def main() -> None:
     rows = np.flatnonzero(np.isin(folder, names) | unseen)
     reader = PhotoReader(options.data, photos)
     prompts = [backbone.tokenize(f"A picture of {name}") for name in names]
-    if not isinstance(backbone, Contrastive):
+    if not is_contrastive(backbone):
         raise SystemExit(f"{options.model} has no contrastive heads")
     texts = backbone.embed_texts(prompts)
     itm, itc = [], []
