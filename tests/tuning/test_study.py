@@ -130,6 +130,22 @@ def test_what_was_put_back_half_is_put_back_whole(tmp_path: Path) -> None:
         assert sorted(waiting) == [0, *range(2, 20)]
 
 
+@pytest.mark.parametrize("storage", STORAGES)
+def test_a_slot_whose_taker_died_before_it_wrote_its_name_is_free_at_once(tmp_path: Path, storage: str) -> None:
+    where = place(tmp_path, storage)
+    with joined(tmp_path, where, PLANNED, "study") as dying:
+        first = dying.next_trial()
+        dying.study.tell(first, 1.0)
+        assert dying.study.ask().user_attrs["slot"] == 1  # taken, and no more
+    with joined(tmp_path, where, PLANNED, "study") as other:
+        taken = []
+        while (trial := other.next_trial()) is not None:
+            taken.append(trial.user_attrs["slot"])
+            other.study.tell(trial, 1.0)
+        assert sorted(taken) == list(range(1, 20))
+        assert other.is_finished
+
+
 def test_tunings_share_a_database_under_names_of_their_own(tmp_path: Path) -> None:
     where = place(tmp_path, "url")
     for name in ("one", "two"):

@@ -74,17 +74,20 @@ def check_storage(storage: str) -> None:
         _parsed(storage)
 
 
-def lock_of(folder: Path, storage: str) -> Path:
-    """The lock of those who put slots in and take them: beside the database where that is a file, else in the folder.
+def lock_of(folder: Path, storage: str) -> tuple[Path, bool]:
+    """The lock of those who put slots in and take them, and whether it is one for all who share the study.
+
+    It lies beside the database where that is a file. Of a server, each folder has a lock of its own.
 
     Raises:
         ConfigError: see `check_storage`.
     """
     if storage == "journal":
-        return folder / "study.lock"
+        return folder / "study.lock", True
     url = _parsed(_url(folder, storage))
-    is_file = url.get_backend_name() == "sqlite" and url.database
-    return Path(f"{url.database}.lock") if is_file else folder / "study.lock"
+    if url.get_backend_name() == "sqlite" and url.database:
+        return Path(f"{url.database}.lock"), True
+    return folder / "study.lock", False
 
 
 def _parsed(storage: str) -> Any:

@@ -68,11 +68,11 @@ def joined(
     optuna = require_optuna()
     hosts = "://" in storage
     with worker(folder) as own:
-        lock = lock_of(folder, storage)
+        lock, for_all = lock_of(folder, storage)
         with locked(lock, patience=PATIENCE):  # each draws by a seed of its own: no two should draw the same choices
             study = open_study(optuna, folder, storage, name, seed + 1000 * (workers(folder) - 1))
         with beating(study, own) if hosts else nullcontext():
-            yield SlotStudy(study, planned, own, Watch(folder, hosts=hosts), lock)
+            yield SlotStudy(study, planned, own, Watch(folder, hosts=hosts, one_lock=for_all), lock)
 
 
 class SlotStudy:

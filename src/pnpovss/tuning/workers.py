@@ -75,14 +75,15 @@ def _sign(name: str) -> str:
 class Watch:
     """Who of the others is alive, as far as this process can tell."""
 
-    def __init__(self, folder: Path, *, hosts: bool) -> None:
+    def __init__(self, folder: Path, *, hosts: bool, one_lock: bool) -> None:
         """Watch the processes of a folder.
 
         Args:
             folder: of the tuning.
             hosts: whether there may be others that see another folder, and give signs in the study.
+            one_lock: whether all of them take trials, and ask here, under one lock.
         """
-        self._folder, self._hosts = folder, hosts
+        self._folder, self._hosts, self._one_lock = folder, hosts, one_lock
         self._seen: dict[str, tuple[Any, float]] = {}
 
     def lives(self, study: Any, trial: Any, name: str | None) -> bool:
@@ -96,7 +97,7 @@ class Watch:
         path = self._folder / _PLACE / (name or "")
         if name is not None and path.exists():
             return _held(path)
-        if not self._hosts:
+        if not self._hosts or (name is None and self._one_lock):  # a living one writes its name before it lets go
             return False
         key, now = name or f"trial {trial.number}", time.monotonic()
         sign = study.user_attrs.get(_sign(name)) if name else None
