@@ -141,7 +141,7 @@ def test_a_pixel_tells_its_name_by_mouse_and_by_keyboard(page):
     page.keyboard.press("ArrowDown")
     assert page.locator("#pointed").inner_text().startswith("cat, ")
     for _ in range(60):
-        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("ArrowRight")
     assert page.locator("#pointed").inner_text().startswith("background, ")
 
 
