@@ -20,6 +20,7 @@ __all__ = [
     "Backbone",
     "Card",
     "Contrastive",
+    "ContrastiveBackbone",
     "ImageFeatures",
     "LoadOptions",
     "Match",
@@ -222,7 +223,11 @@ class Contrastive(Protocol):
         ...
 
 
-def is_contrastive(backbone: object) -> TypeGuard[Contrastive]:
+class ContrastiveBackbone(Backbone, Contrastive, Protocol):
+    """A backbone that is both."""
+
+
+def is_contrastive(backbone: Backbone) -> TypeGuard[ContrastiveBackbone]:
     """Whether a backbone, or what it is wrapped in, is `Contrastive`.
 
     From Python 3.12 on, `isinstance` looks for a protocol's methods in the class alone, and so misses those that a

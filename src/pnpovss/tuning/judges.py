@@ -74,14 +74,12 @@ class OwnJudge:
         Raises:
             ConfigError: it has none.
         """
-        card = backbone.card
-        self._backbone = backbone
         if not is_contrastive(backbone):
             raise ConfigError(
-                f"{card.name!r} has no contrastive heads to judge with; name another judge, such as "
+                f"{backbone.card.name!r} has no contrastive heads to judge with; name another judge, such as "
                 "--judge clip:MODEL, or --judge none"
             )
-        self._heads = backbone
+        self._backbone, card = backbone, backbone.card
         near = max(1, round(min(SIDE, settings.image_size) / card.patch)) * card.patch
         self._side = side or (near if card.sizes != "fixed" else settings.image_size)
         self._wording = template or (card.prompt if "{}" in card.prompt else PROMPT)
@@ -98,7 +96,7 @@ class OwnJudge:
 
     def logits(self, pixels: Float[Tensor, "b 3 h w"], names: Sequence[Name]) -> Float[Tensor, "b word"]:
         """See `Judge.logits`."""
-        seen = self._heads.embed_images(self._backbone.encode_images(pixels))
+        seen = self._backbone.embed_images(self._backbone.encode_images(pixels))
         return _best(_OWN_SCALE * (seen.float() @ self._texts(tuple(names)).T), names)
 
     def _texts(self, names: tuple[Name, ...]) -> Float[Tensor, "t d"]:
@@ -106,7 +104,9 @@ class OwnJudge:
             card, tokenize = self._backbone.card, self._backbone.tokenize
             words = [Name(word) for name in names for word in name.all]
             texts = [build_prompts([w], tokenize, card.max_tokens, wording=self._wording).tokens[0] for w in words]
-            parts = [self._heads.embed_texts(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)]
+            parts = [
+                self._backbone.embed_texts(texts[start : start + _TEXTS]) for start in range(0, len(texts), _TEXTS)
+            ]
             self._known = (names, torch.cat(parts).float())
         return self._known[1]
 
