@@ -32,7 +32,7 @@ from pnpovss.refine.photo_crf import PhotoCrf
 from pnpovss.refine.pipeline import photo_beside, refine
 from pnpovss.refine.scores import score_maps
 from pnpovss.saliency.tokens import merge_tokens
-from pnpovss.saliency.views import View, merge_views, take_view, views_of
+from pnpovss.saliency.views import WHOLE, View, merge_views, take_view, views_of
 
 DRAWS = 500
 SHARES = {0.6: (2, 3), 0.5: (2, 3), 0.4: (3,)}
@@ -45,7 +45,7 @@ def tiles(share: float, across: int) -> tuple[View, ...]:
     return views_of(ViewSettings(mirror=False, tiles=(share,), tiles_across=across))[1:]
 
 
-WHOLE, MIRROR = View(), View(mirrored=True)
+MIRROR = View(mirrored=True)
 EVERY = tuple(
     dict.fromkeys((WHOLE, MIRROR, *(view for share, many in SHARES.items() for n in many for view in tiles(share, n))))
 )
@@ -174,8 +174,9 @@ def judge_ways(seen: Seen, config: Config, ways: Mapping[str, Way]) -> dict[str,
         own = config.replace(way.settings or {})
         if filters is None and own.crf is not None:
             filters = PhotoCrf(photo_beside(merged, pixels), own.crf)
-        labels = refine(merged, pixels, own, filters).labels
-        if way.guided is not None and filters is not None:
+        if way.guided is None or filters is None:
+            labels = refine(merged, pixels, own, filters).labels
+        else:
             scores = score_maps(merged, pixels.shape[:2], own.without("blur") if way.guided == "before" else own)
             drawn = guided_filter(scores, pixels)
             labels = (filters(drawn) if way.guided == "before" else drawn).argmax(0).numpy()
@@ -218,14 +219,15 @@ def main() -> None:
     )
     plain = segmenter.replace(config=segmenter.config.without("dropout", "gradcam"))
     photos: list[dict[str, list[Judged]]] = []
+    revision = segmenter.backbone.card.revision  # maps of other weights are not taken for these
     for number, (image, things) in enumerate(read_photos(options.data, options.limit)):
-        file = options.maps / f"{number}of{options.limit}.pkl"
+        file = options.maps / f"{revision}-{number}of{options.limit}.pkl"
         if not file.exists():
             part = file.with_suffix(".part")
             part.write_bytes(pickle.dumps(see(segmenter, plain, image, things)))
             part.replace(file)
         photos.append(judge_ways(pickle.loads(file.read_bytes()), segmenter.config, WAYS))
-    text = document(options.model, segmenter.backbone.card.revision, photos)
+    text = document(options.model, revision, photos)
     print(text)
     if options.out:
         options.out.write_text(text)

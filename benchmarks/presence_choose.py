@@ -15,30 +15,46 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, Float
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from torch import Tensor
 
 from benchmarks.boxes import WORDS, read_photos
 from pnpovss import Segmenter
-from pnpovss.backbones.base import ImageFeatures, TextTokens
+from pnpovss.backbones.base import Backbone, ImageFeatures, TextTokens
 from pnpovss.backbones.shared import share_encodings
+from pnpovss.config import Config
 from pnpovss.datasets.names import bundled_names
 from pnpovss.presence import Photo, Presence, PresenceQuality, make_presence
 from pnpovss.presence.own_model import BOTH_RULE, Attention
 from pnpovss.presence.quality import average_precision
+from pnpovss.presence.rules import Rule
 
 FILTERS = ("itm", "itc", "itm+itc")
 FOLDS = 10
+RIDGE = 1e3
+"""Hardly any: the inverse of the weight of squares."""
 WEIGHED = ("l", "l - max l", "c - max c", "a")
-"""What `Attention.evidence` gives."""
+"""As in `Attention`, and l for itself."""
 
 
 class Remembering(Attention):
-    """The filter `itm+itc+attention`, which keeps what it weighed: one array "name 4" a photo."""
+    """The filter `itm+itc+attention`, which keeps what it weighs.
 
-    def evidence(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "4 t"]:
+    Attributes:
+        weighed: of each photo, "name 4": the numbers of `WEIGHED`.
+    """
+
+    def __init__(self, backbone: Backbone, rule: Rule, config: Config) -> None:
+        """See `Attention`."""
+        super().__init__(backbone, rule, config)
+        self.weighed: list[Float[np.ndarray, "name 4"]] = []
+
+    def evidence(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "3 t"]:
         """See `Attention.evidence`."""
         found = super().evidence(features, texts)
-        self.weighed = [*getattr(self, "weighed", ()), found.T.numpy()]
+        odds, cosines, looks = found.numpy()
+        self.weighed.append(np.stack([odds, odds - odds.max(), cosines - cosines.max(), looks], 1))
         return found
 
 
@@ -74,32 +90,19 @@ def main() -> None:
 
 
 def fit(weighed: Float[np.ndarray, "photo name 4"], there: Bool[np.ndarray, "photo name"]) -> Float[np.ndarray, " 5"]:
-    """Weights of a logistic regression, the constant last (Newton's method, a hair of ridge)."""
-    inputs, target = with_constant(weighed).reshape(-1, len(WEIGHED) + 1), there.ravel().astype(float)
-    weights = np.zeros(len(WEIGHED) + 1)
-    for _ in range(30):
-        likely = 1 / (1 + np.exp(-inputs @ weights))
-        slope = inputs.T @ (target - likely) - 1e-3 * weights
-        curvature = (inputs * (likely * (1 - likely))[:, None]).T @ inputs + 1e-3 * np.eye(len(weights))
-        weights += np.linalg.solve(curvature, slope)
-    return weights
+    """Weights of a logistic regression, the constant last."""
+    model = LogisticRegression(C=RIDGE).fit(weighed.reshape(-1, len(WEIGHED)), there.ravel())
+    return np.append(model.coef_[0], model.intercept_)
 
 
 def weighed_anew(
     weighed: Float[np.ndarray, "photo name 4"], there: Bool[np.ndarray, "photo name"]
 ) -> Float[np.ndarray, "photo name"]:
     """Scores of each tenth of the photos, with the weights that the other nine give."""
-    fold = np.arange(len(weighed)) % FOLDS
-    scores = np.zeros(there.shape)
-    for k in range(FOLDS):
-        own = fold == k
-        scores[own] = 1 / (1 + np.exp(-with_constant(weighed[own]) @ fit(weighed[~own], there[~own])))
-    return scores
-
-
-def with_constant(weighed: Float[np.ndarray, "photo name 4"]) -> Float[np.ndarray, "photo name 5"]:
-    """The same with a one behind."""
-    return np.concatenate([weighed, np.ones_like(weighed[..., :1])], -1)
+    folds = PredefinedSplit(np.repeat(np.arange(len(weighed)) % FOLDS, there.shape[1]))
+    inputs, target = weighed.reshape(-1, len(WEIGHED)), there.ravel()
+    scores = cross_val_predict(LogisticRegression(C=RIDGE), inputs, target, cv=folds, method="predict_proba")
+    return np.asarray(scores)[:, 1].reshape(there.shape)
 
 
 def row(key: str, found: Sequence[Presence], there: Bool[np.ndarray, "photo name"]) -> str:

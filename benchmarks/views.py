@@ -23,7 +23,7 @@ from pnpovss.backbones.registry import load_backbone
 from pnpovss.backbones.shared import share_encodings
 from pnpovss.datasets import Dataset, open_dataset
 from pnpovss.datasets.base import LabelSpace, Sample
-from pnpovss.evaluation.measures.bootstrap import compare
+from pnpovss.evaluation.measures.bootstrap import Interval, compare
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.regions import find_regions
 from pnpovss.evaluation.runs.variants import variant_labels
@@ -174,12 +174,15 @@ def table(dataset: Dataset, records: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
     for arm in arms:
         objects = np.array([row for each in records for row in each["arms"][arm]["objects"]])
-        change = compared[arm].change
-        moved = f"{100 * change.value:+.1f} ({100 * change.low:.1f} to {100 * change.high:.1f})"
         large = np.mean((objects[:, 2] >= FOUND) & (objects[:, 3] < RIGHT))
         groups = [objects[(objects[:, 0] >= low) & (objects[:, 0] < high), 1].mean() for low, high in GROUPS]
         total = Confusion.total(counts[arm], classes)
-        cells = [arm, f"{100 * total.miou:.1f}", moved if arm != arms[0] else "", f"{100 * total.pixel_accuracy:.1f}"]
+        cells = [
+            arm,
+            f"{100 * total.miou:.1f}",
+            moved(compared[arm].change) if arm != arms[0] else "",
+            f"{100 * total.pixel_accuracy:.1f}",
+        ]
         cells += [f"{large:.0%}", *(f"{100 * value:.1f}" for value in groups)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
@@ -207,10 +210,13 @@ def against(
             }
             compared = compare(counts)
             values = " | ".join(f"{100 * compared[side].own.value:.1f}" for side in ("before", "now"))
-            change = compared["now"].change
-            moved = f"{100 * change.value:+.1f} ({100 * change.low:.1f} to {100 * change.high:.1f})"
-            lines.append(f"| {key}, {len(both)} | {arm} | {values} | {moved} |")
+            lines.append(f"| {key}, {len(both)} | {arm} | {values} | {moved(compared['now'].change)} |")
     return [*lines, ""]
+
+
+def moved(change: Interval) -> str:
+    """A change of the mIoU in points, with its 95% interval."""
+    return f"{100 * change.value:+.1f} ({100 * change.low:.1f} to {100 * change.high:.1f})"
 
 
 def of_names(records: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,7 +9,6 @@ from PIL import Image
 
 from benchmarks.boxes import Thing
 from benchmarks.looks import EVERY, FEW, MANY, WAYS, Way, change, judge_ways, put_together, see
-from benchmarks.presence_choose import fit, weighed_anew
 from pnpovss import Segmenter
 from pnpovss.inputs import prepare
 
@@ -39,7 +38,10 @@ def test_looks_that_were_kept_give_the_maps_that_the_package_makes():
     assert change(same, same) == "+0.0 (0.0 to 0.0)"
 
 
+@pytest.mark.extra("training")
 def test_a_fit_finds_the_weights_that_the_names_were_drawn_by():
+    from benchmarks.presence_choose import fit, weighed_anew  # scikit-learn is in that extra
+
     random = np.random.default_rng(0)
     weighed = random.normal(size=(500, 20, 4))
     true = np.array([2.0, 0.0, -1.0, 0.5, -1.5])

@@ -103,13 +103,7 @@ def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, worker
     `mapped` photos get them, those most readily drawn first.
     """
     rows, weights = work.trainable
-    maps = work.cache / f"pseudo-{round_}"
-    pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
-    if not (maps / "begun").exists():
-        pseudo.names[:] = -1
-        pseudo.names.flush()
-        (maps / "begun").touch()
-    np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
+    maps = _begun_maps(work, round_)
     in_parts(_pseudo_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     chance = weights * (pseudo.names[rows] >= 0).any(1)
@@ -133,14 +127,8 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
     It goes on from that model. Sharp photos are also seen in parts, from near: a thing of the photo that is not in the
     part is a name that is absent.
     """
-    maps = work.cache / f"pseudo-{round_}"
-    pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
-    if not (maps / "begun").exists():
-        pseudo.names[:] = -1
-        pseudo.names.flush()
-        (maps / "begun").touch()
+    maps = _begun_maps(work, round_)
     (maps / "teacher.txt").write_text(str(teacher))
-    np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
     in_parts(_views_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     rows, weights = work.trainable
@@ -157,6 +145,18 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
         PseudoTargets(pseudo),
     )
     plot_history(folder / "log.csv")
+
+
+def _begun_maps(work: Workspace, round_: int) -> Path:
+    """The folder of a round's pseudo-maps, with none in it when it is new; and what their makers need to know."""
+    maps = work.cache / f"pseudo-{round_}"
+    pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
+    if not (maps / "begun").exists():
+        pseudo.names[:] = -1
+        pseudo.names.flush()
+        (maps / "begun").touch()
+    np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
+    return maps
 
 
 def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:

@@ -1,15 +1,17 @@
 """Which of many names are in a photo: what a filter is asked, and what it answers."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from hashlib import blake2b
+from typing import Any, Protocol, runtime_checkable
 
 from pnpovss.errors import PresenceError
 from pnpovss.images import ImageSource
 from pnpovss.names import Name
 
-__all__ = ["Photo", "Presence", "PresenceFilter", "Report"]
+__all__ = ["Photo", "Presence", "PresenceFilter", "Report", "few_digits"]
 
 Report = dict[str, float | int | str]
 
@@ -82,3 +84,8 @@ class PresenceFilter(Protocol):
     def report(self) -> Report:
         """What happened so far, for the record: photos, failures, malformed answers, tokens; may be empty."""
         ...
+
+
+def few_digits(value: Any) -> str:
+    """Digits of a checksum of what JSON can say: what a filter's key holds of all that its decisions depend on."""
+    return blake2b(json.dumps(value, sort_keys=True).encode(), digest_size=4).hexdigest()

@@ -4,14 +4,13 @@ import json
 import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pnpovss.errors import PresenceError
 from pnpovss.images import PHOTO_SUFFIXES
 from pnpovss.names import Name, spelling
-from pnpovss.presence.base import Photo, Presence, Report
+from pnpovss.presence.base import Photo, Presence, Report, few_digits
 from pnpovss.presence.llm.answers import MalformedAnswer, parse_listed_answer
 from pnpovss.presence.rules import Rule
 from pnpovss.presence.spec import PresenceContext, PresenceSpec
@@ -53,7 +52,7 @@ class FromFile:
         self.path = Path(path)
         self.rule = rule
         self._answers = _read(self.path)
-        self._digest = blake2b(json.dumps(self._answers, sort_keys=True).encode(), digest_size=4).hexdigest()
+        self._digest = few_digits(self._answers)
         self._takers: dict[str, list[str]] = {}  # by key of an answer: the photos that it fits
         self._asked: set[str] = set()
         self._malformed: set[str] = set()

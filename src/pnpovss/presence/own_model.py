@@ -119,8 +119,8 @@ class Itc(_VisionLanguage):
         backbone = self.backbone
         if not is_contrastive(backbone):
             raise PresenceError(
-                f"the model {self.backbone.card.name!r} has no contrastive heads for {self.prefix} to read; use "
-                "itm, or clip:MODEL"
+                f"the model {backbone.card.name!r} has no contrastive heads for {self.prefix} to read; use itm, or "
+                "clip:MODEL"
             )
         if self._embedded is None or self._embedded[0] is not texts:
             parts = [backbone.embed_texts(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
@@ -158,11 +158,11 @@ class Attention(Itc):
     views = (WHOLE, View(mirrored=True), *CORNERS)
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
-        _, odds, cosines, looks = self.evidence(features, texts)
-        return (odds / 2 + 3.2 * cosines + 1.4 * looks - 0.7).sigmoid().tolist()
+        odds, cosines, looks = self.evidence(features, texts)
+        return (_beside_best(odds) / 2 + 3.2 * _beside_best(cosines) + 1.4 * looks - 0.7).sigmoid().tolist()
 
-    def evidence(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "4 t"]:
-        """What tells of a name, one row each: l, l - max l, c - max c and a; l alone adds nothing to the others.
+    def evidence(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "3 t"]:
+        """What the score is made of: l, c and a.
 
         Args:
             features: of the views of one image.
@@ -178,8 +178,7 @@ class Attention(Itc):
                 f"{self.prefix} cannot tell; use itm+itc"
             )
         seen = _log_odds(probabilities), self._cosines(features, texts).double(), _log_odds(shares)
-        odds, cosines, looks = ((values[:2].mean(0) + values[2:].amax(0)) / 2 for values in seen)
-        return torch.stack([odds, _beside_best(odds), _beside_best(cosines), looks])
+        return torch.stack([(values[:2].mean(0) + values[2:].amax(0)) / 2 for values in seen])
 
 
 def _log_odds(shares: Float[Tensor, "view t"]) -> Float[Tensor, "view t"]:

@@ -18,7 +18,7 @@ from pnpovss.files.json import from_json, to_json
 from pnpovss.files.writing import write_all
 from pnpovss.images import load_image
 from pnpovss.names import Name
-from pnpovss.presence.base import Photo, Presence, Report
+from pnpovss.presence.base import Photo, Presence, Report, few_digits
 from pnpovss.presence.llm.answers import MalformedAnswer, parse_json_answer
 from pnpovss.presence.llm.client import ChatClient, ChatReply, ChatSettings, RefusedError, TryAgain
 from pnpovss.presence.rules import Rule
@@ -92,8 +92,8 @@ class Llm:
     @property
     def key(self) -> str:
         """The model, a few digits of a checksum of what else an answer depends on, and the rule."""
-        asked = json.dumps([self._client.url, self._settings.longest_side, self._settings.jpeg_quality])
-        return f"llm:{self.model}@{hashlib.blake2b(asked.encode(), digest_size=4).hexdigest()}:{self.rule}"
+        asked = few_digits([self._client.url, self._settings.longest_side, self._settings.jpeg_quality])
+        return f"llm:{self.model}@{asked}:{self.rule}"
 
     def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`.
