@@ -356,6 +356,25 @@ def test_the_method_is_shown_and_played_and_heads_are_chosen(page):
     assert "--set layer=3" in page.locator("#shell").text_content()
 
 
+def test_of_two_heads_chosen_one_after_the_other_the_last_is_shown_though_its_answer_comes_first(page):
+    open_example(page)
+    page.get_by_role("button", name="Show all heads").click()
+    page.wait_for_selector(".layer button")
+    held: list = []
+    page.route("**/v1/heads", lambda route: held.append(route))
+    for head in (1, 2):
+        with page.expect_request("**/v1/heads"):
+            page.get_by_role("button", name=f"Layer 3, head {head}").click()
+    for route in reversed(held):
+        with page.expect_response("**/v1/heads") as answer:
+            route.continue_()
+        answer.value.finished()
+    page.wait_for_selector("button:enabled:has-text('Show all heads')")
+    page.wait_for_timeout(200)  # for the answer that must not be shown
+    pressed = page.locator(".layer button[aria-pressed=true]")
+    assert [pressed.nth(i).get_attribute("aria-label") for i in range(pressed.count())] == ["Layer 3, head 2"]
+
+
 def test_what_is_found_is_taken_along(page, tmp_path: Path):
     open_example(page)
     for text, name, start in (

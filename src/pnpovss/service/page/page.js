@@ -188,21 +188,25 @@ async function take(blob, name, names) {
   else chips.input.focus();
 }
 
-// What is asked beside the regions: steps and heads, of the names that are shown; null where another photo came meanwhile.
+const turns = {}; // how often each address was asked
+
+// What is asked beside the regions: steps and heads, of the names that are shown; null where another photo, or the same
+// asked again, came meanwhile.
 async function explain(address, settings, place, button) {
-  const asked = photo, rows = view.names;
+  const asked = photo, rows = view.names, turn = (turns[address] = (turns[address] || 0) + 1);
+  const late = () => photo !== asked || turns[address] !== turn;
   const names = rows.map(({ name, synonyms }) => (synonyms.length ? [name, ...synonyms] : name));
   button.disabled = true;
   try {
     const answer = await (await ask(address, asked, { names, settings }, {})).json();
-    if (photo !== asked) return null;
+    if (late()) return null;
     tell(null);
     return { answer, rows, bitmap: asked.bitmap };
   } catch (problem) {
-    if (photo === asked) tell(problem, place);
+    if (!late()) tell(problem, place);
     return null;
   } finally {
-    button.disabled = false;
+    if (turns[address] === turn) button.disabled = false;
   }
 }
 
