@@ -83,7 +83,8 @@ def parts(owner: Any, depth: int = 5) -> Iterator[nn.Module]:
 
 
 def test_every_backbone_of_this_package_is_here():
-    assert {small.key for small in SMALL.values()} == set(known_backbones())
+    here = {key for key, spec in known_backbones().items() if spec.load.__module__.startswith("pnpovss.")}
+    assert {small.key for small in SMALL.values()} == here
 
 
 def test_it_is_a_backbone_and_its_card_is_sane(loaded: Loaded):
@@ -107,7 +108,7 @@ def test_it_is_a_backbone_and_its_card_is_sane(loaded: Loaded):
 def test_names_are_left_out_where_the_match_is_yes_or_no(loaded: Loaded):
     """As docs/models.md says of each family."""
     presence = Segmenter(loaded.backbone).config.presence
-    bars = {"mini": 0.6, "blip": 0.5, "bridgetower": 0.5, "blip2": 0.5, "decoder": 0.5}
+    bars = {"mini": 0.4, "blip": 0.5, "bridgetower": 0.5, "blip2": 0.5, "decoder": 0.5}
     assert (presence.above if presence else None) == bars.get(loaded.small.key)
 
 
