@@ -1,6 +1,7 @@
 """Judge regions by boxes, where no mask may be looked at: to choose settings, steps and checkpoints by.
 
     python -m benchmarks.boxes --data DIR [--model mini] [--set views.mirror=true ...] [--without crf ...] [--limit N]
+        [--out FILE] [--before FILE]
 
 DIR holds voc2012-train-448.tar and voc2012-train-boxes.json: 311 photos of VOC 2012's segmentation train list with the
 boxes of their things' parts (1% of the photo and more) and each part's share of the photo. Oracle names. For each
@@ -13,7 +14,8 @@ class of each photo:
 * inside: the share of the region that lies inside the boxes.
 * pointing: whether the highest point of the heat map lies inside a box.
 
-These photos are for choosing; no number on them is a result.
+What `--out` keeps of one run, `--before` compares another one with: the change of the bound, with a 95% interval from a
+bootstrap over photos. These photos are for choosing; no number on them is a result.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,7 @@ LEAST = 0.01
 """Parts of a region that cover less of the photo have no box, as in the table of boxes."""
 GROUPS = ((0.0, 0.05), (0.05, 0.2), (0.2, 1.0))
 """Things by their share of the photo."""
+DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -184,12 +187,25 @@ def _mean(values: Sequence[float]) -> float:
     return 100 * float(np.mean(values)) if values else float("nan")
 
 
-def run(segmenter: Segmenter, data: Path, limit: int | None = None) -> list[Judged]:
-    """Judge a segmenter with oracle names."""
+def change(before: Sequence[Sequence[Judged]], after: Sequence[Sequence[Judged]]) -> str:
+    """How much the bound changes, with a 95% interval from a bootstrap over photos."""
+    random, every = np.random.default_rng(0), list(range(len(before)))
+
+    def moved(rows: Sequence[int]) -> float:
+        new, old = (summary([each for row in rows for each in photos[row]])["bound"] for photos in (after, before))
+        return new - old
+
+    draws = [moved(random.integers(0, len(before), len(before)).tolist()) for _ in range(DRAWS)]
+    low, high = np.percentile(draws, [2.5, 97.5])
+    return f"{moved(every):+.1f} ({low:.1f} to {high:.1f})"
+
+
+def run(segmenter: Segmenter, data: Path, limit: int | None = None) -> list[list[Judged]]:
+    """Judge a segmenter with oracle names, photo by photo."""
     judged = []
     for image, things in read_photos(data, limit):
         result = segmenter(image, [WORDS.get(thing.name, thing.name) for thing in things])
-        judged += judge_photo(result.labels, result.heatmaps.names, things)
+        judged.append(judge_photo(result.labels, result.heatmaps.names, things))
     return judged
 
 
@@ -201,13 +217,21 @@ def main() -> None:
     parser.add_argument("--set", nargs="*", default=[], metavar="KEY=JSON")
     parser.add_argument("--without", nargs="*", default=[])
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--out", type=Path, help="file for what is found, photo by photo, as JSON")
+    parser.add_argument("--before", type=Path, help="such a file of the same photos, to compare with")
     options = parser.parse_args()
     pairs = (setting.split("=", 1) for setting in options.set)
     settings: Mapping[str, Any] = {key: json.loads(value) for key, value in pairs}
     without = ("presence", *options.without)  # names are oracle ones
     segmenter = Segmenter.from_pretrained(options.model, settings=settings, without=without)
-    for key, value in summary(run(segmenter, options.data, options.limit)).items():
+    before = options.before and [[Judged(**each) for each in own] for own in json.loads(options.before.read_text())]
+    photos = run(segmenter, options.data, options.limit)
+    for key, value in summary([each for own in photos for each in own]).items():
         print(f"{key:28} {value:6.1f}")
+    if before:
+        print(f"{'bound, change':28} {change(before, photos)}")
+    if options.out:
+        options.out.write_text(json.dumps([[asdict(each) for each in own] for own in photos]))
 
 
 if __name__ == "__main__":

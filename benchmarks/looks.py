@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.boxes import WORDS, Judged, Thing, judge_photo, read_photos, summary
+from benchmarks.boxes import WORDS, Judged, Thing, change, judge_photo, read_photos, summary
 from pnpovss import Segmenter
 from pnpovss.config import Config, ViewSettings
 from pnpovss.inputs import ask, to_pixels
@@ -34,7 +34,6 @@ from pnpovss.refine.scores import score_maps
 from pnpovss.saliency.tokens import merge_tokens
 from pnpovss.saliency.views import WHOLE, View, merge_views, take_view, views_of
 
-DRAWS = 500
 SHARES = {0.6: (2, 3), 0.5: (2, 3), 0.4: (3,)}
 """Tiles that are looked at: their part of each side, and how many across."""
 HALVED = {"crf.bilateral_sxy": 25, "crf.gaussian_sxy": 1.5}
@@ -254,19 +253,6 @@ def document(model: str, revision: str | None, photos: Sequence[Mapping[str, Seq
         cells += [", ".join(f"{found[name]:.1f}" for name in sizes), ", ".join(f"{found[n]:.1f}" for n in large)]
         lines.append(f"| {' | '.join(cells)} | {found['pointing']:.0f} |")
     return "\n".join([*lines, ""])
-
-
-def change(before: Sequence[Sequence[Judged]], after: Sequence[Sequence[Judged]]) -> str:
-    """How much the bound changes, with a 95% interval from a bootstrap over photos."""
-    random, every = np.random.default_rng(0), list(range(len(before)))
-
-    def moved(rows: Sequence[int]) -> float:
-        new, old = (summary([each for row in rows for each in photos[row]])["bound"] for photos in (after, before))
-        return new - old
-
-    draws = [moved(random.integers(0, len(before), len(before)).tolist()) for _ in range(DRAWS)]
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return f"{moved(every):+.1f} ({low:.1f} to {high:.1f})"
 
 
 if __name__ == "__main__":

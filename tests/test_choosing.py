@@ -7,8 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.boxes import Thing
-from benchmarks.looks import EVERY, FEW, MANY, WAYS, Way, change, judge_ways, put_together, see
+from benchmarks.boxes import Thing, change
+from benchmarks.looks import EVERY, FEW, MANY, WAYS, Way, judge_ways, put_together, see
 from pnpovss import Segmenter
 from pnpovss.inputs import prepare
 
