@@ -107,12 +107,17 @@ def _log_odds(probability: np.ndarray) -> np.ndarray:
 def _name_present(
     row: np.ndarray, names: list[int], above: list[set[int]], below: list[set[int]], *, silent: int
 ) -> None:
-    """Mark names and what lies above them as present; names below become unknown; the rest keep or take `silent`."""
+    """Mark names and what lies above them as present; names below become unknown; the rest keep or take `silent`.
+
+    A dog makes an animal present and leaves a poodle in doubt. It does not leave a cow in doubt, which lies below the
+    animal; but whoever guessed a cow may have meant the dog.
+    """
     present = set(names).union(*(above[i] for i in names)) if names else set()
-    unsure = set().union(*(below[i] for i in present)) - present if present else set()
     if silent:
         row[:] = silent
-    row[list(unsure)] = 0
+    for i in set().union(*(below[i] for i in present)) - present if present else ():
+        row[i] = min(row[i], 0)
+    row[list(set().union(*(below[i] for i in names)) if names else ())] = 0
     row[list(present)] = 1
 
 

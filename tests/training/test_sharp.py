@@ -65,6 +65,23 @@ def test_what_a_table_says_overrules_what_was_guessed(tmp_path: Path):
     assert words_for("couch") == words_for("sofa") != words_for("dog") == ("dog",)
 
 
+def test_a_dog_is_no_cow_though_both_are_animals(tmp_path: Path):
+    names = ["animal", "dog", "poodle", "cow", "sheep"]
+    above = ["", " @ 00000001 n 0000", " @ 00000002 n 0000", " @ 00000001 n 0000", " @ 00000001 n 0000"]
+    lines = [f"0000000{i + 1} 05 n 01 {names[i]} 0 00{int(bool(above[i]))}{above[i]} | a noun" for i in range(5)]
+    (tmp_path / "data.noun").write_text("\n".join(lines) + "\n")
+    (tmp_path / "index.noun").write_text("".join(f"{n} n 1 0 1 0 0000000{i + 1}\n" for i, n in enumerate(names)))
+    (tmp_path / "noun.exc").write_text("")
+    vocabulary = Vocabulary(names, [()] * 5, [frozenset({i + 1}) for i in range(5)], [False] * 5)
+    vocabulary.index["person"] = 0  # which is nobody here
+    photos = [sharp("voc/1.jpg"), sharp("ikea/2.jpg")]
+    listed = {"voc/1.jpg": Listed(("dog",), "voc2012"), "ikea/2.jpg": Listed(("dog",), "")}
+    labels = np.array([[0, 0, -1, 1, 0], [0, 0, -1, 1, -1]], np.int8)
+    listed_labels(labels, photos, listed, vocabulary, WordNet(tmp_path))
+    # VOC has cows and sheep, so the first photo shows none; in the other, who guessed a cow may have seen the dog.
+    assert labels.tolist() == [[1, 1, 0, -1, -1], [1, 1, 0, 0, -1]]
+
+
 @pytest.mark.extra("training")
 def test_told_names_come_first_and_guessed_ones_exclude_one_another():
     labels = np.array([[1, 1, 1, 0, 1, 0, 0]], np.int8)
