@@ -42,6 +42,17 @@ def _tokenizer() -> Tokenizer:
     return load_tokenizer()  # when first asked for: only drawing prompts needs MiniLM's package
 
 
+def _owed(asked: Float[np.ndarray, "2 name"], usual: Float[np.ndarray, " name"]) -> Float[np.ndarray, " name"]:
+    """How readily each name is drawn where it is absent, after so many were drawn absent and present.
+
+    A name must be asked for as often where it is absent as where it is present, or else the model learns that a cow is
+    there whenever somebody asks for one: names that were drawn absent less than their share come first.
+    """
+    absent, present = asked
+    owed = np.maximum(present * (absent.sum() + 1) / (present.sum() + 1) - absent, 0)
+    return owed + 0.02 * (owed.sum() + 1) * usual / usual.sum()
+
+
 @dataclass
 class Prompts:
     """The prompts of one step, the same number for each photo, photo after photo.
@@ -69,7 +80,7 @@ def without(prompts: Prompts, gone: Bool[Tensor, "p slot"]) -> Prompts:
 
 
 class PromptWriter:
-    """Draws names and captions for photos."""
+    """Draws names and captions for photos; each name as often where it is absent as the others, see `_owed`."""
 
     def __init__(
         self,
@@ -107,6 +118,7 @@ class PromptWriter:
         self._commonness = np.sqrt(counts) * np.sqrt(weights)
         together = positive.T @ positive
         self._companions = together / np.maximum(counts, 1)[:, None]
+        self._asked = np.zeros((2, 2, len(names)))  # alone or in company; absent or present; which
 
     def draw(self, photos: Sequence[int], only_mapped: Sequence[bool] | None = None) -> Prompts:
         """Six prompts for each photo: see the comments.
@@ -131,9 +143,7 @@ class PromptWriter:
                 texts = self.captions[source]
                 rows.append((texts[int(random.integers(len(texts)))], [], own))
             else:
-                rows.append(
-                    self._names(photo, mapped, present=int(random.integers(2, 5)), absent=int(random.integers(0, 2)))
-                )
+                rows.append(self._names(photo, mapped, present=0, absent=1))
         return self._pack(rows)
 
     def _other_captioned(self, photo: int) -> int:
@@ -156,17 +166,21 @@ class PromptWriter:
             chosen += [(int(i), True) for i in drawn]
         away = np.flatnonzero(row < 0)
         wanted = max(absent, 0 if chosen else 1)
+        asked = self._asked[int(len(chosen) + wanted > 1)]
         for _ in range(wanted):
-            weight = self._commonness[away]
+            weight = _owed(asked, self._commonness)[away]
             if len(here) and self.random.random() < 0.5:
                 # What is often seen beside it, or easily taken for it: half of each where kin is known.
                 likely = self._companions if self._kin is None or self.random.random() < 0.5 else self._kin
-                weight = weight * likely[self.random.choice(here)][away]
+                likely = weight * likely[self.random.choice(here)][away]
+                weight = likely if likely.any() else weight
             if not weight.any():
                 weight = np.ones(len(away))
             if len(away):
                 chosen.append((int(self.random.choice(away, p=weight / weight.sum())), False))
         chosen = list(dict(chosen).items())
+        for name, there in chosen:
+            self._asked[int(len(chosen) > 1), int(there), name] += 1
         self.random.shuffle(chosen)
         return [], chosen, all(there for _, there in chosen)
 

@@ -301,6 +301,18 @@ def test_names_that_are_easily_taken_for_one_that_is_there_are_asked_for_most():
     assert dogs_asked_for(kin) > 0.58
 
 
+@pytest.mark.extra("training")
+def test_each_name_is_asked_for_as_often_where_it_is_absent_as_the_others():
+    # By how common names are, a cat would be asked for six times as often where it is as where it is not, a tree less.
+    shown = np.repeat(range(4), [20, 10, 10, 4])
+    labels = np.where(np.arange(4) == shown[:, None], 1, -1).astype(np.int8)
+    writer = PromptWriter(["cat", "dog", "bus", "tree"], labels, np.ones(4), {}, seed=0)
+    drawn = writer.draw(list(range(len(shown))) * 8)
+    alone = (drawn.names >= 0).sum(1) == 1
+    shares = [float(drawn.present[(drawn.names == name) & alone[:, None]].float().mean()) for name in range(4)]
+    assert max(shares) - min(shares) < 0.1, shares
+
+
 def test_stuff_takes_pixels_from_things_and_from_other_stuff(tmp_path: Path):
     noun = "0000000{} 03 n 01 {} 0 000 | a noun"
     words = ["clothing", "dog", "grass", "field", "sky", "tail", "person"]
