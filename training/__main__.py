@@ -20,7 +20,7 @@ from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "views", "export")
 CHOOSE = "choose"
-RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": [0.6], "presence.above": 0.6}'
+RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": [0.6], "presence.above": 0.4}'
 
 
 def main() -> None:
@@ -107,7 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=2, help="of the training loop")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
-    parser.add_argument("--steps", type=int, nargs=6, default=(600, 400, 800, 2400, 900, 1000), help="of each stage")
+    parser.add_argument(
+        "--steps", type=int, nargs=7, default=(600, 400, 800, 2400, 900, 1000, 900), help="of each stage"
+    )
     parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2), help="of `distill`; 3 trains the trunk, too")
     parser.add_argument(
         "--generations",
@@ -115,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         choices=tuple(stages.LOOKS),
         default=tuple(stages.LOOKS),
-        help="rounds of `views`: 4 with a teacher of few looks, 5 with one of many",
+        help="rounds of `views`: 4 with a teacher of few looks, 5 and 6 with one of many",
     )
     parser.add_argument(
         "--rate-trunk",

@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 UNMAPPED = 0.3
 """How readily photos without a pseudo-map are drawn beside others: they keep names known."""
-STAGES = ("start", "distill-1", "distill-2", "distill-3", "views", "views-2")
-LOOKS = {4: FEW_LOOKS, 5: MANY_LOOKS}
+STAGES = ("start", "distill-1", "distill-2", "distill-3", "views", "views-2", "views-3")
+LOOKS = {4: FEW_LOOKS, 5: MANY_LOOKS, 6: MANY_LOOKS}
 """The rounds whose teacher is the whole method, and the looks that it takes at a photo."""
 
 
@@ -122,7 +122,7 @@ def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, worker
 
 
 def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped: int, workers: int) -> None:
-    """Stages 5 and 6: what a trained model finds in several looks, the whole method's steps included, teaches one look.
+    """Stages 5 to 7: what a trained model finds in several looks, the whole method's steps included, teaches one look.
 
     It goes on from that model. Sharp photos are also seen in parts, from near: a thing of the photo that is not in the
     part is a name that is absent.
@@ -148,11 +148,18 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
 
 
 def _begun_maps(work: Workspace, round_: int) -> Path:
-    """The folder of a round's pseudo-maps, with none in it when it is new; and what their makers need to know."""
+    """The folder of a round's pseudo-maps, and what their makers need to know.
+
+    A new folder has no maps in it; of `views`, those of the round before, which are kept where it draws none anew.
+    """
     maps = work.cache / f"pseudo-{round_}"
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
     if not (maps / "begun").exists():
         pseudo.names[:] = -1
+        before = work.cache / f"pseudo-{round_ - 1}"
+        if round_ - 1 in LOOKS and before.exists():
+            earlier = open_pseudo(before, len(work.photos), work.cells**2, write=False)
+            pseudo.names[:], pseudo.maps[:], pseudo.sure[:] = earlier.names, earlier.maps, earlier.sure
         pseudo.names.flush()
         (maps / "begun").touch()
     np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
