@@ -164,7 +164,7 @@ def test_a_name_that_does_not_look_at_the_photo_is_less_likely_there():
     decided = filter.decide(Photo(PHOTO), NAMES[:2])
     looks = [math.log(share / (1 - share)) for share in (0.6, 0.1)]
     expected = [
-        sigmoid((odds - 0.6) / 2 + 3.2 * (cosine - 0.3) + 1.4 * look - 0.7)
+        sigmoid(odds / 2 + 2.3 * (cosine - 0.3) + look - 2)
         for odds, cosine, look in ((0.6, 0.3, looks[0]), (0.1, 0.27, looks[1]))
     ]
     assert decided.scores == pytest.approx(expected, abs=1e-6)
@@ -181,7 +181,8 @@ def test_a_name_does_as_well_as_in_the_mean_of_both_sides_and_its_best_tile():
     score = make_presence("itm+itc+attention", backbone=left).decide(Photo(halves), NAMES[:1]).scores[0]
     white, black = (math.log(share / (1 - share)) for share in (0.4, 0.1))
     looks = ((white + black) / 2 + white) / 2
-    assert score == pytest.approx(sigmoid(1.4 * looks - 0.7), abs=1e-3)
+    odds = ((0.4 + 0.1) / 2 + 0.4) / 2
+    assert score == pytest.approx(sigmoid(odds / 2 + looks - 2), abs=1e-3)
 
 
 def test_a_model_without_a_global_token_cannot_be_asked_where_its_attention_falls():

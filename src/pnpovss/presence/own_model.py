@@ -148,8 +148,8 @@ class Both(Itc):
 class Attention(Itc):
     """Both heads, and whether a name's tokens look at the photo at all: scores in (0, 1).
 
-    sigmoid((l - max l) / 2 + 3.2 (c - max c) + 1.4 a - 0.7), with l and c as in `Both`, and a the log odds of the share
-    of attention that falls on patches: with nothing to look at, tokens turn to the image's global token. A small thing
+    sigmoid(l / 2 + 2.3 (c - max c) + a - 2), with l and c as in `Both`, and a the log odds of the share of attention
+    that falls on patches: with nothing to look at, tokens turn to the image's global token. A small thing
     is seen best in the tile that it lies in: the mean of the photo and its mirror image, and the tile in which a name
     does best, count the same.
     """
@@ -159,7 +159,7 @@ class Attention(Itc):
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
         odds, cosines, looks = self.evidence(features, texts)
-        return (_beside_best(odds) / 2 + 3.2 * _beside_best(cosines) + 1.4 * looks - 0.7).sigmoid().tolist()
+        return (odds / 2 + 2.3 * _beside_best(cosines) + looks - 2).sigmoid().tolist()
 
     def evidence(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> Float[Tensor, "3 t"]:
         """What the score is made of: l, c and a.
