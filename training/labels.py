@@ -5,6 +5,7 @@ Three sources, none of them a mask: captions, folder labels, and the classifier 
 
 import logging
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -112,13 +113,18 @@ def _name_present(
     A dog makes an animal present and leaves a poodle in doubt. It does not leave a cow in doubt, which lies below the
     animal; but whoever guessed a cow may have meant the dog.
     """
-    present = set(names).union(*(above[i] for i in names)) if names else set()
+    present = _with_all(names, above)
     if silent:
         row[:] = silent
-    for i in set().union(*(below[i] for i in present)) - present if present else ():
+    for i in _with_all(present, below) - present:
         row[i] = min(row[i], 0)
-    row[list(set().union(*(below[i] for i in names)) if names else ())] = 0
+    row[list(_with_all(names, below))] = 0
     row[list(present)] = 1
+
+
+def _with_all(names: Collection[int], related: list[set[int]]) -> set[int]:
+    """Names, and what is related to any of them."""
+    return set(names).union(*(related[i] for i in names))
 
 
 def caption_labels(
@@ -170,15 +176,14 @@ def listed_labels(
             continue
         entry = listed[photo.name]
         here = [vocabulary.index[n] for label in entry.labels for n in words_for(label) if n in vocabulary.index]
-        there = set(here).union(*(above[i] for i in here)) if here else set()
         said = {n for label in entry.labels for n in words_for(label)}
         missing = {n for name in closed.get(entry.closed, ()) for n in words_for(name)} - said
         away = {vocabulary.index[n] for n in missing if n in vocabulary.index}
-        row[list(away.union(*(below[i] for i in away)) if away else [])] = -1
+        row[list(_with_all(away, below))] = -1
         _name_present(row, here, above, below, silent=0)
         if "person" in missing:
             row[np.array(vocabulary.person)] = -1
-        row[list(there)] = 1
+        row[list(_with_all(here, above))] = 1
 
 
 def words_for(label: str) -> tuple[str, ...]:

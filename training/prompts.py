@@ -166,14 +166,14 @@ class PromptWriter:
             chosen += [(int(i), True) for i in drawn]
         away = np.flatnonzero(row < 0)
         wanted = max(absent, 0 if chosen else 1)
-        asked = self._asked[int(len(chosen) + wanted > 1)]
+        owed = _owed(self._asked[int(len(chosen) + wanted > 1)], self._commonness)[away]
         for _ in range(wanted):
-            weight = _owed(asked, self._commonness)[away]
+            weight = owed
             if len(here) and self.random.random() < 0.5:
                 # What is often seen beside it, or easily taken for it: half of each where kin is known.
-                likely = self._companions if self._kin is None or self.random.random() < 0.5 else self._kin
-                likely = weight * likely[self.random.choice(here)][away]
-                weight = likely if likely.any() else weight
+                near = self._companions if self._kin is None or self.random.random() < 0.5 else self._kin
+                likely = owed * near[self.random.choice(here)][away]
+                weight = likely if likely.any() else owed
             if not weight.any():
                 weight = np.ones(len(away))
             if len(away):
