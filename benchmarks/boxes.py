@@ -228,10 +228,15 @@ def main() -> None:
     photos = run(segmenter, options.data, options.limit)
     for key, value in summary([each for own in photos for each in own]).items():
         print(f"{key:28} {value:6.1f}")
-    if before:
-        print(f"{'bound, change':28} {change(before, photos)}")
     if options.out:
         options.out.write_text(json.dumps([[asdict(each) for each in own] for own in photos]))
+    if before:
+        names, others = ([[each.name for each in own] for own in run_] for run_ in (photos, before))
+        if names != others:
+            parser.error(
+                f"{options.before} is of other photos ({len(before)}, here {len(photos)}): take the same --limit"
+            )
+        print(f"{'bound, change':28} {change(before, photos)}")
 
 
 if __name__ == "__main__":
