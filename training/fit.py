@@ -46,6 +46,14 @@ class Targets(Protocol):
         """Of a step's names: target maps "p slot n", which of them exist, and which things are hidden, "p slot"."""
         ...
 
+    def labels(self, batch: Batch, labels: np.ndarray) -> np.ndarray:
+        """What the looks of a step show, "b name", +1, -1 or 0 for not known, of what whole photos show.
+
+        A thing that is hidden, or outside the part that is seen, is absent; things without a map, of which nobody
+        knows whether they are in the part, are not known.
+        """
+        ...
+
 
 class Heads(nn.Module):
     """What training needs beside the model: a presence head and the contrastive scale."""
@@ -98,9 +106,8 @@ def _silence(prompts: Prompts, config: FitConfig, random: np.random.Generator) -
     return factors
 
 
-def _texts(writer: PromptWriter, photos: np.ndarray, config: FitConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """Names that some photo of the batch shows, as ids, mask and target "b t"."""
-    labels = writer.labels[photos]
+def _texts(writer: PromptWriter, labels: np.ndarray, config: FitConfig) -> tuple[Tensor, Tensor, Tensor]:
+    """Names that some look of the batch shows, as ids, mask and target "b t"; of labels "b name"."""
     present = np.flatnonzero((labels > 0).any(0))
     chosen = writer.random.choice(present, min(config.texts, len(present)), replace=False)
     ids, mask = pad([[CLS_ID, *prefix_ids(), *writer.pieces[i][:6], SEP_ID] for i in chosen])
@@ -233,8 +240,9 @@ def fit(
         photos = choose(random, config.photos)
         batch = batches.load(photos, maps=None if targets is None else targets.of(photos))
         prompts = writer.draw(photos.tolist(), only_mapped=(batch.corners[:, 0] != WHOLE).tolist())
-        wanted = None
+        wanted, labels = None, writer.labels[photos]
         if targets is not None:
+            labels = targets.labels(batch, labels)
             *wanted, gone = targets(batch, prompts)
             prompts = without(prompts, gone)
             wanted = tuple(wanted)
@@ -243,7 +251,7 @@ def fit(
             heads,
             to_device(batch, config.device),
             to_device(prompts, config.device),
-            to_device(_texts(writer, photos, config), config.device),
+            to_device(_texts(writer, labels, config), config.device),
             config,
             random,
             to_device(wanted, config.device),  # pyright: ignore[reportArgumentType]

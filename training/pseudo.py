@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, Int8, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -241,6 +241,32 @@ class PseudoTargets:
             The targets, which names have one, and which names lost nearly all of their thing to hiding.
         """
         each = len(prompts.ids) // len(batch.photos)
+        seen = self._seen(batch)
+        names = seen.names.repeat_interleave(each, 0)  # p 4
+        same = (prompts.names[:, :, None] == names[:, None]) & seen.good.repeat_interleave(each, 0)[:, None]
+        same &= (prompts.names >= 0)[..., None] & prompts.present[..., None]
+        which = same.to(torch.int64).argmax(-1)  # p slot
+        maps = seen.maps.repeat_interleave(each, 0)
+        target = maps.gather(1, which[..., None].expand(-1, -1, maps.shape[-1]))
+        mapped = same.any(-1)
+        return (
+            target,
+            mapped & seen.enough.repeat_interleave(each, 0).gather(1, which),
+            mapped & seen.gone.repeat_interleave(each, 0).gather(1, which),
+        )
+
+    def labels(self, batch: Batch, labels: Int8[np.ndarray, "b name"]) -> Int8[np.ndarray, "b name"]:
+        """See :class:`training.fit.Targets`."""
+        seen, part = self._seen(batch), batch.corners[:, 0] != WHOLE
+        shown = labels.copy()
+        shown[part] = np.minimum(shown[part], 0)
+        for photo, slot in seen.good.nonzero().tolist():
+            name = int(seen.names[photo, slot])
+            if labels[photo, name] > 0 and (seen.gone[photo, slot] or part[photo]):
+                shown[photo, name] = -1 if seen.gone[photo, slot] else int(seen.enough[photo, slot])
+        return shown
+
+    def _seen(self, batch: Batch) -> "_Seen":
         side = round(batch.features.shape[1] ** 0.5)
         whole = self.of(batch.photos)
         share = whole.mean(-1)
@@ -248,23 +274,37 @@ class PseudoTargets:
         maps[batch.mirrored] = maps[batch.mirrored].unflatten(-1, (side, side)).flip(-1).flatten(-2)
         part = batch.corners[:, 0] != WHOLE
         extent = torch.from_numpy(np.where(part, maps.shape[-1] / whole.shape[-1], 1.0)).float()  # of the photo
-        good = (share > self.least) & (share < self.most) & (torch.from_numpy(self.names[batch.photos]) >= 0)
+        names = torch.from_numpy(self.names[batch.photos].astype(np.int64))
         visible = maps * ~batch.hidden[:, None]
         shown = visible.mean(-1)
         left = extent[:, None] * shown / share.clamp_min(1e-6)
-        enough = (left > 0.3) | (shown > 0.1)
-        gone = left < torch.from_numpy(np.where(part, 0.02, 0.12))[:, None]  # a map may miss the second of two dogs
-        names = torch.from_numpy(self.names[batch.photos].astype(np.int64)).repeat_interleave(each, 0)  # p 4
-        same = (prompts.names[:, :, None] == names[:, None]) & good.repeat_interleave(each, 0)[:, None]
-        same &= (prompts.names >= 0)[..., None] & prompts.present[..., None]
-        which = same.to(torch.int64).argmax(-1)  # p slot
-        target = visible.repeat_interleave(each, 0).gather(1, which[..., None].expand(-1, -1, maps.shape[-1]))
-        mapped = same.any(-1)
-        return (
-            target,
-            mapped & enough.repeat_interleave(each, 0).gather(1, which),
-            mapped & gone.repeat_interleave(each, 0).gather(1, which),
+        return _Seen(
+            names=names,
+            maps=visible,
+            good=(share > self.least) & (share < self.most) & (names >= 0),
+            enough=(left > 0.3) | (shown > 0.1),
+            # A map may miss the second of two dogs, of which a part may show more than nothing.
+            gone=left < torch.from_numpy(np.where(part, 0.02, 0.12))[:, None],
         )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What looks show of the things that have a map.
+
+    Attributes:
+        names: vocabulary index, "b 4"; -1 for none.
+        maps: shares of each patch that are the thing, "b 4 n"; none where it is hidden.
+        good: which maps are used, "b 4".
+        enough: of which things enough can be seen, "b 4".
+        gone: of which next to nothing can be seen, "b 4".
+    """
+
+    names: Int[Tensor, "b 4"]
+    maps: Float[Tensor, "b 4 n"]
+    good: Bool[Tensor, "b 4"]
+    enough: Bool[Tensor, "b 4"]
+    gone: Bool[Tensor, "b 4"]
 
 
 class StudentTeacher:
