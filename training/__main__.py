@@ -58,18 +58,18 @@ def main() -> None:
             rates = {"rate_new": 5e-4, "rate_old": 8e-5, "rate_trunk": options.rate_trunk if round_ == 3 else 0.0}
             config = FitConfig(steps=options.steps[round_], **rates, **common)
             stages.distill(work, config, round_, options.mapped, options.workers)
-    last, teacher = stages.STAGES[max(options.rounds)], options.teacher
     if "views" in wanted:
         rates = {"rate_new": 2e-4, "rate_old": 4e-5, "rate_trunk": options.rate_trunk, "keep": 0.2}
         for round_ in options.generations:
-            if teacher is None or round_ != options.generations[0]:
-                folder = work.cache / f"teacher-{round_}"
-                teacher = stages.write(work, folder, last, recommended(options), teacher, options.keep)
+            teacher = options.teacher if round_ == options.generations[0] else None
+            if teacher is None:
+                folder, stage = work.cache / f"teacher-{round_}", stages.newest(work, before=round_)
+                teacher = stages.write(work, folder, stage, recommended(options), options.keep)
             config = FitConfig(steps=options.steps[round_], extent=0.5, warmup=30, **rates, **common)
             stages.views(work, config, round_, teacher, options.mapped, options.workers)
-            last = stages.STAGES[round_]
     if "export" in wanted:
-        stages.write(work, options.out, options.stage or last, recommended(options), teacher, options.keep)
+        stage = options.stage or stages.newest(work)
+        stages.write(work, options.out, stage, recommended(options), options.keep)
     if CHOOSE in wanted:
         choose(work, load_mini(str(options.out), LoadOptions()), options.cache / "choose.csv", options.count)
 
@@ -100,15 +100,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--near", type=int, default=528, help="the same of sharp photos, where parts are seen from near"
     )
-    parser.add_argument("--share", type=float, default=1.0, help="of the small photos that take part")
-    parser.add_argument("--alike", type=int, default=60, help="sharp photos with just the same labels that take part")
+    parser.add_argument("--share", type=float, default=0.15, help="of the small photos that take part")
+    parser.add_argument("--alike", type=int, default=200, help="sharp photos with just the same labels that take part")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--threads", type=int, default=2, help="of the training loop")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
     parser.add_argument(
-        "--steps", type=int, nargs=7, default=(600, 400, 800, 2400, 900, 1000, 900), help="of each stage"
+        "--steps", type=int, nargs=7, default=(600, 400, 800, 2400, 900, 1400, 900), help="of each stage"
     )
     parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2), help="of `distill`; 3 trains the trunk, too")
     parser.add_argument(
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         choices=tuple(stages.LOOKS),
-        default=tuple(stages.LOOKS),
+        default=(4, 5),
         help="rounds of `views`: 4 with a teacher of few looks, 5 and 6 with one of many",
     )
     parser.add_argument(
@@ -125,13 +125,13 @@ def _parser() -> argparse.ArgumentParser:
         default=5e-5,
         help="learning rate of the trunk's last blocks, in round 3 and `views`",
     )
-    parser.add_argument("--mapped", type=int, default=9000, help="photos that get pseudo-maps in each round")
+    parser.add_argument("--mapped", type=int, default=2500, help="photos that get pseudo-maps in each round")
     parser.add_argument(
         "--teacher",
         type=Path,
         help="of the first round of `views`: a model's folder to go on from; else the last one's",
     )
-    parser.add_argument("--keep", type=float, default=0.5, help="share of the teacher's weights in the exported mean")
+    parser.add_argument("--keep", type=float, default=0.3, help="share of the teacher's weights in the exported mean")
     parser.add_argument("--stage", choices=stages.STAGES, help="of `export`, by default the last")
     parser.add_argument("--count", type=int, default=60, help="photos that settings are judged on")
     parser.add_argument("--seed", type=int, default=0)

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ _PROMPT = "A picture of cat sofa potted plant"
 
 
 def export(model: Mini, folder: Path, recommended: Recommended) -> float:
-    """Write a checkpoint and compare its maps with those of the model in memory.
+    """Write a checkpoint whose maps are those of the model in memory; a folder keeps its former one until that is sure.
 
     Returns:
         The largest difference of an attention map or GradCAM map, relative to the map's largest value.
@@ -32,20 +33,25 @@ def export(model: Mini, folder: Path, recommended: Recommended) -> float:
         RuntimeError: the difference or the size on disk is too large.
     """
     model = model.eval()
-    write_checkpoint(folder, model, load_tokenizer(), recommended)
-    written = read_checkpoint(folder)
-    exact = Checkpoint(model, written.tokenizer, recommended, "in memory")
-    pixels = torch.rand(1, 3, 320, 320, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    error = max(
-        float((ours - theirs).abs().max() / theirs.abs().max())
-        for ours, theirs in zip(_maps(written, pixels), _maps(exact, pixels), strict=True)
-    )
-    size = sum(file.stat().st_size for file in folder.iterdir())
-    log.info("exported to %s: %.1f MB, maps differ by at most %.4f of their maximum", folder, size / 1e6, error)
-    if error > MAX_MAP_ERROR or size > MAX_BYTES:
-        raise RuntimeError(
-            f"export refused: {size} bytes (at most {MAX_BYTES}), map error {error} (at most {MAX_MAP_ERROR})"
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=folder, prefix=".export-") as beside:
+        part = Path(beside)
+        write_checkpoint(part, model, load_tokenizer(), recommended)
+        written = read_checkpoint(part)
+        exact = Checkpoint(model, written.tokenizer, recommended, "in memory")
+        pixels = torch.rand(1, 3, 320, 320, generator=torch.Generator().manual_seed(0)) * 2 - 1
+        error = max(
+            float((ours - theirs).abs().max() / theirs.abs().max())
+            for ours, theirs in zip(_maps(written, pixels), _maps(exact, pixels), strict=True)
         )
+        size = sum(file.stat().st_size for file in part.iterdir())
+        if error > MAX_MAP_ERROR or size > MAX_BYTES:
+            raise RuntimeError(
+                f"export refused: {size} bytes (at most {MAX_BYTES}), map error {error} (at most {MAX_MAP_ERROR})"
+            )
+        for file in part.iterdir():
+            file.replace(folder / file.name)
+    log.info("exported to %s: %.1f MB, maps differ by at most %.4f of their maximum", folder, size / 1e6, error)
     return error
 
 

@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 UNMAPPED = 0.3
 """How readily photos without a pseudo-map are drawn beside others: they keep names known."""
 STAGES = ("start", "distill-1", "distill-2", "distill-3", "views", "views-2", "views-3")
+TEACHER = "teacher.txt"
+"""Beside the pseudo-maps of a round: the folder of the model that drew them."""
 LOOKS = {4: FEW_LOOKS, 5: MANY_LOOKS, 6: MANY_LOOKS}
 """The rounds whose teacher is the whole method, and the looks that it takes at a photo."""
 
@@ -82,6 +84,7 @@ def _features_part(work: Workspace, part: int, parts: int) -> None:
 
 def start(work: Workspace, config: FitConfig) -> None:
     """Stage 1: presence alone teaches the model where to look."""
+    torch.manual_seed(config.seed)  # of the weights that begin at random
     model = initial_model(work.vocabulary.names, *work.embeddings, work.moments).train()
     rows, weights = work.trainable
     chance = weights / weights.sum()
@@ -128,7 +131,7 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
     part is a name that is absent.
     """
     maps = _begun_maps(work, round_)
-    (maps / "teacher.txt").write_text(str(teacher))
+    (maps / TEACHER).write_text(str(teacher.resolve()))
     in_parts(_views_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     rows, weights = work.trainable
@@ -174,7 +177,7 @@ def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int
     names = {int(photo): exclusive_names(writer, photo, told.get(photo, ()), rivals, random) for photo in rows}
     chosen = {photo: names[photo] for photo in list(names)[part::parts]}
     folder = work.cache / f"pseudo-{round_}"
-    backbone = load_mini((folder / "teacher.txt").read_text(), LoadOptions(dtype=work.dtype))
+    backbone = load_mini((folder / TEACHER).read_text(), LoadOptions(dtype=work.dtype))
     draw_pseudo_maps(
         backbone,
         work.vocabulary.names,
@@ -214,12 +217,29 @@ def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: in
     )
 
 
-def write(
-    work: Workspace, out: Path, stage: str, recommended: Recommended, teacher: Path | None = None, share: float = 0.0
-) -> Path:
-    """Export the model of a stage, its weights averaged with a share of its teacher's; returns the folder."""
+def newest(work: Workspace, before: int = len(STAGES)) -> str:
+    """The last stage, of those before a round, that has a checkpoint.
+
+    Raises:
+        FileNotFoundError: none has.
+    """
+    done = [stage for stage in STAGES[:before] if (work.cache / stage / "last.pt").exists()]
+    if not done:
+        raise FileNotFoundError(f"no checkpoint of any stage in {work.cache}; run the stages that make them first")
+    return done[-1]
+
+
+def write(work: Workspace, out: Path, stage: str, recommended: Recommended, share: float) -> Path:
+    """Export the model of a stage, its weights averaged with a share of its teacher's, if it had one.
+
+    Returns:
+        The folder.
+    """
     model = work.restore(work.cache / stage / "last.pt")
-    export(model if teacher is None else mean_weights(model, read_checkpoint(teacher).model, share), out, recommended)
+    told = work.cache / f"pseudo-{STAGES.index(stage)}" / TEACHER
+    if told.exists():
+        model = mean_weights(model, read_checkpoint(Path(told.read_text())).model, share)
+    export(model, out, recommended)
     return out
 
 

@@ -1,28 +1,31 @@
 """The parts of the recipe that are arithmetic, on inputs small enough to work out by hand."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from pnpovss.backbones.base import Reading
+from pnpovss.backbones.base import Reading, Recommended
+from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_prompts
 from pnpovss.prompts import TextTokens
-from training.batches import WHOLE, Batch, Batches, FitConfig, Near, seen_of
+from training.batches import READ_HEAD, READ_LAYER, WHOLE, Batch, Batches, FitConfig, Near, seen_of
+from training.export import export
 from training.fit import Heads, _schedule, parameter_groups, to_device
-from training.forward import by_prompt, from_middle, look, mean_of_slots
+from training.forward import by_prompt, from_middle, last_blocks, look, mean_of_slots
 from training.labels import class_labels
 from training.losses import contrastive, extent, presence_by_attention, rising, spread, toward
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
 from training.relations import kinship, rival_names
-from training.stages import mean_weights
+from training.stages import mean_weights, newest
 from training.vocabulary import Vocabulary, held_out
 from training.wordnet import WordNet
-from training.workspace import familiarity
+from training.workspace import Workspace, familiarity
 
 DATA = """\
   1 a licence line
@@ -102,6 +105,22 @@ def test_the_last_blocks_give_the_features_that_the_whole_trunk_gives():
     with torch.no_grad():
         features = model.image_features(torch.rand(2, 3, 96, 96))
         torch.testing.assert_close(from_middle(model, features), features, rtol=1e-4, atol=1e-5)
+
+
+def test_the_last_blocks_have_the_gradients_that_autograd_gives_them():
+    model, features = Mini(), torch.randn(2, 36, 600)
+    mine, plain = features.clone().requires_grad_(), features.clone().requires_grad_()
+    blocks = last_blocks(model)
+    weights = [block.project.weight for block in blocks] + [b.expand.weight for b in blocks if b.expand is not None]
+    for block in blocks:
+        block.depthwise.requires_grad_(False)
+    top = plain[..., :MID_CHANNELS].mT.unflatten(2, (6, 6))
+    for block in blocks:
+        top = block(top)
+    wanted = torch.autograd.grad(top.square().sum(), [plain, *weights])
+    seen = from_middle(model, mine)[..., MID_CHANNELS : MID_CHANNELS + TOP_CHANNELS]
+    for got, want in zip(torch.autograd.grad(seen.square().sum(), [mine, *weights]), wanted, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-3, atol=1e-6)
 
 
 def test_only_what_is_asked_for_is_trained_in_the_trunk():
@@ -247,6 +266,11 @@ def test_a_part_seen_from_near_has_its_own_targets_and_things_outside_it_are_abs
     assert torch.equal(exists, drawn.names == 0)
     assert target[exists].unique(dim=0).tolist() == [[0, 0, 1, 1]]  # rows 1 and 2, columns 2 and 3
     assert torch.equal(gone, (drawn.names == 1) & drawn.present)
+    # Of five names the cat is seen, the sofa lies outside the part, and nobody knows of the tree that has no map.
+    labels = np.array([[1, 1, -1, 0, 1]], np.int8)
+    assert PseudoTargets(arrays).labels(near, labels).tolist() == [[1, -1, -1, 0, 0]]  # type: ignore[arg-type]
+    whole = replace(near, corners=np.full((1, 2), WHOLE))
+    assert PseudoTargets(arrays).labels(whole, labels).tolist() == labels.tolist()  # type: ignore[arg-type]
 
 
 def test_a_look_at_the_whole_sees_means_of_cells():
@@ -380,3 +404,27 @@ def test_nouns_are_counted_by_caption(wordnet: WordNet):
 
     counted = photo_nouns({"a.jpg": ["A beagle and two dogs .", "A dog runs ."]}, wordnet)
     assert counted == {"a.jpg": Counter({"dog": 2, "beagle": 1})}
+
+
+@pytest.mark.extra("training")
+def test_a_refused_export_leaves_the_model_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "model.safetensors").write_bytes(b"the former one")
+    monkeypatch.setattr("training.export.MAX_MAP_ERROR", 0.0)
+    model = Mini()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.03)
+    with pytest.raises(RuntimeError, match="export refused"):
+        export(model, tmp_path, Recommended(READ_LAYER, READ_HEAD, 320))
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.safetensors", b"the former one")]
+
+
+def test_the_newest_stage_is_exported_and_each_round_goes_on_from_the_one_before(tmp_path: Path):
+    work = Workspace(tmp_path, tmp_path, tmp_path)
+    with pytest.raises(FileNotFoundError, match="run the stages"):
+        newest(work)
+    for stage in ("start", "distill-2", "views", "views-2"):
+        (tmp_path / stage).mkdir()
+        (tmp_path / stage / "last.pt").touch()
+    assert newest(work) == "views-2"
+    assert newest(work, before=5) == "views"
+    assert newest(work, before=4) == "distill-2"
