@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
     parser.add_argument(
-        "--steps", type=int, nargs=7, default=(600, 400, 800, 2400, 900, 1400, 900), help="of each stage"
+        "--steps", type=int, nargs=7, default=(600, 400, 800, 2400, 900, 1100, 900), help="of each stage"
     )
     parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2), help="of `distill`; 3 trains the trunk, too")
     parser.add_argument(
