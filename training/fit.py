@@ -230,6 +230,7 @@ def fit(
         optimizer.load_state_dict(state["optimizer"])
         mean, first = state["mean"], state["step"]
         writer.random.bit_generator.state, batches.random.bit_generator.state = state["random"]
+        writer.asked = state["asked"]
         log.info("going on from step %d", first)
     random = np.random.default_rng(config.seed + 2 + first)
     history = folder / "log.csv"
@@ -328,7 +329,7 @@ def _save(
     kept = {n: value for n, value in model.state_dict().items() if n in mean or not n.startswith(frozen)}
     state = {
         "model": kept, "heads": heads.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step,
-        "random": (writer.random.bit_generator.state, batches.random.bit_generator.state),
+        "random": (writer.random.bit_generator.state, batches.random.bit_generator.state), "asked": writer.asked,
     }  # fmt: skip
     torch.save(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)

@@ -118,7 +118,7 @@ class PromptWriter:
         self._commonness = np.sqrt(counts) * np.sqrt(weights)
         together = positive.T @ positive
         self._companions = together / np.maximum(counts, 1)[:, None]
-        self._asked = np.zeros((2, 2, len(names)))  # alone or in company; absent or present; which
+        self.asked = np.zeros((2, 2, len(names)))  # alone or in company; absent or present; which
 
     def draw(self, photos: Sequence[int], only_mapped: Sequence[bool] | None = None) -> Prompts:
         """Six prompts for each photo: see the comments.
@@ -166,7 +166,7 @@ class PromptWriter:
             chosen += [(int(i), True) for i in drawn]
         away = np.flatnonzero(row < 0)
         wanted = max(absent, 0 if chosen else 1)
-        owed = _owed(self._asked[int(len(chosen) + wanted > 1)], self._commonness)[away]
+        owed = _owed(self.asked[int(len(chosen) + wanted > 1)], self._commonness)[away]
         for _ in range(wanted):
             weight = owed
             if len(here) and self.random.random() < 0.5:
@@ -180,7 +180,7 @@ class PromptWriter:
                 chosen.append((int(self.random.choice(away, p=weight / weight.sum())), False))
         chosen = list(dict(chosen).items())
         for name, there in chosen:
-            self._asked[int(len(chosen) > 1), int(there), name] += 1
+            self.asked[int(len(chosen) > 1), int(there), name] += 1
         self.random.shuffle(chosen)
         return [], chosen, all(there for _, there in chosen)
 

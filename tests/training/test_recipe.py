@@ -15,7 +15,7 @@ from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_promp
 from pnpovss.prompts import TextTokens
 from training.batches import READ_HEAD, READ_LAYER, WHOLE, Batch, Batches, FitConfig, Near, seen_of
 from training.export import export
-from training.fit import Heads, _schedule, parameter_groups, to_device
+from training.fit import Heads, _schedule, fit, parameter_groups, to_device
 from training.forward import by_prompt, from_middle, last_blocks, look, mean_of_slots
 from training.labels import class_labels
 from training.losses import contrastive, extent, presence_by_attention, rising, spread, toward
@@ -428,3 +428,14 @@ def test_the_newest_stage_is_exported_and_each_round_goes_on_from_the_one_before
     assert newest(work) == "views-2"
     assert newest(work, before=5) == "views"
     assert newest(work, before=4) == "distill-2"
+
+
+@pytest.mark.extra("training")
+def test_a_run_that_was_stopped_remembers_which_names_it_asked_for(tmp_path: Path):
+    batches = Batches(np.zeros((1, 16, 472)), np.zeros((1, 16, 128)), torch.zeros(16, 600), FitConfig())
+    config = FitConfig(steps=1, photos=1)
+    first, again = writer(), writer()
+    for each in (first, again):  # the second finds the first one's checkpoint, with no step left to do
+        fit(Mini(), batches, each, lambda random, count: np.zeros(count, int), tmp_path, config)
+    assert first.asked.sum() >= 5
+    assert np.array_equal(again.asked, first.asked)
