@@ -11,7 +11,7 @@
     │   ├── UnknownModelError (ValueError)  no backbone answers to this name or folder
     │   └── CheckpointError                 files missing, incomplete, or of another architecture
     ├── MissingExtraError (ImportError)     an optional package is needed; the message names the extra
-    ├── ResourceError (RuntimeError)        it would not fit in memory; refused before trying
+    ├── ResourceError (RuntimeError)        it does not fit in memory: refused before trying, or found out
     └── OutputError (OSError)               a result cannot be written where it was asked for
 
 Messages say what came, what was expected and what to do.
@@ -110,7 +110,7 @@ class MissingExtraError(PnpOvssError, ImportError):
 
 
 class ResourceError(PnpOvssError, RuntimeError):
-    """It would not fit in memory; refused before trying."""
+    """It does not fit in memory: refused before trying, or found out."""
 
     page = "troubleshooting.md#memory"
 

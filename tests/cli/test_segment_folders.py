@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
 from pnpovss.batch import sources
 from tests.support.program_calls import Call, files, save_flag
@@ -214,6 +214,21 @@ def test_what_is_not_the_photos_fault_is_not_remembered(call: Call, broken: Path
     assert "bad.png does not exist" in done.stderr
     assert "good.overlay.png exists and was not made by this program" in done.stderr
     assert files(tmp_path / "out") == {"good.overlay.png"}
+
+
+def test_memory_that_ran_out_is_not_remembered(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(image: ImageFile.ImageFile):
+        raise MemoryError
+
+    save_flag(tmp_path / "in" / "large.png")
+    with monkeypatch.context() as patched:
+        patched.setattr(ImageFile.ImageFile, "load", full)
+        done = call("segment", "in", *RED)
+    assert done.exit_code == 1
+    assert "large.png does not fit in memory" in done.stderr
+    assert "fewer --workers, or --dtype bfloat16" in done.stderr
+    assert files(tmp_path / "out") == set()
+    assert call("segment", "in", *RED).exit_code == 0
 
 
 @pytest.mark.usefixtures("broken")

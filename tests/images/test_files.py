@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 
-from pnpovss.errors import ImageError, MissingExtraError
+from pnpovss.errors import ImageError, MissingExtraError, ResourceError
 from pnpovss.images import PHOTO_SUFFIXES, load_image, orientation_of
 from tests.support.photos import blank_png, png, png_chunk, tiff
 
@@ -244,3 +244,25 @@ def test_memory_for_a_large_photo(tmp_path: Path, kind: str):
     done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, env=os.environ)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 8
+
+
+def test_no_memory_for_a_photo_is_not_its_fault(tmp_path: Path):
+    program = (
+        "import resource, sys; from pnpovss.images import load_image; "
+        "now = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize(); "
+        "resource.setrlimit(resource.RLIMIT_AS, (now + (32 << 20),) * 2); load_image(sys.argv[1])"
+    )
+    path = blank_png(tmp_path / "large.png", 7000, 7000)
+    done = subprocess.run([sys.executable, "-c", program, path], capture_output=True, text=True, env=os.environ)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("pnpovss.errors.ResourceError"), done.stderr
+    assert "large.png does not fit in memory (7,000 x 7,000 pixels); free memory (on the command line: fewer" in last
+
+
+def test_codecs_that_tell_of_memory_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(image: ImageFile.ImageFile):
+        raise OSError("out of memory error when reading image file")
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", full)
+    with pytest.raises(ResourceError, match="does not fit in memory"):
+        load_image(png(tmp_path / "photo.png", GRAY))

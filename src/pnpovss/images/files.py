@@ -10,11 +10,11 @@ from typing import IO
 
 from PIL import Image, UnidentifiedImageError
 
-from pnpovss.errors import ImageError, MissingExtraError
+from pnpovss.errors import ImageError, MissingExtraError, ResourceError
 from pnpovss.images.kinds import FORMATS, START, is_avif, is_heic, starts_like, what_it_is
 from pnpovss.images.stored import Stored, opened, shown
 
-__all__ = ["MAX_PIXELS", "DamagedPhoto", "open_photo", "refuse_beyond"]
+__all__ = ["MAX_PIXELS", "DamagedPhoto", "open_photo", "refuse_beyond", "unread"]
 
 MAX_PIXELS = 50_000_000  # 8,192 x 6,144: above what most cameras make; each pixel costs some 100 bytes to refine
 
@@ -29,6 +29,23 @@ class DamagedPhoto(ImageError):
         super().__init__(f"{what} is damaged or incomplete ({self.cause}); get a complete copy")
 
 
+def unread(what: str, error: Exception, size: tuple[int, int] | None = None) -> DamagedPhoto | ResourceError:
+    """What it means that a decoder raised: the photo is damaged, or, where memory ran out, nothing about the photo.
+
+    Args:
+        what: the photo, for messages.
+        error: what the decoder raised; Pillow's own codecs tell of memory in words alone.
+        size: width and height in pixels, where they are known.
+    """
+    if not (isinstance(error, MemoryError) or "out of memory" in str(error)):
+        return DamagedPhoto(what, error)
+    pixels = f" ({size[0]:,} x {size[1]:,} pixels)" if size else ""
+    return ResourceError(
+        f"{what} does not fit in memory{pixels}; free memory (on the command line: fewer --workers, or --dtype "
+        f"bfloat16), or make it smaller"
+    )
+
+
 @contextmanager
 def open_photo(stored: Stored, content: io.BytesIO | None = None) -> Iterator[Image.Image]:
     """A stored photo, its header read, its pixels not yet.
@@ -40,6 +57,7 @@ def open_photo(stored: Stored, content: io.BytesIO | None = None) -> Iterator[Im
     Raises:
         ImageError: missing, unreadable, or no photo.
         MissingExtraError: a HEIC photo, without the extra that reads it.
+        ResourceError: memory ran out.
     """
     what, start = shown(stored), b""
     _refuse_unreadable(stored, what)
@@ -57,10 +75,8 @@ def open_photo(stored: Stored, content: io.BytesIO | None = None) -> Iterator[Im
         raise ImageError(f"{what} may not be read by this user; change its permissions") from error
     except (ImageError, MissingExtraError):
         raise
-    except MemoryError as error:
-        raise ImageError(f"{what} does not fit in memory") from error
     except Exception as error:  # decoders raise whatever they like on damaged data
-        raise DamagedPhoto(what, error) from error
+        raise unread(what, error) from error
     with image:
         _refuse_preview(image, what)
         yield image

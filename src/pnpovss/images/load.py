@@ -13,7 +13,7 @@ from PIL import Image
 from pnpovss.errors import ImageError
 from pnpovss.images.arrays import from_array
 from pnpovss.images.depth import told_by_container
-from pnpovss.images.files import MAX_PIXELS, DamagedPhoto, open_photo, refuse_beyond
+from pnpovss.images.files import MAX_PIXELS, DamagedPhoto, open_photo, refuse_beyond, unread
 from pnpovss.images.jpeg import refuse_endless
 from pnpovss.images.metadata import without_metadata
 from pnpovss.images.orientation import Orientation, read_orientation
@@ -48,6 +48,7 @@ def load_image(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) -> I
         ImageError: missing, unreadable, damaged, too large, or no photo; an array of another kind or range; samples of
             more than 8 bits that do not tell which value is white.
         MissingExtraError: a HEIC photo, without the extra that reads it.
+        ResourceError: memory ran out.
     """
     if isinstance(source, Image.Image):
         return _from_picture(source, max_pixels)
@@ -65,6 +66,7 @@ def orientation_of(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) 
     Raises:
         ImageError: as `load_image`, except for damage after the header.
         MissingExtraError: as `load_image`.
+        ResourceError: as `load_image`.
     """
     if isinstance(source, Image.Image):
         return read_orientation(source, "the image")
@@ -138,10 +140,8 @@ def _decoded(image: Image.Image, what: str) -> Image.Image:
         rgb = to_rgb(upright, what, told)
     except ImageError:
         raise
-    except MemoryError as error:
-        raise ImageError(f"{what} does not fit in memory ({image.width:,} x {image.height:,} pixels)") from error
     except Exception as error:  # decoders raise whatever they like on damaged data
-        raise DamagedPhoto(what, error) from error
+        raise unread(what, error, image.size) from error
     return rgb
 
 
