@@ -49,6 +49,7 @@ def overlapped(job: Job, tasks: Iterable[Task], stop: Callable[[], None] = lambd
                 seen = job.look(begun) if isinstance(begun, Begun) else begun
                 if len(writing) == WRITERS:
                     yield writing.popleft().result()
+                begun = None  # from here on its claim is the writer's, which ends it when the files are there
                 writing.append(writer.submit(job.finish, seen) if isinstance(seen, Begun) else _given(seen))
             while writing:
                 yield writing.popleft().result()
