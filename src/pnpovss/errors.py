@@ -17,6 +17,8 @@
 Messages say what came, what was expected and what to do.
 """
 
+from typing import Any
+
 __all__ = [
     "CheckpointError",
     "ConfigError",
@@ -42,6 +44,14 @@ class PnpOvssError(Exception):
     """
 
     page: str | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Send it from process to process as it is; Python would make it anew from its message alone."""
+        return _as_it_was, (type(self), self.args), self.__dict__
+
+
+def _as_it_was(kind: type[PnpOvssError], args: tuple[Any, ...]) -> PnpOvssError:
+    return kind.__new__(kind, *args)
 
 
 class InvalidInputError(PnpOvssError, ValueError):

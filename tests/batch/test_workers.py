@@ -11,23 +11,25 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+import torch  # noqa: F401  # forked processes find it here, instead of importing it each
 from PIL import Image
 
 from pnpovss.batch.crew import Alone, crew_for
-from pnpovss.batch.events import Task
+from pnpovss.batch.events import Skipped, Task
 from pnpovss.batch.job import Begun, Job
 from pnpovss.batch.model import ModelChoice
 from pnpovss.batch.photo_files import PhotoFiles
 from pnpovss.batch.pipeline import overlapped
 from pnpovss.batch.recipe import FilterChoice, Recipe
-from pnpovss.batch.workers import received, threads_for
-from pnpovss.errors import NamesError
+from pnpovss.batch.workers import Workers, can_share, received, threads_for
+from pnpovss.errors import MissingExtraError, ModelError, NamesError
 from pnpovss.names import Name
 
 ROOT = Path(__file__).parents[2]
@@ -93,12 +95,9 @@ def test_many_write_what_one_writes(photos: Path, expected: dict[str, bytes], tm
     assert "0 photos done, 60 finished before, 1 failed" in said
 
 
-def test_processes_that_load_their_own_model_write_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """As on devices whose memory processes do not share; the real model, on real photos.
-
-    Each process has one thread, as the one that is alone: with more, sums round differently.
-    """
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+@pytest.fixture
+def unshared(tmp_path: Path) -> tuple[str, ...]:
+    """The program, whose processes load a model each."""
     guarded = tmp_path / "program.py"
     guarded.write_text(
         "if __name__ == '__main__':\n"
@@ -107,15 +106,112 @@ def test_processes_that_load_their_own_model_write_the_same(tmp_path: Path, monk
         "    crew.can_share = lambda device: False\n"
         "    run()\n"
     )
+    return sys.executable, str(guarded)
+
+
+def test_processes_that_load_their_own_model_write_the_same(
+    tmp_path: Path, unshared: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+):
+    """As on devices whose memory processes do not share; the real model, on real photos.
+
+    Each process has one thread, as the one that is alone: with more, sums round differently.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("cat.jpg", "coffee.jpg"):
         (tmp_path / "in").mkdir(exist_ok=True)
         with Image.open(EXAMPLES / name) as image:
             image.resize((160, 120)).save(tmp_path / "in" / name)
     for out, options in (("one", ()), ("two", ("--devices", "cpu,cpu"))):
-        process = start(tmp_path / "in", tmp_path / out, *options, program=(sys.executable, str(guarded)))
+        process = start(tmp_path / "in", tmp_path / out, *options, program=unshared)
         _, said = process.communicate(timeout=280)
         assert process.returncode == 0, said
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_a_model_that_no_process_can_load_is_told_once(photos: Path, tmp_path: Path, unshared: tuple[str, ...]):
+    process = start(photos, tmp_path / "out", "--model", "none such", "--devices", "cpu,cpu", program=unshared)
+    _, said = process.communicate(timeout=280)
+    assert process.returncode == 2
+    [line] = said.splitlines()
+    assert line.startswith("error: no backbone knows the model 'none such'")
+    assert tree(tmp_path / "out") == {}
+
+
+class Skipping(Job):
+    """Has nothing to do; "deadly" ends the process that first meets it, and no process can be made from then on."""
+
+    def begin(self, task: Task) -> Skipped:
+        died = Path(self.out) / "died"
+        if task.stem == "deadly" and not died.exists():
+            died.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Skipped(task, {})
+
+
+def workers_that_cannot_be_replaced(folder: Path, count: int) -> Workers:
+    def make() -> Job:
+        if (folder / "died").exists():
+            raise ModelError("it was removed")
+        return Skipping(None, (), folder)  # type: ignore[arg-type]
+
+    return Workers([make] * count, 1, share=True)
+
+
+forks = pytest.mark.skipif(not can_share("cpu"), reason="processes are not forked on this system")
+
+
+@forks
+def test_where_a_process_cannot_be_replaced_the_others_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    tasks = [Task("x.jpg", stem) for stem in ("a", "b", "deadly", *"cdefghijklmnopqrst")]
+    with workers_that_cannot_be_replaced(tmp_path, 2) as workers:
+        outcomes = list(workers.run_all(tasks))
+    assert {type(outcome) for outcome in outcomes} == {Skipped}
+    assert sorted(outcome.task.stem for outcome in outcomes) == sorted(task.stem for task in tasks)
+    assert "a process that ended cannot be replaced; the others go on: it was removed" in caplog.messages
+
+
+@forks
+def test_where_the_last_process_cannot_be_replaced_the_run_ends(tmp_path: Path):
+    with (
+        workers_that_cannot_be_replaced(tmp_path, 1) as workers,
+        pytest.raises(ModelError, match="it was removed"),
+    ):
+        list(workers.run_all([Task("x.jpg", "deadly")]))
+
+
+class OfTwoParts(Exception):
+    """Python cannot make it anew in another process, from its message alone."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def ends() -> Job:
+    os._exit(3)
+
+
+def lacks_an_extra() -> Job:
+    raise MissingExtraError("this model", "blip")
+
+
+def fails_as_foreign_ones_do() -> Job:
+    raise OfTwoParts("this", "that")
+
+
+@forks
+@pytest.mark.parametrize(
+    ("make", "kind", "text"),
+    [
+        (ends, ModelError, r"a process ended while it loaded the model \(exit code 3\); fewer --workers"),
+        (lacks_an_extra, MissingExtraError, r"this model needs an optional package: .*\[blip\]"),
+        (fails_as_foreign_ones_do, RuntimeError, "OfTwoParts: this and that"),
+    ],
+)
+def test_what_keeps_a_process_from_beginning_is_raised_here(make: Callable[[], Job], kind: type[Exception], text: str):
+    job = Skipping(None, (), Path("out"))  # type: ignore[arg-type]
+    with pytest.raises(kind, match=text):
+        Workers([lambda: job, make], 1, share=True)
+    assert not multiprocessing.active_children()
 
 
 @pytest.fixture

@@ -1,15 +1,18 @@
 """Several processes for one job: each segments whole photos; one that dies costs at most the photo at hand.
 
 The model is loaded once and shared by forking where it computes on the CPU of a system that forks; elsewhere each
-process loads its own. Workers speak with their parent alone, through a pipe each, and end when it does.
+process loads its own. Workers speak with their parent alone, through a pipe each, and end when it does. The first that
+a worker says is that it is ready: who dies before died of no photo, and what kept it from being ready is no photo's.
 """
 
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,10 +20,10 @@ from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from pnpovss.batch.events import Failed, Outcome, Task
+from pnpovss.batch.events import Failed, Outcome, Task, one_line
 from pnpovss.batch.job import Job
 from pnpovss.batch.pipeline import WRITERS, overlapped
-from pnpovss.errors import NamesError
+from pnpovss.errors import ModelError, NamesError
 
 __all__ = ["Workers", "can_share", "received", "threads_for"]
 
@@ -52,25 +55,38 @@ class Workers:
     """
 
     def __init__(self, makers: Sequence[Callable[[], Job]], threads: int, *, share: bool) -> None:
-        """Make the processes.
+        """Make the processes, and wait until all of them are ready.
 
         Args:
             makers: one for each process: gives its job. With `share`, the job is there already; without, it is made in
                 the process, and must be fit to be sent there.
             threads: for each process.
             share: whether processes are forked from this one.
+
+        Raises:
+            ModelError: a process ended before it was ready.
+            Exception: whatever a maker raises.
         """
         self._context: Any = multiprocessing.get_context("fork" if share else "spawn")
         self._share, self._threads = share, threads
         self._workers: list[_Worker] = []
         self.report: dict[str, Any] = {}
-        for make in makers:
-            self._workers.append(self._start(make))
+        try:
+            for make in makers:
+                self._workers.append(self._start(make))
+            for worker in self._workers:
+                worker.become_ready()
+        except BaseException:
+            self._end()
+            raise
 
     def __enter__(self) -> "Workers":
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
         for worker in self._workers:
             worker.pipe.close()
         for worker in self._workers:
@@ -81,23 +97,43 @@ class Workers:
 
         Raises:
             NamesError: the model cannot read the job's names.
+            Exception: processes died, and what keeps any other from taking their places.
         """
         waiting, tries = iter(tasks), dict[Task, int]()
         again: deque[Task] = deque()
-        for worker in self._workers:
-            worker.feed(again, waiting)
-        while busy := [worker for worker in self._workers if worker.held]:
-            ready = wait([worker.pipe for worker in busy])
+        while busy := self._fed(again, waiting):
+            speaking = wait([worker.pipe for worker in busy])
             for worker in busy:
-                if worker.pipe not in ready:
+                if worker.pipe not in speaking:
+                    continue
+                if not worker.ready:
+                    self._welcome(worker)
                     continue
                 try:
                     yield worker.receive()
                 except (EOFError, OSError):
                     yield from self._lost(worker, tries, again)
-                    worker = self._replace(worker)
-                worker.feed(again, waiting)
+                    self._workers[self._workers.index(worker)] = self._start(worker.make)
         self._collect_reports()
+
+    def _fed(self, again: deque[Task], waiting: Iterator[Task]) -> "list[_Worker]":
+        """Give tasks to all that are ready; those that have something to say: on a task, or that they are ready."""
+        for worker in self._workers:
+            if worker.ready:
+                worker.feed(again, waiting)
+        return [worker for worker in self._workers if worker.held or not worker.ready]
+
+    def _welcome(self, worker: "_Worker") -> None:
+        """Hear whether one that takes another's place is ready; if it cannot be, the others go on without it."""
+        try:
+            worker.become_ready()
+        except Exception as error:
+            if len(self._workers) == 1:
+                raise
+            self._workers.remove(worker)
+            worker.pipe.close()
+            worker.end()
+            logger.warning("a process that ended cannot be replaced; the others go on: %s", one_line(error))
 
     def _lost(self, worker: "_Worker", tries: dict[Task, int], again: deque[Task]) -> Iterator[Outcome]:
         """What becomes of the tasks of a process that died: each is tried again, alone, so that the culprit shows."""
@@ -116,11 +152,6 @@ class Workers:
             yield Failed(photo, why, "")
         else:  # another process writes that down
             again.append(replace(photo, given_up=why))
-
-    def _replace(self, worker: "_Worker") -> "_Worker":
-        new = self._start(worker.make)
-        self._workers[self._workers.index(worker)] = new
-        return new
 
     def _start(self, make: Callable[[], Job]) -> "_Worker":
         ours, theirs = self._context.Pipe()
@@ -146,8 +177,27 @@ class _Worker:
 
     def __init__(self, process: Any, pipe: Connection, make: Callable[[], Job]) -> None:
         self.process, self.pipe, self.make = process, pipe, make
+        self.ready = False  # whether it has its job
         self.held: deque[Task] = deque()
         self.alone = False  # whether the task that it holds is one that a process may have died of
+
+    def become_ready(self) -> None:
+        """Wait until it has its job.
+
+        Raises:
+            ModelError: it ended before.
+            Exception: whatever kept it from that.
+        """
+        try:
+            told = self.pipe.recv()
+        except (EOFError, OSError) as gone:
+            raise ModelError(
+                f"a process ended while it loaded the model ({self.how()}); fewer --workers take less memory"
+            ) from gone
+        if told is not None:
+            error, where = told
+            raise error from RuntimeError(f"in another process:\n{where}")
+        self.ready = True
 
     def feed(self, again: deque[Task], waiting: Iterator[Task]) -> None:
         """Give it tasks until it holds enough, those of processes that died first, and each of these alone."""
@@ -196,7 +246,7 @@ class _Worker:
 
     def end(self) -> None:
         """See that it ends: its pipe is closed, so it does after the photos at hand, or is made to."""
-        self.process.join(PATIENCE)
+        self.process.join(PATIENCE if self.ready else 0)
         self.process.kill()
         self.process.join()
 
@@ -211,8 +261,10 @@ def _work(pipe: Connection, foreign: Sequence[Connection], make: Callable[[], Jo
 
     torch.set_num_threads(threads)
     messages = _collected()
-    job, stopped = make(), threading.Event()
     try:
+        if (job := _made(pipe, make)) is None:
+            return
+        stopped = threading.Event()
         for outcome in overlapped(job, received(pipe, stopped), stopped.set):
             pipe.send((outcome, tuple(messages)))
             messages.clear()
@@ -221,6 +273,25 @@ def _work(pipe: Connection, foreign: Sequence[Connection], make: Callable[[], Jo
         pipe.send((error, ()))
     except (EOFError, BrokenPipeError):  # the parent is gone
         pass
+
+
+def _made(pipe: Connection, make: Callable[[], Job]) -> Job | None:
+    """The job, and word to the parent that it is there; None where it cannot be had, and word to the parent why."""
+    try:
+        job = make()
+    except Exception as error:
+        pipe.send((_portable(error), traceback.format_exc()))
+        return None
+    pipe.send(None)
+    return job
+
+
+def _portable(error: Exception) -> Exception:
+    """It, or, where it does not come through as it is sent to another process, one that says the same."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:  # errors of other packages may need arguments of their own
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def received(pipe: Connection, stopped: threading.Event) -> Iterator[Task]:
