@@ -96,7 +96,7 @@ def test_the_page_is_whole_and_fetches_nothing(folders):
 
 def test_runs_that_were_not_measured_alike_are_said_to_be(folders):
     whole, plain = (read_run(folders / name) for name in ("whole", "plain"))
-    assert "Not measured alike:</b> these runs have different photos." in page([whole, plain])
+    assert "Not measured alike:</b> these runs have different photos or masks." in page([whole, plain])
     alike = replace(whole, folder=folders / "other")
     assert "Not measured alike" not in page([whole, alike])
     named = replace(alike, settings=whole.settings.model_copy(update={"presence": "all", "protocol": "authors"}))

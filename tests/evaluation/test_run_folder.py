@@ -6,14 +6,17 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
+import numpy as np
 import pytest
 
-from pnpovss.errors import ConfigError, InvalidInputError, OutputError
+from pnpovss.datasets.base import Dataset
+from pnpovss.errors import ConfigError, DatasetError, InvalidInputError, OutputError
 from pnpovss.evaluation.runs.evaluate import evaluate
 from pnpovss.evaluation.runs.folder import make_folder, open_run, read_run
 from pnpovss.evaluation.runs.variants import run_variants
 from pnpovss.files.journal import Journal
-from tests.support.colours import Oracle
+from pnpovss.names import Name
+from tests.support.colours import Oracle, colour_dataset, colour_space
 
 
 @pytest.fixture
@@ -79,7 +82,7 @@ def test_two_runs_in_one_folder_are_refused(segmenter, dataset, folder):
     settings = read_run(folder).settings
     before = (folder / "run.json").read_bytes()
     with (
-        open_run(folder, settings, dataset.root, [sample.key for sample in dataset]),
+        open_run(folder, settings, [sample.key for sample in dataset]),
         pytest.raises(OutputError, match=r"images.jsonl is being written by another process"),
     ):
         evaluate(segmenter, dataset, Oracle(), folder)
@@ -165,3 +168,68 @@ def test_a_map_that_would_not_fit_its_score_is_not_made(segmenter, dataset, fold
     rewrite(folder, lambda records: first_cell(records, 0, 1, 32 * 32 - 4))
     with pytest.raises(OutputError, match="the labels of 'photo0' are not those that were counted"):
         evaluate(segmenter, dataset, Oracle(), folder, save_maps=True)
+
+
+def masks_without_red(dataset):
+    """The same data set with red taken out of one mask, as somebody mends it."""
+    sample = dataset.samples[1]
+    mask = cv2.imread(str(sample.mask), cv2.IMREAD_UNCHANGED)
+    cv2.imwrite(str(sample.mask), np.where(mask == 1, 2, mask))
+    return dataset
+
+
+def another_photo(dataset):
+    """The same keys and masks, one photo of other content."""
+    sample = dataset.samples[1]
+    cv2.imwrite(str(sample.image), 255 - cv2.imread(str(sample.image)))
+    return dataset
+
+
+def with_space(**changes):
+    return lambda dataset: Dataset(colour_space(**changes), dataset.root, dataset.samples)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (masks_without_red, r"masks: blake2b:\w+ there, blake2b:\w+ asked"),
+        (another_photo, r"photos: blake2b:\w+ there, blake2b:\w+ asked"),
+        (with_space(ids=(2, 1, 3)), "ids: 1 there, 2 asked"),
+        (with_space(ignored=frozenset({255, 254})), r"ignored: \(255,\) there, \(254, 255\) asked"),
+        (
+            with_space(names=(Name("red", ("scarlet",)), Name("green"), Name("blue"))),
+            r"names: \('red',\) there, \('red', 'scarlet'\) asked",
+        ),
+    ],
+    ids=["mask", "photo", "values", "left out", "synonym"],
+)
+def test_a_run_does_not_answer_for_other_data(segmenter, dataset, folder, change, message):
+    with pytest.raises(ConfigError, match=rf"holds a run with other data \({message}\).* name a new folder"):
+        evaluate(segmenter, change(dataset), Oracle(), folder)
+
+
+def test_a_data_set_that_was_moved_is_the_same(segmenter, dataset, folder, tmp_path):
+    moved = colour_dataset(tmp_path / "elsewhere")
+    oracle = Oracle()
+    evaluate(segmenter, moved, oracle, folder)
+    assert (oracle.calls, read_run(folder).root) == (0, dataset.root)
+
+
+def test_masks_that_were_refused_may_be_mended_and_the_run_begun_again(segmenter, dataset, oracle, tmp_path):
+    """Nothing was measured yet, so that nothing can be mixed."""
+    mask = dataset.samples[2].mask
+    whole = mask.read_bytes()
+    mask.write_bytes(mask.read_bytes()[:40])
+    with pytest.raises(DatasetError, match="photo2_mask"):
+        evaluate(segmenter, dataset, oracle, tmp_path / "run")
+    mask.write_bytes(whole)
+    evaluate(segmenter, dataset, oracle, tmp_path / "run")
+    assert read_run(tmp_path / "run").finished
+
+
+def test_a_run_of_another_version_is_told_from_a_damaged_one(segmenter, dataset, folder):
+    settings = json.loads((folder / "run.json").read_text())
+    del settings["data"]
+    (folder / "run.json").write_text(json.dumps({**settings, "format": 2}))
+    with pytest.raises(InvalidInputError, match=r"run.json has format 2, this version reads 3; run it again"):
+        evaluate(segmenter, dataset, Oracle(), folder)

@@ -266,6 +266,19 @@ class Dataset:
         """
         return read_mask(sample.mask, sample.image, self.exif)
 
+    def told(self, sample: Sample) -> bytes:
+        """All that the truth of a sample is read from: where it is the same, the truth is the same.
+
+        Raises:
+            DatasetError: it is missing or cannot be read.
+        """
+        try:
+            return sample.mask.read_bytes()
+        except OSError as error:
+            raise DatasetError(
+                f"mask {sample.mask} cannot be read ({error.strerror}); {sample.image.name} has no truth without it"
+            ) from error
+
     def things(self, sample: Sample) -> list[Thing]:
         """Each thing of the truth by itself: here the connected pieces of each class, which stand in for things.
 

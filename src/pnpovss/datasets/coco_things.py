@@ -19,7 +19,7 @@ from pnpovss.datasets.benchmark import Benchmark, find_folder, from_folders, val
 from pnpovss.datasets.coco import is_of_val2017
 from pnpovss.datasets.names import bundled_names
 from pnpovss.errors import DatasetError, InvalidInputError
-from pnpovss.files.json import from_json
+from pnpovss.files.json import from_json, to_json
 
 __all__ = ["COCO_THINGS", "CocoThings"]
 
@@ -73,6 +73,10 @@ class CocoThings(Dataset):
                 row = self.space.first + THINGS.index(segment["category_id"])
                 found.append(Thing(row, mask, bool(segment["iscrowd"])))
         return found
+
+    def told(self, sample: Sample) -> bytes:
+        """The picture of segments, and what the JSON says of them."""
+        return super().told(sample) + to_json(self._segments_of(sample))
 
     def _segments_of(self, sample: Sample) -> list[dict[str, Any]]:
         try:

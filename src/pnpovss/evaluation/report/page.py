@@ -156,7 +156,9 @@ def _unlike(runs: Sequence[Run]) -> list[str]:
     """In what the runs were not measured alike: to be known before they are compared."""
     sides = {
         "data sets": {run.settings.dataset for run in runs},
-        "photos": {run.settings.subset.digest for run in runs},
+        "photos or masks": {
+            (run.settings.subset.digest, run.settings.data.photos, run.settings.data.masks) for run in runs
+        },
         "protocols": {run.settings.protocol for run in runs},
         "sources of names": {run.settings.presence for run in runs},
     }

@@ -119,7 +119,7 @@ def run(
         plan: what is done with each photo.
         dataset: photos and truths.
         presence: which names are asked for in each photo.
-        folder: of the run; new, or one with the same settings.
+        folder: of the run; new, or one with the same settings and data.
         limit: use so many photos, drawn by `seed`; the result is then called a subset.
         seed: of the draw.
         on_image: told after each photo.
@@ -128,19 +128,19 @@ def run(
         What summary.json holds.
 
     Raises:
-        ConfigError: the folder holds a run with other settings, or other things.
+        ConfigError: the folder holds a run with other settings or of other data, or other things.
         DatasetError: a photo or mask that is missing or does not fit, by name; or masks that leave nothing to measure.
         OutputError: the folder cannot be written, another process works on it, or its records are damaged.
     """
     samples, subset = choose(dataset, limit, seed)
-    settings = describe(plan.kind, plan.segmenter, dataset, subset, presence.key, plan.variants)
+    settings = describe(plan.kind, plan.segmenter, dataset, samples, subset, presence.key, plan.variants)
     classes = len(dataset.space.classes)
-    with open_run(folder, settings, dataset.root, [sample.key for sample in samples]) as journal:
+    with open_run(folder, settings, [sample.key for sample in samples]) as journal:
         if not journal.records:
             check_masks(dataset, samples)
         todo = [sample for sample in samples if not _is_done(plan, folder, journal, sample.key)]
         if todo:
-            begin_session(folder, settings, session(str(plan.segmenter.backbone.card.device)))
+            begin_session(folder, settings, dataset.root, session(str(plan.segmenter.backbone.card.device)))
         before = (Confusion.from_sparse(plan.score(record), classes) for record in journal.records.values())
         total = Confusion.total(before, classes)
         for new, (record, files) in enumerate(_measure(plan, dataset, presence, todo), start=1):

@@ -47,7 +47,7 @@ def evaluate(
         dataset: photos and truths.
         presence: which names are asked for in each photo. Give it the same backbone, from `share_encodings`, and
             photos that it has looked at are not encoded again.
-        folder: of the run; new, or one with the same settings.
+        folder: of the run; new, or one with the same settings and data.
         limit: use so many photos, drawn by `seed`; the result is then called a subset.
         seed: of the draw.
         batch_size: photos the model reads at once.
@@ -59,7 +59,7 @@ def evaluate(
         What `summary.json` holds: the scores over all photos.
 
     Raises:
-        ConfigError: the folder holds a run with other settings.
+        ConfigError: the folder holds a run with other settings, or of other data.
         DatasetError: a photo or mask that is missing or does not fit, by name; or nothing is left to measure.
         OutputError: see `engine.run`.
     """

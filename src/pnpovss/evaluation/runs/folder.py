@@ -1,6 +1,6 @@
 """The folder of a run: what was run, on what and with what, so that it can be resumed, compared and made again.
 
-run.json        the settings, and when and with which versions it was worked on
+run.json        the settings, and when and with which versions it was worked on; written before the first photo
 images.jsonl    one line per finished photo, see `pnpovss.files.journal`
 summary.json    the scores, made anew from the records whenever the run is started
 maps/           with --save-maps: a class map per photo
@@ -28,6 +28,13 @@ from pnpovss.files.writing import write_all
 __all__ = ["Run", "begin_session", "make_folder", "open_run", "read_run", "read_summary", "write_summary"]
 
 SETTINGS, RECORDS, SUMMARY, MAPS = "run.json", "images.jsonl", "summary.json", "maps"
+_SEVERAL = frozenset({"data", "variants", "classes"})  # settings whose names are plural
+
+
+class _AnyFormat(BaseModel):
+    """What run.json holds in every version."""
+
+    format: int
 
 
 class _RunFile(RunSettings):
@@ -62,13 +69,14 @@ class Run:
 
 
 @contextmanager
-def open_run(folder: Path, settings: RunSettings, root: Path, keys: Collection[str]) -> Iterator[Journal]:
+def open_run(folder: Path, settings: RunSettings, keys: Collection[str]) -> Iterator[Journal]:
     """Start a run in a new or empty folder, or resume the one that is there; gives its records, locked.
+
+    The settings are written by `begin_session`: a run that is refused before it measures anything binds nobody to them.
 
     Args:
         folder: of the run.
         settings: must be those of the run that is there.
-        root: the data set's folder.
         keys: of all photos of the run; a record of another photo is refused.
 
     Raises:
@@ -82,15 +90,29 @@ def open_run(folder: Path, settings: RunSettings, root: Path, keys: Collection[s
         _refuse_other(folder, settings)  # again, now that nobody else can begin one here
         for leftover in folder.glob(".pnpovss-*.part"):  # of a run that was killed while it wrote
             leftover.unlink(missing_ok=True)
-        if not (folder / SETTINGS).exists():
-            _write_settings(folder, settings, str(root.resolve()), ())
         yield journal
 
 
-def begin_session(folder: Path, settings: RunSettings, begun: Session) -> None:
-    """Note in the folder of an open run that it is worked on."""
-    there = _read_settings(folder)
-    _write_settings(folder, settings, there.root, (*there.sessions, begun))
+def begin_session(folder: Path, settings: RunSettings, root: Path, begun: Session) -> None:
+    """Note in the folder of an open run that it is worked on, and with what.
+
+    Args:
+        folder: of the run.
+        settings: of the run.
+        root: the data set's folder; that of the first session is kept.
+        begun: the session.
+    """
+    sessions, where = (begun,), str(root.resolve())
+    if (folder / SETTINGS).exists():
+        there = _read_settings(folder)
+        sessions, where = (*there.sessions, begun), there.root
+    write_all(
+        {
+            folder / SETTINGS: _RunFile(**dict(settings), root=where, sessions=sessions)
+            .model_dump_json(indent=1)
+            .encode()
+        }
+    )
 
 
 def make_folder(folder: Path) -> None:
@@ -145,7 +167,11 @@ def _read_settings(folder: Path) -> _RunFile:
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
     try:
-        found = _RunFile.model_validate_json(content)
+        if (written := _AnyFormat.model_validate_json(content).format) != FORMAT:
+            raise InvalidInputError(
+                f"{path} has format {written}, this version reads {FORMAT}; run it again in a new folder"
+            )
+        return _RunFile.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
@@ -153,14 +179,6 @@ def _read_settings(folder: Path) -> _RunFile:
             f"{path} is damaged or of another version ({where}: {first['msg']}); without it nobody knows what the "
             "records were measured with, so restore the file from a copy, or run again in a new folder"
         ) from error
-    if found.format != FORMAT:
-        raise InvalidInputError(f"{path} has format {found.format}, this version reads {FORMAT}; run it again")
-    return found
-
-
-def _write_settings(folder: Path, settings: RunSettings, root: str, sessions: tuple[Session, ...]) -> None:
-    content = _RunFile(**dict(settings), root=root, sessions=sessions)
-    write_all({folder / SETTINGS: content.model_dump_json(indent=1).encode()})
 
 
 def _refuse_other(folder: Path, asked: RunSettings) -> None:
@@ -174,8 +192,9 @@ def _refuse_other(folder: Path, asked: RunSettings) -> None:
         old, new = getattr(there, name), getattr(asked, name)
         if old != new:
             raise ConfigError(
-                f"{folder} holds a run with {'another' if name != 'variants' else 'other'} {name} "
-                f"({_difference(old, new)}); a run is resumed with the same settings only, so name a new folder"
+                f"{folder} holds a run with {'other' if name in _SEVERAL else 'another'} {name} "
+                f"({_difference(old, new)}); a run is resumed with the same settings and data only, so name a new "
+                "folder"
             )
 
 
@@ -190,5 +209,12 @@ def _difference(old: object, new: object) -> str:
     """What differs between two settings, down to the field."""
     if isinstance(old, BaseModel) and isinstance(new, BaseModel):
         fields = [name for name in type(old).model_fields if getattr(old, name) != getattr(new, name)]
-        return ", ".join(f"{name}: {getattr(old, name)} there, {getattr(new, name)} asked" for name in fields[:3])
+        return ", ".join(f"{name}: {_told(getattr(old, name), getattr(new, name))}" for name in fields[:3])
+    return _told(old, new)
+
+
+def _told(old: object, new: object) -> str:
+    """Two values that differ; of two lists of one length, the first two entries that do."""
+    if isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+        old, new = next(pair for pair in zip(old, new, strict=True) if pair[0] != pair[1])
     return f"{str(old)[:80]} there, {str(new)[:80]} asked"

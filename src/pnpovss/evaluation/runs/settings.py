@@ -1,6 +1,6 @@
 """What a run is: everything that its scores depend on, and which photos of the data set it takes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from random import Random
 
@@ -8,12 +8,13 @@ from pydantic import BaseModel, ConfigDict
 
 from pnpovss.config import Settings
 from pnpovss.datasets.base import Counting, Dataset, Exif, Sample
+from pnpovss.datasets.content import masks_digest, photos_digest
 from pnpovss.errors import DatasetError, InvalidInputError
 from pnpovss.segmenter import Segmenter
 
-__all__ = ["FORMAT", "RunSettings", "Subset", "choose", "describe"]
+__all__ = ["FORMAT", "Data", "RunSettings", "Subset", "choose", "describe"]
 
-FORMAT = 2  # of the files in a run's folder
+FORMAT = 3  # of the files in a run's folder
 
 
 class Subset(BaseModel):
@@ -46,6 +47,47 @@ class Subset(BaseModel):
         return f"subset of {self.images} of {whole}" if self.partial else f"all {self.images}"
 
 
+class Data(BaseModel):
+    """What was measured, and against what: a data set of the same name and the same keys may hold something else.
+
+    Attributes:
+        names: the words of each name, synonyms included; all of them are written into prompts.
+        ids: the mask value of each.
+        background_id: the mask value of the background; None where none is labelled so.
+        ignored: mask values that are left out of the score, ascending.
+        merged: mask values with those that they count as.
+        masks: digest of the masks, see `datasets.content`.
+        photos: digest of the photos.
+    """
+
+    model_config = ConfigDict(frozen=True)
+    names: tuple[tuple[str, ...], ...]
+    ids: tuple[int, ...]
+    background_id: int | None
+    ignored: tuple[int, ...]
+    merged: tuple[tuple[int, int], ...]
+    masks: str
+    photos: str
+
+    @classmethod
+    def of(cls, dataset: Dataset, samples: Sequence[Sample]) -> "Data":
+        """Of some photos of a data set, whose files are read for it.
+
+        Raises:
+            DatasetError: a photo or mask that is missing or cannot be read, by name.
+        """
+        space = dataset.space
+        return cls(
+            names=tuple(name.all for name in space.names),
+            ids=space.ids,
+            background_id=space.background_id,
+            ignored=tuple(sorted(space.ignored)),
+            merged=space.merged,
+            masks=masks_digest(dataset, samples),
+            photos=photos_digest(samples),
+        )
+
+
 class RunSettings(BaseModel):
     """Everything that the scores depend on; a resumed run must have the same."""
 
@@ -58,6 +100,7 @@ class RunSettings(BaseModel):
     classes: tuple[str, ...]
     background_class: int | None
     subset: Subset
+    data: Data
     presence: str
     model: str
     revision: str | None
@@ -94,11 +137,16 @@ def describe(
     kind: str,
     segmenter: Segmenter,
     dataset: Dataset,
+    samples: Sequence[Sample],
     subset: Subset,
     presence: str,
     variants: Mapping[str, Settings] | None = None,
 ) -> RunSettings:
-    """The settings of a run about to start."""
+    """The settings of a run about to start on these samples.
+
+    Raises:
+        DatasetError: see `Data.of`.
+    """
     space, backbone = dataset.space, segmenter.backbone
     return RunSettings(
         kind=kind,
@@ -108,6 +156,7 @@ def describe(
         classes=space.classes,
         background_class=0 if space.counts_background else None,
         subset=subset,
+        data=Data.of(dataset, samples),
         presence=presence,
         model=backbone.card.name,
         revision=backbone.card.revision,
