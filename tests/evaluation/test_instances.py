@@ -13,10 +13,11 @@ from pnpovss.evaluation.runs.folder import read_run
 from pnpovss.evaluation.runs.instance_heads import look_by_head
 from pnpovss.evaluation.runs.instance_scores import FATES, instance_scores
 from pnpovss.evaluation.runs.instances import WAYS, instance_variants, run_instances
-from pnpovss.evaluation.runs.records import InstancesRecord
+from pnpovss.evaluation.runs.records import InstancesRecord, checker
 from pnpovss.inputs import prepare
+from pnpovss.presence.base import Presence
 from pnpovss.segmenter import Segmenter
-from tests.support.colours import colour_space, write_photo
+from tests.support.colours import Oracle, colour_space, write_photo
 from tests.support.fakes import colour_backbone
 from tests.support.program_fixtures import program_over
 
@@ -102,16 +103,47 @@ def test_photos_without_any_name_asked_for_count_as_missed(telling, data, tmp_pa
         key = "nobody"
 
         def decide(self, photo, names):
-            from pnpovss.presence.base import Presence
-
             return Presence(kept=(), scores=tuple(0.0 for _ in names))
 
         def report(self):
             return {}
 
     summary = run_instances(telling, data, Nobody(), tmp_path / "run", ways=["pieces"])
-    assert summary["ways"] == {}
+    plain, [head] = summary["ways"]["pieces"], summary["heads"].values()
+    assert (plain["ap50"], plain["pq"], plain["rq"]) == (0, 0, 0)
+    assert plain["groups"]["all"]["things"] == 5
+    assert plain["groups"]["all"]["missed"] == head["all"]["missed"] == [1, None, None]
+    assert summary["peaks"]["all"]["own"]["pass 1"] == [None, None, None], "no peak of a name that was not asked for"
     assert "5 things in 3 photos" in things_markdown(summary, "colours")
+
+
+def test_a_photo_without_names_counts_beside_others_in_every_score(telling, data, oracle, tmp_path):
+    """As much as if its names had been asked for and nothing been found: one table must not contradict itself."""
+
+    class Forgetful(Oracle):
+        def decide(self, photo, names):
+            found = super().decide(photo, names)
+            return Presence((), found.scores) if photo.key == "photo2" else found
+
+    summary = run_instances(telling, data, Forgetful(), tmp_path / "run", ways=["pieces", "heat"])
+    whole = run_instances(telling, data, oracle, tmp_path / "whole", ways=["pieces", "heat"])
+    records = read_run(tmp_path / "run").records
+    assert {key: set(record["found"]) for key, record in records.items()} == {
+        key: {"pieces", "heat"} for key in records
+    }
+    assert records["photo2"]["panoptic"]["heat"] == [[1, 0, 0, 0, 1], [2, 0, 0, 0, 1]], "both things, missed"
+    [head], [before] = summary["heads"].values(), whole["heads"].values()
+    for found, full in ((summary["ways"]["pieces"]["groups"], whole["ways"]["pieces"]["groups"]), (head, before)):
+        assert found["all"]["missed"][0] == pytest.approx(full["all"]["missed"][0] + 2 / 5)
+    assert summary["ways"]["pieces"]["rq"] < whole["ways"]["pieces"]["rq"]
+
+
+def test_a_record_without_a_way_of_the_run_is_refused(telling, data, oracle, tmp_path):
+    run_instances(telling, data, oracle, tmp_path / "run", ways=["pieces"], study=False)
+    run = read_run(tmp_path / "run")
+    [first, *_] = run.records.values()
+    with pytest.raises(ValueError, match="its ways of telling apart are not those of the run"):
+        checker(run.settings)({**first, "panoptic": {}})
 
 
 def test_each_pass_is_a_way_only_where_there_are_several(telling):

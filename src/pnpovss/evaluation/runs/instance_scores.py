@@ -118,9 +118,8 @@ def _of_heads(records: Sequence[Record]) -> dict[str, Any]:
 
 def _by_head(record: Record, head: str) -> Record:
     """The record of a photo, were this head all that was read."""
-    seen = record["heads"].get(head)
-    told = {"peaks": {}, "fates": {}} if seen is None else {"peaks": seen["peaks"], "fates": {"pieces": seen["fates"]}}
-    return {"truth": record["truth"], **told}
+    seen = record["heads"][head]
+    return {"truth": record["truth"], "peaks": seen["peaks"], "fates": {"pieces": seen["fates"]}}
 
 
 def _of_head(records: Sequence[Record]) -> dict[str, Any]:
@@ -168,15 +167,13 @@ def plain_interval(photos: Sequence[Sequence[float]]) -> list[float | None]:
 
 
 def _is(way: str, fate: str) -> Callable[[Record, int], float | None]:
-    return lambda record, i: float(record["fates"][way][i] == fate) if way in record["fates"] else None
+    return lambda record, i: float(record["fates"][way][i] == fate)
 
 
 def _gained(way: str, first: str) -> Callable[[Record, int], float | None]:
     """1 for a thing that is apart now and was not, -1 the other way round."""
 
     def value(record: Record, i: int) -> float | None:
-        if way not in record["fates"]:
-            return None
         return float(record["fates"][way][i] == "apart") - float(record["fates"][first][i] == "apart")
 
     return value
@@ -184,7 +181,7 @@ def _gained(way: str, first: str) -> Callable[[Record, int], float | None]:
 
 def _marked(record: Record, way: str) -> tuple[list[Marked], list[Marked]]:
     truth = [Marked(each["row"], _rle(each), crowd=each["crowd"]) for each in record["truth"]]
-    found = [Marked(each["row"], _rle(each), each["score"]) for each in record["found"].get(way, ())]
+    found = [Marked(each["row"], _rle(each), each["score"]) for each in record["found"][way]]
     return truth, found
 
 
@@ -194,7 +191,7 @@ def _rle(packed: Mapping[str, Any]) -> Rle:
 
 def _panoptic(record: Record, way: str, classes: int) -> PanopticCounts:
     counts = PanopticCounts.none(classes)
-    for row, iou, *numbers in record["panoptic"].get(way, ()):
+    for row, iou, *numbers in record["panoptic"][way]:
         counts.iou[row] = iou
         counts.matched[row], counts.false[row], counts.missed[row] = map(int, numbers)
     return counts
@@ -203,7 +200,7 @@ def _panoptic(record: Record, way: str, classes: int) -> PanopticCounts:
 def _count_errors(record: Record, way: str) -> list[float]:
     """How far off the number of things is, for each name that the truth holds."""
     rows = [thing["row"] for thing in things_of(record)]
-    found = [each["row"] for each in record["found"].get(way, ())]
+    found = [each["row"] for each in record["found"][way]]
     return [float(abs(found.count(row) - rows.count(row))) for row in sorted(set(rows))]
 
 

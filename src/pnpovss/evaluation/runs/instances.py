@@ -20,7 +20,7 @@ from pnpovss.evaluation.measures.mask_ap import require_pycocotools
 from pnpovss.evaluation.measures.panoptic import PanopticCounts
 from pnpovss.evaluation.measures.things import fates, neighbours, own_peaks
 from pnpovss.evaluation.runs.engine import Case, OnImage, Plan, fit_to_space, run
-from pnpovss.evaluation.runs.instance_heads import HeadSeen, Maps, look_by_head, maps_of
+from pnpovss.evaluation.runs.instance_heads import HeadSeen, Maps, head_keys, look_by_head, maps_of
 from pnpovss.evaluation.runs.instance_scores import instance_scores
 from pnpovss.files.journal import Record
 from pnpovss.inputs import prepare
@@ -29,7 +29,7 @@ from pnpovss.instances.find import check_installed, find_instances
 from pnpovss.presence.base import PresenceFilter
 from pnpovss.results.instances import Instances
 from pnpovss.results.rle import encode
-from pnpovss.segmenter import Segmenter
+from pnpovss.segmenter import ONE_LOOK, Segmenter
 
 __all__ = ["KIND", "WAYS", "instance_variants", "run_instances"]
 
@@ -124,10 +124,9 @@ def run_instances(
     return run(plan, dataset, presence, folder, limit=limit, seed=seed, on_image=on_image)
 
 
-def _predict(segmenter: Segmenter, case: Case, variants: Mapping[str, Settings], study: bool) -> _Seen | None:
-    """None where no name is asked for."""
+def _predict(segmenter: Segmenter, case: Case, variants: Mapping[str, Settings], study: bool) -> _Seen:
     if not case.names:
-        return None
+        return _nothing(segmenter, case, variants, study)
     inputs = prepare(case.image, case.names, segmenter.backbone.card, segmenter.config)
     [explained] = segmenter.explain([inputs])
     result, passes = segmenter.finish(inputs, explained), explained.passes.cpu().numpy()
@@ -142,13 +141,24 @@ def _predict(segmenter: Segmenter, case: Case, variants: Mapping[str, Settings],
     return _Seen(result.labels, found, maps_of(passes), look_by_head(segmenter, case.image, case.names))
 
 
-def _record(dataset: Dataset, case: Case, seen: _Seen | None) -> Record:
+def _nothing(segmenter: Segmenter, case: Case, variants: Mapping[str, Settings], study: bool) -> _Seen:
+    """Where no name is asked for, every way and every head finds nothing: all things of the truth are missed."""
+    shape = case.truth.shape
+    none = Instances(np.zeros(shape, np.uint16), (), (), np.zeros((0, 1, 1), np.float32))
+    labels, found = np.zeros(shape, np.uint8), dict.fromkeys(variants, none)
+    if not study:
+        return _Seen(labels, found, {}, {})
+    passes = (segmenter.config.dropout or ONE_LOOK).passes
+    maps = maps_of(np.zeros((passes, 0, 1, 1), np.float32))
+    return _Seen(labels, found, maps, dict.fromkeys(head_keys(segmenter.backbone.card), HeadSeen(maps, none)))
+
+
+def _record(dataset: Dataset, case: Case, seen: _Seen) -> Record:
     space, truth = dataset.space, dataset.things(case.sample)
-    labels = np.zeros(case.truth.shape, np.uint8) if seen is None else seen.labels
-    predicted = space.predicted(labels, case.presence.kept)
+    predicted = space.predicted(seen.labels, case.presence.kept)
     things = [thing for thing in truth if not thing.crowd]
     void = (case.truth == IGNORE) & ~_any([thing.mask for thing in truth if thing.crowd], case.truth.shape)
-    found = {} if seen is None else {way: _things(each, space, case) for way, each in seen.found.items()}
+    found = {way: _things(each, space, case) for way, each in seen.found.items()}
     asked = [space.first + index for index in case.presence.kept]
 
     def head(by: HeadSeen) -> Record:
@@ -167,8 +177,8 @@ def _record(dataset: Dataset, case: Case, seen: _Seen | None) -> Record:
             for way, pairs in found.items()
         },
         "fates": {way: fates(things, [each for each, _ in pairs]) for way, pairs in found.items()},
-        "peaks": {} if seen is None else _peaks(things, seen.maps, asked),
-        "heads": {} if seen is None else {key: head(each) for key, each in seen.heads.items()},
+        "peaks": _peaks(things, seen.maps, asked),
+        "heads": {key: head(each) for key, each in seen.heads.items()},
     }
 
 

@@ -148,6 +148,11 @@ class InstancesRecord(PhotoRecord):
         """Of all pixels."""
         return (self.confusion,)
 
+    @property
+    def ways(self) -> set[str]:
+        """Those that all of its parts tell of."""
+        return set(self.found) & set(self.panoptic) & set(self.fates)
+
     @model_validator(mode="after")
     def _one_value_per_thing(self) -> "InstancesRecord":
         things = sum(not each.crowd for each in self.truth)
@@ -177,5 +182,7 @@ def checker(settings: RunSettings) -> Callable[[Record], None]:
             raise ValueError(f"a name is none of the {classes - first} names of the run")
         if isinstance(found, VariantsRecord) and settings.variants and list(found.variants) != list(settings.variants):
             raise ValueError("its variants are not those of the run")
+        if isinstance(found, InstancesRecord) and settings.variants and found.ways != set(settings.variants):
+            raise ValueError("its ways of telling apart are not those of the run")
 
     return check
