@@ -14,15 +14,18 @@ import torch
 from pnpovss.backbones.shared import SharedEncodings, share_encodings
 from pnpovss.config import Background, Config
 from pnpovss.datasets.base import Dataset
-from pnpovss.errors import ConfigError, DatasetError, InvalidInputError
+from pnpovss.errors import ConfigError, DatasetError, InvalidInputError, PresenceError
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.previews import decode_classes
 from pnpovss.evaluation.runs.evaluate import evaluate, run_summary
 from pnpovss.evaluation.runs.folder import read_run
 from pnpovss.evaluation.runs.settings import choose
 from pnpovss.memory import size_of
+from pnpovss.presence import LlmSettings, UnansweredError
 from pnpovss.presence.base import Presence
+from pnpovss.presence.llm.filter import Llm
 from pnpovss.segmenter import Segmenter
+from tests.support import chat_server as chat
 from tests.support.colours import Oracle, colour_dataset, colour_space, write_photo
 from tests.support.fakes import colour_backbone
 
@@ -281,3 +284,57 @@ def test_a_note_of_the_filter_is_kept(segmenter, dataset, tmp_path):
     evaluate(segmenter, dataset, Notes(), tmp_path / "run", limit=1)
     [record] = read_run(tmp_path / "run").records.values()
     assert record["note"] == "asked twice"
+
+
+@pytest.fixture
+def chatting(tmp_path):
+    """A server, and what makes a filter that asks it."""
+    with chat.ChatServer() as server:
+        settings = LlmSettings(base_url=server.url, cache=tmp_path / "answers", timeout=5, attempts=2)
+        yield server, lambda: Llm("seer", settings, sleep=lambda seconds: None)
+
+
+def test_photos_without_an_answer_count_as_naming_nothing_and_say_why(segmenter, dataset, chatting, tmp_path):
+    server, ask = chatting
+    nonsense = chat.say("I would rather not.")
+    server.acts = [chat.answer([]), chat.fail(400, "content filter"), nonsense, nonsense, chat.answer([(1, "red", 95)])]
+    summary = evaluate(segmenter, dataset, ask(), tmp_path / "run")
+    records = read_run(tmp_path / "run").records
+    assert len(records) == 6
+    assert "no answer" in records["photo1"]["note"]
+    assert "HTTP 400 (content filter)" in records["photo1"]["note"]
+    assert "malformed answer" in records["photo2"]["note"]
+    assert [records[f"photo{i}"]["asked"] for i in range(4)] == [[], [], [], [0]]
+    assert [records[f"photo{i}"]["note"] for i in (0, 3)] == [None, None]
+    assert summary["presence_report"]["failures"] == 2
+    asked = len(server.requests)
+    evaluate(segmenter, dataset, ask(), tmp_path / "run")
+    assert len(server.requests) == asked, "the run is finished"
+
+
+@pytest.mark.parametrize("trouble", [chat.fail(503), chat.fail(401), chat.slam], ids=["busy", "key", "broken"])
+def test_what_is_no_answer_about_the_photo_ends_the_run_and_is_asked_again(
+    segmenter, dataset, chatting, tmp_path, trouble
+):
+    server, ask = chatting
+    server.acts = [chat.answer([]), trouble]
+    with pytest.raises(PresenceError) as error:
+        evaluate(segmenter, dataset, ask(), tmp_path / "run")
+    assert not isinstance(error.value, UnansweredError)
+    assert list(read_run(tmp_path / "run").records) == ["photo0"]
+    server.acts = [chat.answer([(1, "red", 95)])]
+    evaluate(segmenter, dataset, ask(), tmp_path / "run")
+    assert read_run(tmp_path / "run").records["photo1"]["asked"] == [0]
+
+
+def test_a_filter_without_an_answer_about_several_photos_in_a_row_ends_the_run(
+    segmenter, dataset, chatting, tmp_path, monkeypatch
+):
+    """A model that takes no photos must not make a score of background alone."""
+    monkeypatch.setattr("pnpovss.evaluation.runs.engine.MOST_UNANSWERED", 3)
+    server, ask = chatting
+    server.acts = [chat.fail(400, "this model takes no photos")]
+    for done in (2, 4):  # each time the run gets on, whatever comes
+        with pytest.raises(UnansweredError, match="takes no photos"):
+            evaluate(segmenter, dataset, ask(), tmp_path / "run")
+        assert len(read_run(tmp_path / "run").records) == done

@@ -11,7 +11,8 @@ from PIL import Image
 
 from pnpovss.errors import PresenceError
 from pnpovss.names import Name
-from pnpovss.presence import LlmSettings, Photo, Rule, make_presence
+from pnpovss.presence import LlmSettings, Photo, Rule, UnansweredError, make_presence
+from pnpovss.presence.llm.client import RefusedError
 from tests.support import chat_server as chat
 
 NAMES = (Name("cat", ("kitten",)), Name("dining table"), Name("sofa"))
@@ -160,7 +161,7 @@ def test_malformed_answers_are_counted_and_asked_again(server, ask, said):
 def test_malformed_to_the_end(server, ask, tmp_path):
     server.acts = [chat.say("I cannot help with that.")]
     llm = ask()
-    with pytest.raises(PresenceError, match="no usable answer in 3 attempts: a malformed answer: no JSON object"):
+    with pytest.raises(UnansweredError, match="no usable answer in 3 attempts: a malformed answer: no JSON object"):
         llm.decide(Photo(PHOTO), NAMES)
     assert llm.report()["failures"] == 1
     assert not list((tmp_path / "answers").rglob("*.json"))
@@ -206,13 +207,13 @@ def test_a_strange_retry_after_falls_back_to_the_backoff(server, ask, naps):
     assert 0.75 <= naps[0] <= 1.25
 
 
-@pytest.mark.parametrize("status", [401, 403, 404])
+@pytest.mark.parametrize("status", [401, 402, 403, 404, 405])
 def test_a_refusal_of_everything_is_not_repeated(server, ask, naps, status):
     server.acts = [CAT, chat.fail(status, '{"error": {"message": "no such model"}}')]
     llm = ask()
     other = Image.new("RGB", (9, 9))
     llm.decide(Photo(PHOTO), NAMES)
-    with pytest.raises(PresenceError, match=f"HTTP {status} .*no such model.*check the address"):
+    with pytest.raises(RefusedError, match=f"HTTP {status} .*no such model.*check the address"):
         llm.decide(Photo(other), NAMES)
     with pytest.raises(PresenceError, match="not asked again"):
         llm.decide(Photo(other), NAMES)
@@ -225,7 +226,7 @@ def test_a_refusal_of_everything_is_not_repeated(server, ask, naps, status):
 def test_a_refused_photo_does_not_stop_the_next(server, ask):
     server.acts = [chat.fail(400, "image refused"), CAT]
     llm = ask()
-    with pytest.raises(PresenceError, match=r"refuses this photo, HTTP 400 \(image refused\)"):
+    with pytest.raises(UnansweredError, match=r"refuses this photo, HTTP 400 \(image refused\)"):
         llm.decide(Photo(Image.new("RGB", (9, 9))), NAMES)
     assert llm.decide(Photo(PHOTO), NAMES).kept == (0,)
 
@@ -240,6 +241,7 @@ def test_redirects_do_not_carry_the_key_away(server, ask, monkeypatch):
 
 def test_no_server_at_all(ask, naps):
     llm = ask(base_url="http://127.0.0.1:9/v1")
-    with pytest.raises(PresenceError, match="no usable answer in 3 attempts: cannot be reached"):
+    with pytest.raises(PresenceError, match="no usable answer in 3 attempts: cannot be reached") as error:
         llm.decide(Photo(PHOTO), NAMES)
+    assert not isinstance(error.value, UnansweredError), "that may pass"
     assert len(naps) == 2

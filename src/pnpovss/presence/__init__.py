@@ -1,6 +1,6 @@
 """Which of many names are in a photo."""
 
-from pnpovss.presence.base import Photo, Presence, PresenceFilter
+from pnpovss.presence.base import Photo, Presence, PresenceFilter, UnansweredError
 from pnpovss.presence.llm.filter import LlmSettings
 from pnpovss.presence.quality import PresenceQuality
 from pnpovss.presence.registry import known_filters, make_presence, parse_presence, register
@@ -16,6 +16,7 @@ __all__ = [
     "PresenceQuality",
     "PresenceSpec",
     "Rule",
+    "UnansweredError",
     "known_filters",
     "make_presence",
     "parse_presence",

@@ -11,9 +11,13 @@ from pnpovss.errors import PresenceError
 from pnpovss.images import ImageSource
 from pnpovss.names import Name
 
-__all__ = ["Photo", "Presence", "PresenceFilter", "Report", "few_digits"]
+__all__ = ["Photo", "Presence", "PresenceFilter", "Report", "UnansweredError", "few_digits"]
 
 Report = dict[str, float | int | str]
+
+
+class UnansweredError(PresenceError):
+    """A filter has no answer about one photo, however often it is asked; about the next it may have one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +81,8 @@ class PresenceFilter(Protocol):
             names: which of these are there? What a filter computes of them is kept for the next photo.
 
         Raises:
-            PresenceError: the filter needs what was not given, or could not be asked about this photo.
+            PresenceError: the filter needs what was not given, or could not be asked.
+            UnansweredError: it was asked, and has no answer about this photo.
         """
         ...
 

@@ -4,6 +4,7 @@ A kind of run is a `Plan`: what is predicted for a photo, what is kept of it, an
 is the same for an evaluation, an ablation and a sweep, and lives here.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,10 +28,14 @@ from pnpovss.files.journal import Journal, Record
 from pnpovss.files.writing import write_all
 from pnpovss.images import load_image
 from pnpovss.names import Name
-from pnpovss.presence.base import Photo, Presence, PresenceFilter
+from pnpovss.presence.base import Photo, Presence, PresenceFilter, UnansweredError
 from pnpovss.segmenter import Segmenter
 
 __all__ = ["Case", "OnImage", "Plan", "Progress", "fit_to_space", "pace", "run"]
+
+logger = logging.getLogger(__name__)
+
+MOST_UNANSWERED = 10  # photos in a row about which a filter has no answer
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +135,7 @@ def run(
     Raises:
         ConfigError: the folder holds a run with other settings or of other data, or other things.
         DatasetError: a photo or mask that is missing or does not fit, by name; or masks that leave nothing to measure.
+        PresenceError: the filter cannot be asked, or has no answer about `MOST_UNANSWERED` photos in a row.
         OutputError: the folder cannot be written, another process works on it, or its records are damaged.
     """
     samples, subset = choose(dataset, limit, seed)
@@ -180,11 +186,12 @@ def _measure(
     plan: Plan, dataset: Dataset, presence: PresenceFilter, samples: Sequence[Sample]
 ) -> Iterator[tuple[Record, Mapping[str, bytes]]]:
     """The record and the files of each photo."""
+    ask = _Asking(presence)
     for start in range(0, len(samples), plan.batch_size):
         chosen = samples[start : start + plan.batch_size]
         loaded = [(sample, load_image(sample.image), dataset.truth(sample)) for sample in chosen]
         begin, begin_cpu = time.perf_counter(), time.process_time()
-        cases = [_case(dataset.space, presence, *each) for each in loaded]
+        cases = [_case(dataset.space, ask, *each) for each in loaded]
         predictions = plan.predict(cases)
         seconds = {
             "seconds": round((time.perf_counter() - begin) / len(cases), 4),
@@ -197,10 +204,34 @@ def _measure(
             )
 
 
+class _Asking:
+    """Asks a filter about photo after photo.
+
+    A photo about which it has no answer is taken like one whose answer names nothing, and its record says why. Where it
+    has none about several in a row, that is not the photos' fault, and the run ends.
+    """
+
+    def __init__(self, presence: PresenceFilter) -> None:
+        self._presence = presence
+        self._in_a_row = 0
+
+    def __call__(self, photo: Photo, names: Sequence[Name]) -> Presence:
+        try:
+            decided = self._presence.decide(photo, names)
+        except UnansweredError as error:
+            self._in_a_row += 1
+            if self._in_a_row == MOST_UNANSWERED:
+                raise
+            logger.warning("%s: %s; taken as naming nothing", photo.key, error)
+            return Presence((), (0.0,) * len(names), note=f"no answer: {error}")
+        self._in_a_row = 0
+        return decided
+
+
 def _case(
-    space: LabelSpace, presence: PresenceFilter, sample: Sample, image: Image.Image, truth: Integer[np.ndarray, "h w"]
+    space: LabelSpace, ask: _Asking, sample: Sample, image: Image.Image, truth: Integer[np.ndarray, "h w"]
 ) -> Case:
-    decided = presence.decide(Photo(image, sample.key, space.present(truth)), space.names)
+    decided = ask(Photo(image, sample.key, space.present(truth)), space.names)
     return Case(sample, image, truth, decided, tuple(space.names[i] for i in decided.kept))
 
 

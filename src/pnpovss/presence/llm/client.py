@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pnpovss.errors import InvalidInputError, PresenceError
 from pnpovss.files.json import from_json
+from pnpovss.presence.base import UnansweredError
 from pnpovss.presence.llm.transport import MAX_ANSWER, Redaction, Response, check_address, check_key, post
 
-__all__ = ["ChatClient", "ChatReply", "ChatSettings", "RefusedError", "TryAgain"]
+__all__ = ["ChatClient", "ChatReply", "ChatSettings", "RefusedError", "TryAgain", "Useless"]
 
 Accepted = TypeVar("Accepted")
 
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 OPENAI = "https://api.openai.com/v1"
 _TRY_AGAIN = frozenset({408, 409, 425, 429, *range(500, 600)})
-_REFUSED = frozenset({401, 403, 404})  # these say the same about every photo
+_OF_THIS_PHOTO = frozenset({400, 413, 415, 422, 451})  # all others say the same about every photo
 _MOST_TOKENS = 10**9  # of one answer; a count beyond is no count
 
 
@@ -88,6 +89,10 @@ class TryAgain(Exception):
         self.wait = wait
 
 
+class Useless(TryAgain):
+    """The model answered, with what is of no use; if it does so every time, that is how it answers about this photo."""
+
+
 class ChatClient:
     """Asks one server; what may pass is tried again, after a wait that doubles.
 
@@ -117,11 +122,12 @@ class ChatClient:
 
         Args:
             body: of the request, JSON-ready.
-            accept: what is made of the answer; raises `TryAgain` where it is of no use.
+            accept: what is made of the answer; raises `Useless` where it is of no use.
 
         Raises:
             RefusedError: the server refuses key, model or address; so it would for every photo.
-            PresenceError: it refuses this photo, or no attempt gave a usable answer; the message tells the last reason.
+            UnansweredError: it refuses this photo, or its last answer was of no use either; the message tells why.
+            PresenceError: no attempt reached it, or it was busy each time.
         """
         try:
             return self._ask(json.dumps(body).encode(), accept)
@@ -138,7 +144,8 @@ class ChatClient:
                 return accept(self._reply(self._send(body)))
             except TryAgain as failure:
                 if attempt + 1 == attempts:
-                    raise PresenceError(f"{self.url} gave no usable answer in {attempts} attempts: {failure}") from None
+                    kind = UnansweredError if isinstance(failure, Useless) else PresenceError
+                    raise kind(f"{self.url} gave no usable answer in {attempts} attempts: {failure}") from None
                 wait = self._wait(attempt, failure)
                 logger.info("%s", self.redact(f"{self.url}: {failure}; asking again in {wait:.1f} s"))
                 self._sleep(wait)
@@ -188,15 +195,15 @@ class ChatClient:
         reason = f"HTTP {response.status}" + (f" ({said})" if said else "")
         if response.status in _TRY_AGAIN:
             return TryAgain(reason, _retry_after(response.headers.get("retry-after")))
-        if response.status in _REFUSED:
-            return RefusedError(
-                f"{self.url} refuses, {reason}; check the address, the model's name, and the key in "
-                f"{self.settings.key_variable}"
-            )
+        if response.status in _OF_THIS_PHOTO:
+            return UnansweredError(f"{self.url} refuses this photo, {reason}")
         if 300 <= response.status < 400:
             target = self.redact.quote(response.headers.get("location", "nowhere"))
             return RefusedError(f"{self.url} redirects to {target}; give that address instead")
-        return PresenceError(f"{self.url} refuses this photo, {reason}")
+        return RefusedError(
+            f"{self.url} refuses, {reason}; check the address, the model's name, and the key in "
+            f"{self.settings.key_variable}"
+        )
 
     def _parse(self, content: bytes) -> ChatReply:
         try:
@@ -206,7 +213,7 @@ class ChatClient:
             shown = self.redact.quote(content[:MAX_ANSWER].decode("utf-8", "replace"))
             raise TryAgain(f"an answer that is no chat completion: {shown!r}") from None
         if not isinstance(text, str):
-            raise TryAgain("an answer without text")
+            raise Useless("an answer without text")
         usage = reply.get("usage")
         return ChatReply(text, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
 

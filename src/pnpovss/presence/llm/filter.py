@@ -20,7 +20,7 @@ from pnpovss.images import load_image
 from pnpovss.names import Name
 from pnpovss.presence.base import Photo, Presence, Report, few_digits
 from pnpovss.presence.llm.answers import MalformedAnswer, parse_json_answer
-from pnpovss.presence.llm.client import ChatClient, ChatReply, ChatSettings, RefusedError, TryAgain
+from pnpovss.presence.llm.client import ChatClient, ChatReply, ChatSettings, RefusedError, Useless
 from pnpovss.presence.rules import Rule
 from pnpovss.presence.spec import PresenceContext, PresenceSpec
 from pnpovss.printable import printable
@@ -63,8 +63,9 @@ class Llm:
 
     Answers are kept by server and request (model, question, settings, the photo as it is sent), so that a run that is
     repeated asks nothing twice; only numbers are kept of an answer, none of its text. A photo about
-    which no usable answer came raises PresenceError, and the next photo is asked about all the same; only when the
-    server refuses the key, the model or the address are all later photos refused at once.
+    which no usable answer came raises PresenceError (`UnansweredError`, where asking again would not help), and the
+    next photo is asked about all the same; only when the server refuses the key, the model or the address are all later
+    photos refused at once.
 
     Attributes:
         model: as the server calls it.
@@ -99,7 +100,9 @@ class Llm:
         """See `PresenceFilter.decide`.
 
         Raises:
-            PresenceError: the server refused, or gave no usable answer in all attempts.
+            RefusedError: the server refuses every photo.
+            UnansweredError: it refuses this one, or has no usable answer about it.
+            PresenceError: it cannot be reached, or is busy.
         """
         self._counts["photos"] += 1
         try:
@@ -137,7 +140,7 @@ class Llm:
                 scores = parse_json_answer(reply.text, names)
             except MalformedAnswer:
                 self._counts["malformed"] += 1
-                raise TryAgain(f"a malformed answer: {self._what_is_wrong(reply.text, names)}") from None
+                raise Useless(f"a malformed answer: {self._what_is_wrong(reply.text, names)}") from None
             self._keep(kept_at, names, scores)
             return scores
 
