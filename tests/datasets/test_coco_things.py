@@ -50,7 +50,7 @@ def test_what_is_missing_or_damaged_is_said(tmp_path):
     with pytest.raises(DatasetError, match="cannot be read"):
         data.things(data.samples[0])
     trees.photo(data.samples[1].image, (7, 4))
-    with pytest.raises(DatasetError, match="they must agree"):
+    with pytest.raises(DatasetError, match="they must have the same size"):
         data.things(data.samples[1])
     (base / "val2017").rename(base / "elsewhere")
     with pytest.raises(DatasetError, match="val2017 is missing"):

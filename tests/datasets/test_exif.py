@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from pnpovss.datasets import open_dataset
 from pnpovss.datasets.masks import read_mask
 from pnpovss.errors import DatasetError
 from pnpovss.images import load_image
+from tests.support import trees
 
 SIDEWAYS, FLAT = (5, 6, 7, 8), (2, 3, 4)
 
@@ -63,3 +65,23 @@ def test_a_size_that_fits_neither_way_names_both(tmp_path):
     Image.new("L", (3, 3)).save(mask)
     with pytest.raises(DatasetError, match=r"is 3 x 3 pixels, its photo photo.png is 6 x 4 as stored and 4 x 6 as its"):
         read_mask(mask, photo)
+
+
+@pytest.mark.parametrize("orientation", range(2, 9))
+def test_segments_of_the_stored_pixels_are_turned_with_their_photo(tmp_path, orientation):
+    data = open_dataset("coco-things", trees.things(tmp_path), exif="stored")
+    sample = data.samples[0]
+    stored = Image.fromarray((data.truth(sample) + 1).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(sample.image).save(sample.image, exif=exif)
+    stored.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(stored))
+    assert np.array_equal(data.truth(sample) + 1, upright)
+    assert {each.mask.shape for each in data.things(sample)} == {upright.shape}
+    untold = open_dataset("coco-things", tmp_path)
+    if orientation in SIDEWAYS:
+        assert np.array_equal(untold.truth(sample) + 1, upright), "the size tells"
+    else:
+        with pytest.raises(DatasetError, match="--exif upright or --exif stored"):
+            untold.truth(sample)

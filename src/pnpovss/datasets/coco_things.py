@@ -17,6 +17,7 @@ from pnpovss.config import Background
 from pnpovss.datasets.base import Counting, Dataset, LabelSpace, Sample, Thing
 from pnpovss.datasets.benchmark import Benchmark, find_folder, from_folders, value_ranges
 from pnpovss.datasets.coco import is_of_val2017
+from pnpovss.datasets.masks import laid_upright
 from pnpovss.datasets.names import bundled_names
 from pnpovss.errors import DatasetError, InvalidInputError
 from pnpovss.files.json import from_json, to_json
@@ -94,15 +95,14 @@ class CocoThings(Dataset):
             raise DatasetError(f"{path} is no list of COCO panoptic segments ({error}); get a complete copy") from error
 
     def _numbers(self, sample: Sample) -> Integer[np.ndarray, "h w"]:
-        """The segment's number at each pixel."""
+        """The segment's number at each pixel of the upright photo."""
         try:
-            with Image.open(sample.mask) as picture, Image.open(sample.image) as photo:
-                channels, size = np.asarray(picture.convert("RGB"), np.int64), photo.size
+            with Image.open(sample.mask) as picture:
+                channels = picture.convert("RGB")
         except _DAMAGE as error:
-            raise DatasetError(f"{sample.mask} or its photo cannot be read ({error}); get a complete copy") from error
-        if channels.shape[1::-1] != size:
-            raise DatasetError(f"{sample.mask} is {channels.shape[1::-1]} pixels, its photo {size}; they must agree")
-        return channels @ np.array([1, 256, 65536])
+            raise DatasetError(f"{sample.mask} cannot be read ({error}); get a complete copy") from error
+        upright = laid_upright(channels, sample.mask, sample.image, self.exif)
+        return np.asarray(upright, np.int64) @ np.array([1, 256, 65536])
 
 
 COCO_THINGS = Benchmark(

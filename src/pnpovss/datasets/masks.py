@@ -10,7 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from pnpovss.errors import DatasetError, ImageError
 from pnpovss.images import Orientation, orientation_of
 
-__all__ = ["Exif", "read_mask"]
+__all__ = ["Exif", "laid_upright", "read_mask"]
 
 Exif = Literal["upright", "stored"]
 
@@ -35,7 +35,6 @@ def read_mask(path: Path, photo: Path, exif: Exif | None = None) -> Integer[np.n
         DatasetError: missing, damaged, of another mode, or of another size than the photo; or a photo that is turned
             by EXIF, with sizes that do not tell how the mask lies.
     """
-    orientation = _orientation(photo, path)
     try:
         with Image.open(path) as image:
             if image.mode not in _MODES:
@@ -44,9 +43,7 @@ def read_mask(path: Path, photo: Path, exif: Exif | None = None) -> Integer[np.n
                     f"values are class ids (modes {', '.join(_MODES)}). A picture in the classes' colours has to be "
                     f"converted to ids first"
                 )
-            if _lies_as_stored(path, image.size, photo, orientation, exif):
-                image = orientation.turn(image)
-            return np.asarray(image).astype(_MODES[image.mode])
+            return np.asarray(laid_upright(image, path, photo, exif)).astype(_MODES[image.mode])
     except FileNotFoundError as error:
         raise DatasetError(f"mask {path} does not exist; {photo.name} has no truth without it") from error
     except UnidentifiedImageError as error:
@@ -55,6 +52,16 @@ def read_mask(path: Path, photo: Path, exif: Exif | None = None) -> Integer[np.n
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(f"mask {path} is damaged or cannot be read ({error}); get a complete copy") from error
+
+
+def laid_upright(mask: Image.Image, path: Path, photo: Path, exif: Exif | None = None) -> Image.Image:
+    """A mask that was opened, as it lies over the upright photo; see `read_mask`.
+
+    Raises:
+        DatasetError: another size than the photo's, or sizes that do not tell how it lies; or the photo cannot be read.
+    """
+    orientation = _orientation(photo, path)
+    return orientation.turn(mask) if _lies_as_stored(path, mask.size, photo, orientation, exif) else mask
 
 
 def _orientation(photo: Path, mask: Path) -> Orientation:
