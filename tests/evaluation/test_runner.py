@@ -338,3 +338,20 @@ def test_a_filter_without_an_answer_about_several_photos_in_a_row_ends_the_run(
         with pytest.raises(UnansweredError, match="takes no photos"):
             evaluate(segmenter, dataset, ask(), tmp_path / "run")
         assert len(read_run(tmp_path / "run").records) == done
+
+
+def test_scores_that_almost_agree_are_still_told_apart(segmenter, dataset, tmp_path):
+    """As those of a matching head that is sure: a match of 0.999999 is above one of 0.999996."""
+    there, absent = (float(np.float32(score)) for score in (0.999999, 0.999996))
+
+    class Sure(Oracle):
+        def decide(self, photo, names):
+            kept = super().decide(photo, names).kept
+            return Presence(kept, tuple(there if i in kept else absent for i in range(len(names))))
+
+    summary = evaluate(segmenter, dataset, Sure(), tmp_path / "run")
+    assert summary["presence"]["average_precision"] == 1
+    records = read_run(tmp_path / "run").records.values()
+    assert {tuple(record["presence_scores"]) for record in records if record["present"] == [0]} == {
+        (there, absent, absent)
+    }

@@ -241,7 +241,7 @@ def _shared(space: LabelSpace, case: Case) -> Record:
         "key": case.sample.key,
         "asked": list(case.presence.kept),
         "present": list(space.present(case.truth)),
-        "presence_scores": [round(float(score), 5) for score in case.presence.scores],
+        "presence_scores": [float(score) for score in case.presence.scores],
         "note": case.presence.note,
     }
 
