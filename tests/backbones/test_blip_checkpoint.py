@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import BlipForImageTextRetrieval
 from transformers.utils import logging as transformers_logging
 
@@ -172,15 +172,33 @@ def test_a_revision_is_of_a_hub_id(folder: Path) -> None:
 
 
 def test_the_hash_follows_the_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "model.safetensors"
+    path = tmp_path / "pytorch_model.bin"
     hashes = set()
     for small in (1 << 30, 1 << 10):
         monkeypatch.setattr("pnpovss.backbones.parts.checkpoint._SMALL", small)
-        for content in (bytes(1 << 20), bytes((1 << 20) - 1) + b"\x01", b"\x01" + bytes((1 << 20) - 1), bytes(1 << 19)):
+        for content in (bytes(2 << 20), bytes((2 << 20) - 1) + b"\x01", b"\x01" + bytes((2 << 20) - 1), bytes(3 << 19)):
             path.write_bytes(content)
             hashes.add(content_hash([path]))
     assert len(hashes) == 8
     assert sum(value.startswith("sampled-sha256:") for value in hashes) == 4
+
+
+@pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
+def test_the_hash_of_a_large_file_sees_a_head_that_was_trained_alone(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pnpovss.backbones.parts.checkpoint._SMALL", 1 << 20)
+    weights = {f"layer.{i}.weight": torch.full((1 << 20,), float(i)) for i in range(8)}  # 4 MiB each
+    weights["layer.4.bias"] = torch.zeros(700)
+    path, hashes = tmp_path / file, []
+    for change in ({}, {}, {"layer.4.bias": torch.ones(700)}, {"layer.2.weight": torch.full((1 << 20,), 2.01)}):
+        if path.suffix == ".safetensors":
+            save_file({**weights, **change}, path)
+        else:
+            torch.save({**weights, **change}, path)
+        hashes.append(content_hash([path]))
+    assert hashes[0] == hashes[1]
+    assert len(set(hashes)) == 3
 
 
 def test_transformers_is_left_as_talkative_as_it_was(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:

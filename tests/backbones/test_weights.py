@@ -1,5 +1,7 @@
 """What is read of weight files before a model is believed."""
 
+import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -35,3 +37,12 @@ def test_one_number_that_is_not_finite_in_the_last_part(dtype, value, tmp_path: 
     )
     with pytest.raises(CheckpointError, match=r"1 weights in .* not finite: bad; fetch it again"):
         weights.refuse_infinities(tmp_path, weights.stored(tmp_path / "w.safetensors"))
+
+
+@pytest.mark.parametrize("offsets", [[(0, 8), (0, 8)], [(0, 4), (5, 8)], [(4, 8)], [(0, 9), (9, 8)], [(0.0, 8)]])
+def test_tensors_that_do_not_lie_end_to_end_are_refused(offsets: list[tuple[int, int]], tmp_path: Path):
+    entries = {str(i): {"dtype": "U8", "shape": [8], "data_offsets": each} for i, each in enumerate(offsets)}
+    header = json.dumps(entries).encode()
+    (tmp_path / "w.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
+    with pytest.raises(CheckpointError, match="its start is damaged"):
+        weights.check_safetensors(tmp_path / "w.safetensors")

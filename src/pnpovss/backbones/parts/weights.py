@@ -8,6 +8,7 @@ import json
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ _LAYERS_UNTOLD = 1000  # where the weights do not tell how many tensors they are
 
 
 def check_safetensors(path: Path) -> Mapping[str, Any]:
-    """The entries of a safetensors file's header, by name; the file is as long as they say.
+    """The entries of a safetensors file's header, by name; they lie end to end, and the file is as long as they say.
 
     Raises:
         CheckpointError: it is not, or holds no such header; a broken download is the usual reason.
@@ -38,8 +39,7 @@ def check_safetensors(path: Path) -> Mapping[str, Any]:
         header = file.read(length) if length <= min(size - 8, _HEADER) else b""
     try:
         entries = {name: entry for name, entry in json.loads(header).items() if name != "__metadata__"}
-        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
-        announced = 8 + length + int(end)
+        announced = 8 + length + _end(entry["data_offsets"] for entry in entries.values())
     except (ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path} is no safetensors file, or its start is damaged; fetch it again") from error
     if size != announced:
@@ -118,6 +118,20 @@ def few(names: Iterable[str]) -> str:
     """The first three of some names, for a message."""
     names = sorted(str(name) for name in names)
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+
+
+def _end(offsets: Iterable[Sequence[Any]]) -> int:
+    """Where the last tensor ends; overlapping ones could be read for ever.
+
+    Raises:
+        ValueError: they do not lie end to end.
+    """
+    end = 0
+    for first, after in sorted((index(first), index(after)) for first, after in offsets):
+        if first != end or after < first:
+            raise ValueError(f"a tensor from byte {first} to {after}, expected one from {end}")
+        end = after
+    return end
 
 
 def _refuse_depth(folder: Path, config: Any, most: int) -> None:
