@@ -1,5 +1,7 @@
 """The filter over a dual encoder of random weights, loaded as real checkpoints are."""
 
+import re
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from pnpovss.backbones.dual_encoder import load_dual_encoder
 from pnpovss.names import Name
 from pnpovss.presence import Photo, make_presence
 from pnpovss.presence.clip import Clip
+from tests.support.damage import reweigh
 from tests.support.dual_encoders import PREPROCESSING, logits_by_hand, photo, save_dual_encoder
 
 NAMES = (Name("cat"), Name("sofa", ("couch",)), Name("dog"))
@@ -31,7 +34,15 @@ def test_scores_are_those_of_the_whole_model(checkpoints, kind):
     expected = best.softmax(0) if kind == "clip" else best.sigmoid()
     assert decided.scores == pytest.approx(expected.tolist(), abs=1e-5)
     assert decided.kept == filter.rule.keep(decided.scores)
-    assert filter.key == f"clip:{folder}:0.1"
+    assert re.fullmatch(rf"clip:{re.escape(str(folder))}@[0-9a-f]{{8}}:0\.1", filter.key)
+
+
+def test_the_key_tells_weights_that_were_trained_on(tmp_path):
+    save_dual_encoder(tmp_path, "clip", PREPROCESSING["clip"])
+    before = make_presence(f"clip:{tmp_path}").key
+    assert make_presence(f"clip:{tmp_path}").key == before
+    reweigh(tmp_path, lambda weights: weights.update(logit_scale=weights["logit_scale"] + 1))
+    assert make_presence(f"clip:{tmp_path}").key != before
 
 
 def test_the_texts_of_a_vocabulary_are_encoded_once(checkpoints, monkeypatch):

@@ -11,7 +11,7 @@ from pnpovss.errors import PresenceError
 from pnpovss.images import load_image
 from pnpovss.matching import best_synonyms
 from pnpovss.names import Name
-from pnpovss.presence.base import Photo, Presence, Report
+from pnpovss.presence.base import Photo, Presence, Report, few_digits
 from pnpovss.presence.rules import Rule
 from pnpovss.presence.spec import PresenceContext, PresenceSpec
 
@@ -44,8 +44,8 @@ class Clip:
 
     @property
     def key(self) -> str:
-        """The checkpoint and the rule."""
-        return f"clip:{self.encoder.name}:{self.rule}"
+        """The checkpoint, a few digits of a checksum of its revision, and the rule."""
+        return f"clip:{self.encoder.name}@{few_digits(self.encoder.checkpoint.revision)}:{self.rule}"
 
     def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`."""

@@ -16,6 +16,7 @@ from pnpovss.errors import ConfigError
 from pnpovss.images import load_image
 from pnpovss.inputs import to_pixels
 from pnpovss.names import Name
+from pnpovss.presence.base import few_digits
 from pnpovss.prompts import PROMPT, build_prompts
 
 __all__ = ["BARE", "DualJudge", "Judge", "OwnJudge", "make_judge"]
@@ -123,8 +124,8 @@ class DualJudge:
 
     @property
     def key(self) -> str:
-        """The checkpoint, its revision and the texts it reads."""
-        return f"{self._own.kind}:{self._encoder.name} ({self._own.revision[:12]}), {self._template!r}"
+        """The checkpoint, a few digits of a checksum of its revision, and the texts it reads."""
+        return f"{self._own.kind}:{self._encoder.name}@{few_digits(self._own.revision)}, {self._template!r}"
 
     def pixels(self, image: Image.Image) -> Float[Tensor, "3 h w"]:
         """See `Judge.pixels`; nothing is cropped, since a mask covers the whole photo."""
