@@ -8,6 +8,7 @@ import pytest
 from pnpovss.errors import NamesError
 from pnpovss.segmenter import Segmenter
 from pnpovss.steps import steps_of
+from tests.support.dual_encoders import PREPROCESSING, save_dual_encoder
 
 PHOTO = Path(__file__).parent.parent / "examples/dog.jpg"
 
@@ -46,6 +47,17 @@ def test_steps_that_are_off_are_not_shown(paper: Segmenter):
     assert list(steps.maps) == ["attention", "threshold"]
     assert list(steps.stages) == ["threshold"]
     assert len(steps.passes) == 1
+
+
+def test_steps_of_a_model_that_is_read_by_its_gradients(tmp_path: Path):
+    save_dual_encoder(tmp_path, "clip", PREPROCESSING["clip"])
+    segmenter = Segmenter.from_pretrained(str(tmp_path), preset="paper", settings={"read": "legrad"})
+    steps = steps_of(segmenter, PHOTO, ["dog", "cat"])
+    assert list(steps.maps) == ["attention", "LeGrad", "4 passes", "threshold"]
+    config = segmenter.config.without("gradcam", "dropout").replace({"read": "answer"})
+    looked = segmenter.replace(config=config)(PHOTO, ["dog", "cat"])
+    assert np.array_equal(steps.maps["attention"], looked.heatmaps.names)
+    assert not np.allclose(steps.maps["attention"], steps.maps["LeGrad"])
 
 
 def test_names_that_are_absent_have_no_steps():

@@ -47,7 +47,7 @@ def steps_of(segmenter: Segmenter, photo: ImageSource, names: Sequence[NameLike]
     total = sum((weight * maps for weight, _, maps in passes[1:]), passes[0][0] * passes[0][2])
     maps = {"attention": attention}
     if whole.config.gradcam:
-        maps["GradCAM"] = passes[0][2]
+        maps["LeGrad" if whole.config.read == "legrad" else "GradCAM"] = passes[0][2]
     if len(passes) > 1:
         maps[f"{len(passes)} passes"] = total
     if whole.config.threshold is not None:
@@ -61,8 +61,12 @@ def steps_of(segmenter: Segmenter, photo: ImageSource, names: Sequence[NameLike]
 
 
 def _attention(whole: Segmenter, inputs: Inputs) -> tuple[Inputs, Float[Tensor, "name gh gw"]]:
-    """The inputs with the names that are held to be there, and the attention alone of each of these."""
-    plain = whole.replace(config=whole.config.without("gradcam", "dropout"))
+    """The inputs with the names that are held to be there, and the attention alone of each of these.
+
+    LeGrad is made of gradients alone, so what it leaves aside is shown: where the same heads look.
+    """
+    config = whole.config.replace({"read": "answer"}) if whole.config.read == "legrad" else whole.config
+    plain = whole.replace(config=config.without("gradcam", "dropout"))
     [seen] = plain.explain([inputs])
     if not seen.kept:
         raise NamesError(

@@ -54,6 +54,11 @@ def test_views_are_ablated_where_they_are_on() -> None:
     assert "without views" not in ablation_variants(Config.preset("paper"))
 
 
+def test_gradcam_stays_where_gradients_are_all_there_is() -> None:
+    variants = ablation_variants(Config.preset("paper", {"read": "legrad"}))
+    assert list(variants) == [FULL, "without dropout", "without blur", "without crf"]
+
+
 def test_every_step_that_may_be_named_changes_something_on_or_off() -> None:
     for settings in (Config.preset("default"), Config.preset("default").without(*POSSIBLE), Config.preset("best")):
         variants = ablation_variants(settings, POSSIBLE)

@@ -23,8 +23,8 @@ class Steps:
 
     Attributes:
         names: those that were looked for.
-        maps: Float32 "name gh gw" by step: attention, then GradCAM, the sum of the passes and threshold, as far as they
-            are on.
+        maps: Float32 "name gh gw" by step: attention, then GradCAM (or LeGrad), the sum of the passes and threshold, as
+            far as they are on.
         passes: of Salience Dropout, in order; one where it is off.
         stages: label maps "h w" by step, each with the steps before it: "threshold", "blur" and "Dense CRF", as far as
             they are on.

@@ -17,8 +17,12 @@ FULL = "all steps"
 
 
 def ablated_steps(config: Config) -> tuple[str, ...]:
-    """The steps that an ablation leaves out in turn: the paper's, and those of ours that are on."""
-    return (*(step for step in OURS if not _is_off(config, step)), *ABLATED)
+    """The steps that an ablation leaves out in turn: the paper's, and those of ours that are on.
+
+    GradCAM stays where models are read by LeGrad, which is made of its gradients.
+    """
+    papers = (step for step in ABLATED if not (step == "gradcam" and config.read == "legrad"))
+    return (*(step for step in OURS if not _is_off(config, step)), *papers)
 
 
 def ablation_variants(

@@ -10,6 +10,7 @@ const SAID = {
   photo: ["The photo", "as it was sent"],
   attention: ["Attention", "where the words look, by the head that is read"],
   GradCAM: ["GradCAM", "the same, weighed by what raises the match"],
+  LeGrad: ["LeGrad", "the gradients alone: where more attention would raise the match"],
   pass: ["Look again", "what drew most attention is blanked, so that the rest is seen"],
   passes: ["The sum", "of all looks: whole things, not only their most telling part"],
   threshold: ["Threshold", "what is weak is set to nothing"],
