@@ -2,12 +2,15 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pnpovss.config import Config
+from pnpovss.config import Config, Settings
 from pnpovss.errors import ConfigError
 from pnpovss.segmenter import Segmenter
+from pnpovss.tuning import search
+from pnpovss.tuning.photos import TuningPhoto
 from pnpovss.tuning.space import Parameter, changes, parameters_of
 from pnpovss.tuning.study import slots
 from pnpovss.tuning.tune import tune
@@ -22,19 +25,27 @@ START = {"a": 2, "b": 0.1}
 
 
 def test_values_of_a_trial_become_settings() -> None:
-    assert changes({"heads": "7.9", "threshold": 0.3}) == {"layer": 7, "head": 9, "threshold": 0.3}
-    assert changes({"heads": "7.9+8.2"}) == {"heads": [[7, 9], [8, 2]]}
-    assert changes({"blur.sigma": 0.0}) == {"blur": None}
-    assert changes({"dropout.passes": 1, "dropout.drop": 0.5}) == {"dropout": None}
-    several = Config.preset("authors").replace(changes({"dropout.passes": 2, "dropout.drop": 0.25}))
-    assert several.dropout is not None
-    assert (several.dropout.passes, several.dropout.drop, several.dropout.weights) == (2, 0.25, None)
+    start = {"heads": "0.0", "threshold": 0.15, "blur.sigma": 0.05, "dropout.passes": 4, "dropout.drop": 10}
+    assert changes({**start, "heads": "7.9", "threshold": 0.3}, start) == {"layer": 7, "head": 9, "threshold": 0.3}
+    assert changes({"heads": "7.9+8.2"}, start) == {"heads": [[7, 9], [8, 2]]}
+    assert changes({"blur.sigma": 0.0}, start) == {"blur": None}
+    assert changes({"dropout.passes": 1, "dropout.drop": 0.5}, start) == {"dropout": None}
+    off = {"dropout.passes": 1, "dropout.drop": 0.5}
+    assert changes({"dropout.passes": 1, "dropout.drop": 0.25}, off) == {}
+    authors = Config.preset("authors")
+    several = authors.replace(changes({"dropout.passes": 2, "dropout.drop": 0.25}, start)).dropout
+    assert several is not None
+    assert (several.passes, several.drop, several.weights, several.ranking) == (2, 0.25, None, "tokens")
+    fewer = authors.replace(changes({"dropout.passes": 4, "dropout.drop": 0.1}, start)).dropout
+    assert fewer is not None
+    assert (fewer.passes, fewer.drop, fewer.weights) == (4, 0.1, (2.0, 1.0, 1.0, 1.0))
+    assert authors.replace(changes(start, start)) == authors
 
 
 def test_the_search_starts_from_the_settings_as_they_are() -> None:
     segmenter = Segmenter(two_heads(), Config.preset("default", {"blur.sigma": 0.03, "dropout": None}))
     words = ["heads", "threshold", "blur", "dropout", "size"]
-    found = parameters_of(words, segmenter.config, segmenter.backbone.card, ["0.0", "0.1"])
+    found = parameters_of(words, segmenter.config, segmenter.backbone.card, ["0.0", "0.1"], (0.05, 0.15))
     own = {each.name: each.values[each.own] for each in found}
     assert own == {
         "heads": "0.0",
@@ -48,10 +59,39 @@ def test_the_search_starts_from_the_settings_as_they_are() -> None:
     assert all(side % segmenter.backbone.card.patch == 0 for side in sides)
 
 
+def test_what_the_settings_say_is_a_choice_whatever_it_is() -> None:
+    settings = {"blur.sigma": 0.065, "dropout.passes": 5, "dropout.drop": 10, "threshold": 0.2, "image_size": 56}
+    segmenter = Segmenter(two_heads(), Config.preset("authors", {**settings, "dropout.weights": None}))
+    words, card = ["threshold", "blur", "dropout", "size"], segmenter.backbone.card
+    found = {each.name: each for each in parameters_of(words, segmenter.config, card, [], (0.2, 0.3))}
+    assert {name: each.values[each.own] for name, each in found.items()} == settings
+    assert found["threshold"].values == (0.2, 0.3)
+    assert found["dropout.drop"].values == (0.1, 0.25, 0.5, 10)
+
+
+def test_thresholds_that_were_not_named_are_not_tried_and_the_first_trial_is_the_settings(tmp_path: Path) -> None:
+    segmenter = Segmenter(two_heads(), Config.preset("authors", {"head": 1, "blur.sigma": 0.065}))
+    photos, judge, seen = photos_of_colours(tmp_path / "data", 4), ColourJudge(), []
+    segment = search.region_masks
+
+    def watched(segmenter: Segmenter, photo: TuningPhoto, settings: Settings) -> list[Any]:
+        seen.append(settings)
+        return segment(segmenter, photo, settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "region_masks", watched)
+        options: dict[str, Any] = {"judge": judge, "thresholds": [0.2, 0.3], "trials": 3, "report": False}
+        tuned = tune(segmenter, photos, tmp_path / "run", search=["threshold", "blur", "dropout"], **options)
+    found = {level: segmenter.config.without("presence", "crf").replace({"threshold": level}) for level in (0.2, 0.3)}
+    assert seen[0] in found.values()
+    assert {each.threshold for each in seen} <= {0.2, 0.3}
+    assert tuned.settings["threshold"] in (0.2, 0.3)
+
+
 @pytest.mark.parametrize(("reads", "sides"), [("any", (16, 24)), ("frames", (16, 32)), ("fixed", (16,))])
 def test_sizes_are_searched_that_the_model_reads(reads: str, sides: tuple[int, ...]) -> None:
     segmenter = Segmenter(FakeBackbone(sizes=reads))
-    [found] = parameters_of(["size"], segmenter.config, segmenter.backbone.card, [])
+    [found] = parameters_of(["size"], segmenter.config, segmenter.backbone.card, [], ())
     assert (found.values, found.values[found.own]) == (sides, 16)
     for side in sides:
         assert segmenter.config.replace({"image_size": side}).resolve(segmenter.backbone.card).image_size == side

@@ -46,7 +46,7 @@ class TuningPlan(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     model: str
     revision: str | None
     dtype: str

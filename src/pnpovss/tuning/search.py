@@ -6,7 +6,7 @@ given up as soon as a paired test over the photos so far says that it is worse t
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,7 @@ class Found:
     """What a search found.
 
     Attributes:
-        settings: the best trial's, by dotted name.
+        settings: that the best trial changes, by dotted name.
         sure: how sure that is, over the trials that saw all photos.
         start: difference of the mean reward from the settings that it started from, with its 95% interval.
         rows: a row for each slot: its number, state, value and choices.
@@ -107,11 +107,11 @@ def search_method(
     with joined(folder, storage, planned, name, seed) as shared:
         while True:
             while (trial := shared.next_trial()) is not None:
-                _run(optuna, shared.study, trial, parameters, base, photos, judge, reward)
+                _run(optuna, shared.study, trial, parameters, start, base, photos, judge, reward)
                 if on_photo:
                     on_photo("trials", len(shared.finished), len(planned))
             if shared.is_finished:
-                return _found(optuna, shared, seed)
+                return _found(optuna, shared, start, seed)
             time.sleep(_WAIT)
 
 
@@ -120,6 +120,7 @@ def _run(
     study: Any,
     trial: Any,
     parameters: Sequence[Parameter],
+    start: Mapping[str, Any],
     base: Segmenter,
     photos: TuningPhotos,
     judge: Judge,
@@ -127,7 +128,7 @@ def _run(
 ) -> None:
     """One trial, photo by photo; given up where others held this process for dead and took its slot over."""
     chosen = {each.name: trial.suggest_categorical(each.name, list(each.values)) for each in parameters}
-    segmenter = base.replace(config=base.config.replace(changes(chosen)))
+    segmenter = base.replace(config=base.config.replace(changes(chosen, start)))
     values = []
     try:
         for step, value in enumerate(_values(segmenter, photos, judge, reward)):
@@ -170,7 +171,7 @@ def _resized(mask: Bool[np.ndarray, "h w"], size: tuple[int, int]) -> Bool[Tenso
     return torch.from_numpy(small.astype(bool))
 
 
-def _found(optuna: Any, shared: SlotStudy, seed: int) -> Found:
+def _found(optuna: Any, shared: SlotStudy, start: Mapping[str, Any], seed: int) -> Found:
     """The best of the trials that saw all photos, and how sure that is."""
     by_slot = shared.finished
     whole = {slot: each for slot, each in by_slot.items() if each.state == optuna.trial.TrialState.COMPLETE}
@@ -190,9 +191,8 @@ def _found(optuna: Any, shared: SlotStudy, seed: int) -> Found:
         }
         for slot, each in by_slot.items()
     ]
-    return Found(
-        changes(best.params), sure, first or (0.0, 0.0, 0.0), rows, _importance(optuna, shared.study, best.params)
-    )
+    importance = _importance(optuna, shared.study, best.params)
+    return Found(changes(best.params, start), sure, first or (0.0, 0.0, 0.0), rows, importance)
 
 
 def _importance(optuna: Any, study: Any, params: Any) -> dict[str, float]:

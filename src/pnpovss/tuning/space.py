@@ -21,8 +21,8 @@ class Parameter:
 
     Attributes:
         name: of it.
-        values: to choose from.
-        own: the place among them of what the settings say, or of what is nearest to it.
+        values: to choose from; what the settings say is one of them.
+        own: its place.
     """
 
     name: str
@@ -30,7 +30,9 @@ class Parameter:
     own: int
 
 
-def parameters_of(search: Sequence[str], settings: Settings, card: Card, candidates: Sequence[str]) -> list[Parameter]:
+def parameters_of(
+    search: Sequence[str], settings: Settings, card: Card, candidates: Sequence[str], thresholds: Sequence[float]
+) -> list[Parameter]:
     """What is to be chosen, in the order of the words.
 
     Args:
@@ -38,25 +40,33 @@ def parameters_of(search: Sequence[str], settings: Settings, card: Card, candida
         settings: to start from.
         card: of the model.
         candidates: the heads that may be read, as "7.9" or "7.9+8.2", the chosen ones first.
+        thresholds: that may be chosen.
     """
     threshold, blur, dropout = settings.threshold or 0.0, settings.blur, settings.dropout
     known = {
         "heads": [Parameter("heads", tuple(candidates), 0)],
-        "threshold": [_near("threshold", (0.05, 0.1, 0.15, 0.25, 0.35, 0.45), threshold)],
-        "blur": [_near("blur.sigma", _SIGMAS, blur.sigma if blur else 0.0)],
+        "threshold": [_with("threshold", thresholds, threshold)],
+        "blur": [_with("blur.sigma", _SIGMAS, blur.sigma if blur else 0.0)],
         "dropout": [
-            _near("dropout.passes", _PASSES, dropout.passes if dropout else 1),
-            _near("dropout.drop", _DROPS, dropout.drop if dropout and isinstance(dropout.drop, float) else 0.5),
+            _with("dropout.passes", _PASSES, dropout.passes if dropout else 1),
+            _with("dropout.drop", _DROPS, dropout.drop if dropout else 0.5),
         ],
-        "size": [_near("image_size", card.sides(_SIDES), settings.image_size)],
+        "size": [_with("image_size", card.sides(_SIDES), settings.image_size)],
     }
     return [parameter for word in search for parameter in known[word]]
 
 
-def changes(chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's values as settings, by dotted name."""
+def changes(chosen: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a trial changes, by dotted name; what it leaves as it was stays whole, weights of passes too.
+
+    Args:
+        chosen: the trial's value of each parameter.
+        start: what the settings say that it starts from.
+    """
     found: dict[str, Any] = {}
     for name, value in chosen.items():
+        if value == start[name]:
+            continue
         if name == "heads":
             heads = [[int(part) for part in head.split(".")] for head in value.split("+")]
             found |= {"heads": heads} if len(heads) > 1 else {"layer": heads[0][0], "head": heads[0][1]}
@@ -67,9 +77,11 @@ def changes(chosen: Mapping[str, Any]) -> dict[str, Any]:
         elif not (name == "dropout.drop" and chosen.get("dropout.passes") == 1):
             found[name] = value
     if "dropout.passes" in found:
-        found |= {"dropout.weights": None, "dropout.ranking": "names"}
+        found["dropout.weights"] = None  # one a pass
     return found
 
 
-def _near(name: str, values: tuple[Any, ...], own: float) -> Parameter:
-    return Parameter(name, values, min(range(len(values)), key=lambda place: abs(values[place] - own)))
+def _with(name: str, values: Sequence[float], own: float) -> Parameter:
+    """A choice of numbers, with what the settings say among them."""
+    ascending = tuple(sorted({*values, own}))
+    return Parameter(name, ascending, ascending.index(own))

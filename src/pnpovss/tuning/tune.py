@@ -154,7 +154,7 @@ def _search(
     """The whole method, over what it alone can tell; heads among those that could not be told apart."""
     groups = [outcome.winner.heads, *(outcome.cells[i].heads for i in outcome.sure.undecided)][:CANDIDATES]
     candidates = ["+".join(f"{layer}.{head}" for layer, head in heads) for heads in groups]
-    parameters = parameters_of(plan.search, segmenter.config, segmenter.backbone.card, candidates)
+    parameters = parameters_of(plan.search, segmenter.config, segmenter.backbone.card, candidates, plan.thresholds)
     return search_method(
         segmenter,
         outcome.photos,
