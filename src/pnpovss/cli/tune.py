@@ -91,6 +91,8 @@ def tune(
         list[str] | None,
         typer.Option(metavar="KEY", help="Tune on photos that this benchmark evaluates; the result then says so."),
     ] = None,
+    protocol: options.ProtocolName = "field",
+    exif: options.Exif = None,
     limit: options.Limit = None,
     seed: Annotated[int, typer.Option(help="Of the order of the photos, and of all draws.")] = 0,
     model: options.Model = "mini",
@@ -122,8 +124,12 @@ def tune(
 
         if truth and dataset is None:
             raise ConfigError("--truth analyses by the masks of a data set; name it with --dataset")
+        if dataset is None and (exif is not None or protocol != "field"):
+            raise ConfigError("--exif and --protocol say how masks of a data set are read; name it with --dataset")
         vocabulary = () if names_file is None else read_names_file(names_file).names
-        data = None if dataset is None else open_dataset(dataset, photos)
+        counting: Any = protocol  # both are checked where they are opened
+        lie: Any = exif
+        data = None if dataset is None else open_dataset(dataset, photos, protocol=counting, exif=lie)
         with notes.status(f"Loading {model}"):
             segmenter = choice.load()
             asks = bool(vocabulary) and labels is None and data is None

@@ -5,11 +5,12 @@ Nothing here chooses anything.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import numpy as np
 from jaxtyping import Float
 
-from pnpovss.datasets.base import Dataset
+from pnpovss.datasets.base import Dataset, Sample
 from pnpovss.evaluation.measures.bootstrap import ImageCounts
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.ranks import rank_correlation
@@ -53,6 +54,8 @@ def cell_counts(
 ) -> list[ImageCounts]:
     """What the mIoU of each cell needs, from the collected maps, without views, Salience Dropout and Dense CRF.
 
+    It is kept in the folder for these masks: where they change, it is measured anew.
+
     Args:
         segmenter: tells threshold policy, background and blur.
         collected: the maps.
@@ -65,7 +68,8 @@ def cell_counts(
     samples = {sample.key: sample for sample in dataset}
     classes = len(dataset.space.classes)
     place = {name: i for i, name in enumerate(dataset.space.names)}
-    path = collected.folder / "truth.jsonl"
+    said = _digest(dataset, [samples[photo.key] for photo in photos.photos])
+    path = collected.folder / f"truth-{said}.jsonl"
     records = read_journal(path, keys=collected.keys)
     if len(records) < len(collected.keys):
         with Journal(path, keys=collected.keys) as journal:
@@ -86,6 +90,16 @@ def cell_counts(
         ImageCounts.of([Confusion.from_sparse(records[key]["cells"][i], classes) for key in collected.keys])
         for i in range(len(cells))
     ]
+
+
+def _digest(dataset: Dataset, samples: Sequence[Sample]) -> str:
+    """Of the classes of a data set, how they are counted, and all that the masks say of them."""
+    space = dataset.space
+    digest = blake2b(repr((space.classes, space.background, space.protocol)).encode(), digest_size=8)
+    for sample in samples:
+        truth = dataset.truth(sample)
+        digest.update(f"{sample.key} {truth.shape}".encode() + truth.tobytes())
+    return digest.hexdigest()
 
 
 def agreement(
