@@ -76,7 +76,7 @@ def head_statistics(look: HeadLook) -> dict[str, float]:
             one name.
         relevance: see `HeadLook`; compare between heads of one model.
     """
-    flat = look.attention.flatten(1).double()  # name patch
+    flat = look.attention.flatten(1).cpu().double()  # name patch; Apple GPUs have no float64
     mass = flat.sum(1)
     shares = flat / mass.clamp(min=1e-12)[:, None]
     patches = flat.shape[1]
@@ -85,7 +85,7 @@ def head_statistics(look: HeadLook) -> dict[str, float]:
         "entropy": float((entropy / torch.tensor(max(patches, 2)).log()).mean()),
         "spread": float((_spread(shares, look.attention.shape[1:]) / _even_spread(look.attention.shape[1:])).mean()),
         "patches": float(mass.mean()),
-        "overlap": _overlap(look.maps.flatten(1).double()),
+        "overlap": _overlap(look.maps.flatten(1).cpu().double()),
         "relevance": look.relevance,
     }
 
@@ -93,7 +93,7 @@ def head_statistics(look: HeadLook) -> dict[str, float]:
 def _spread(shares: Float[Tensor, "name patch"], grid: Sequence[int]) -> Float[Tensor, " name"]:
     """Root mean square distance from the centre of mass; patches are squares of the unit square."""
     rows, columns = torch.meshgrid(*((torch.arange(n).double() + 0.5) / n for n in grid), indexing="ij")
-    places = torch.stack([rows.flatten(), columns.flatten()], 1).to(shares.device)  # patch 2
+    places = torch.stack([rows.flatten(), columns.flatten()], 1)  # patch 2
     centre = shares @ places
     squared = (places[None] - centre[:, None]).square().sum(-1)
     return (shares * squared).sum(1).sqrt()

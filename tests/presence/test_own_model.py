@@ -1,6 +1,7 @@
 """The segmenting model as a judge, checked by hand on a backbone whose match logits are sums of attention."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from pnpovss.matching import BATCH, match_and_attention, single_prompts
 from pnpovss.names import Name
 from pnpovss.presence import Photo, make_presence
 from pnpovss.segmenter import Segmenter
+from tests.support.apple import apple
 from tests.support.checkpoints import SMALL
 from tests.support.fakes import FakeBackbone
 
@@ -54,6 +56,18 @@ class ContrastiveBackbone(FakeBackbone):
 
     def embed_images(self, features):
         return torch.tensor([[1.0, 0.0]]).expand(len(features), 2)
+
+
+class AppleBackbone(ContrastiveBackbone):
+    """Answers from a device that has no float64."""
+
+    def embed_images(self, features):
+        return apple(super().embed_images(features))
+
+    def match(self, features, prompts, reading=None):
+        found = super().match(features, prompts, reading)
+        maps = tuple(replace(seen, attention=apple(seen.attention)) for seen in found.maps)
+        return replace(found, probability=tuple(map(apple, found.probability)), maps=maps)
 
 
 def sigmoid(x: float) -> float:
@@ -144,6 +158,13 @@ def test_both_heads_are_the_mean_of_the_photo_and_its_mirror_image():
     halves.paste("white", (0, 0, 8, 16))  # log odds 2 as it is, -2 in the mirror image: 0 on average
     score = make_presence("itm+itc", backbone=left).decide(Photo(halves), NAMES[:1]).scores[0]
     assert score == pytest.approx(0.5, abs=1e-6)
+
+
+@pytest.mark.parametrize("key", ["itm+itc", "itm+itc+attention"])
+def test_a_model_on_a_device_without_float64_is_asked_like_any(key):
+    looks = {"cat": [[0.5, 0.1], [0, 0]], "dog": [[0.1, 0], [0, 0]]}
+    there, here = (make_presence(key, backbone=kind(looks)) for kind in (AppleBackbone, ContrastiveBackbone))
+    assert there.decide(Photo(PHOTO), NAMES[:2]).scores == here.decide(Photo(PHOTO), NAMES[:2]).scores
 
 
 def test_attention_on_patches_is_the_mean_of_the_names_tokens_over_all_heads_of_all_layers():

@@ -10,6 +10,7 @@ from pnpovss.heads import HeadLook
 from pnpovss.tuning.cells import Cell, cells_of, masks_of
 from pnpovss.tuning.masks import authors_mask, level_masks
 from pnpovss.tuning.measures import MEASURES, measure, spatial_entropy
+from tests.support.apple import apple
 
 
 def test_a_level_is_a_part_of_the_maps_range() -> None:
@@ -59,6 +60,12 @@ def test_a_mean_of_heads_is_masked_as_a_map_of_its_own() -> None:
 )
 def test_spatial_entropy_counts_parts_by_their_mass(heat: list[list[int]], entropy: float) -> None:
     assert spatial_entropy(np.array(heat, float)) == pytest.approx(entropy)
+
+
+def test_heads_are_measured_where_there_is_no_float64() -> None:
+    maps = torch.rand(2, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert measure(HeadLook(0, 0, apple(maps), apple(maps), 1.0)) == measure(HeadLook(0, 0, maps, maps, 1.0))
+    assert (authors_mask(apple(maps[0]), 0.5, (16, 16)) == authors_mask(maps[0], 0.5, (16, 16))).all()
 
 
 def test_a_compact_head_is_better_by_every_measure_that_asks_for_it() -> None:

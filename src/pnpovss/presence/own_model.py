@@ -141,7 +141,7 @@ class Both(Itc):
 
     def _score(self, features: ImageFeatures, texts: tuple[TextTokens, ...]) -> list[float]:
         probabilities = torch.stack(match_texts(self.backbone, features, [texts] * len(self.views)))
-        odds, cosines = _log_odds(probabilities).mean(0), self._cosines(features, texts).double().mean(0)
+        odds, cosines = _log_odds(probabilities).mean(0), self._cosines(features, texts).cpu().double().mean(0)
         return ((odds + _beside_best(odds)) / 4 + 4 * _beside_best(cosines)).sigmoid().tolist()
 
 
@@ -177,12 +177,12 @@ class Attention(Itc):
                 f"all attention of {self.backbone.card.name!r} falls on patches, whether a name is there or not, so "
                 f"{self.prefix} cannot tell; use itm+itc"
             )
-        seen = _log_odds(probabilities), self._cosines(features, texts).double(), _log_odds(shares)
+        seen = _log_odds(probabilities), self._cosines(features, texts).cpu().double(), _log_odds(shares)
         return torch.stack([(values[:2].mean(0) + values[2:].amax(0)) / 2 for values in seen])
 
 
 def _log_odds(shares: Float[Tensor, "view t"]) -> Float[Tensor, "view t"]:
-    return shares.double().clamp(1e-9, 1 - 1e-9).logit()
+    return shares.cpu().double().clamp(1e-9, 1 - 1e-9).logit()
 
 
 def _beside_best(values: Float[Tensor, " t"]) -> Float[Tensor, " t"]:

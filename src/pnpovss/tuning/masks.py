@@ -42,7 +42,7 @@ def authors_mask(heat: Float[Tensor, "gh gw"], threshold: float, size: tuple[int
         threshold: part of the map's range, in [0, 1).
         size: (height, width) of the judge's input [px].
     """
-    patches = _stretched(heat.double().cpu().numpy()) > threshold
+    patches = _stretched(heat.cpu().double().numpy()) > threshold
     large = cv2.resize(patches.astype(np.float64), (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
     blurred = cv2.GaussianBlur(_stretched(large), (0, 0), AUTHORS_BLUR * max(size))
     return torch.from_numpy(_stretched(blurred) > threshold)

@@ -31,7 +31,7 @@ def spatial_entropy(heat: Float[np.ndarray, "gh gw"]) -> float:
 
 
 def _spatial_entropy(look: HeadLook) -> float:
-    return -float(np.mean([spatial_entropy(heat) for heat in look.maps.double().cpu().numpy()]))
+    return -float(np.mean([spatial_entropy(heat) for heat in look.maps.cpu().double().numpy()]))
 
 
 MEASURES: dict[str, Callable[[HeadLook, dict[str, float]], float]] = {
