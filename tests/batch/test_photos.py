@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path, PureWindowsPath
 
 import pytest
@@ -73,6 +74,49 @@ def test_linked_folders_are_followed_once():
     assert places(look("in", recursive=True)) == ["2.jpg", "a-link/1.jpg"]
 
 
+def test_a_link_that_leads_nowhere_costs_nothing_but_itself():
+    make("in/1.jpg", "in/a/2.jpg", "in/a/b/3.jpg")
+    os.symlink("loop", "in/a/loop")
+    os.symlink("loop.jpg", "in/a/loop.jpg")  # a photo, which fails when it is read
+    assert places(look("in", recursive=True)) == ["1.jpg", "a/2.jpg", "a/loop.jpg", "a/b/3.jpg"]
+    assert places(look("in/a")) == ["2.jpg", "loop.jpg"]
+    assert places(look("in/**/*.jpg")) == ["1.jpg", "a/2.jpg", "a/b/3.jpg"]
+
+
+@pytest.fixture
+def locked(tmp_path: Path) -> Iterator[Path]:
+    """in/a/locked, which nobody may search, with 2.jpg, beside in/1.jpg; this process is no longer root's."""
+    make("in/1.jpg", "in/a/locked/2.jpg")
+    folder = tmp_path / "in" / "a" / "locked"
+    tmp_path.chmod(0o755)
+    folder.chmod(0)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    yield folder
+    if is_root:
+        os.seteuid(0)
+    folder.chmod(0o755)
+
+
+@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="folders are locked another way")
+@pytest.mark.parametrize(
+    ("given", "options", "others"),
+    [
+        ("in", {"recursive": True}, ["1.jpg"]),
+        ("in/**/*.jpg", {}, ["1.jpg"]),
+        ("in/**/a/**/*.jpg", {}, []),
+        ("in/a/locked", {}, []),
+    ],
+)
+@pytest.mark.usefixtures("locked")
+def test_a_folder_that_cannot_be_searched_is_told(given: str, options: dict[str, bool], others: list[str]):
+    found = look(given, **options)
+    assert places(found) == others
+    [problem] = found.problems
+    assert problem.startswith("in/a/locked: cannot be searched (Permission denied), photos there are left out")
+
+
 @pytest.mark.parametrize(
     ("pattern", "expected"),
     [
@@ -82,11 +126,14 @@ def test_linked_folders_are_followed_once():
         ("in/a/**", ["2.jpg", "b/3.jpg"]),
         ("**/3.jpg", ["in/a/b/3.jpg"]),
         ("in/?/[2-9].jpg", ["a/2.jpg"]),
+        ("in/**/b/**/*.jpg", ["a/b/3.jpg"]),
     ],
 )
 def test_patterns_mirror_what_follows_their_fixed_part(pattern: str, expected: list[str]):
     make("in/1.jpg", "in/a/2.jpg", "in/a/b/3.jpg")
-    assert sorted(places(look(pattern))) == expected
+    found = look(pattern)
+    assert sorted(places(found)) == expected
+    assert not found.problems
 
 
 def test_what_this_program_made_is_no_photo():

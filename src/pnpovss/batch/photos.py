@@ -84,22 +84,24 @@ def _meant(text: str, recursive: bool, out: Path | str, found: Found) -> Iterato
     if is_url(text):
         yield from _meant_remotely(text, recursive, str(out), left, found)
     elif os.path.isdir(text):
-        folders = walk(text, out) if recursive else [text]
+        folders = _walk(text, out, left) if recursive else [(text, _inside(text, left)[0])]
         number = 0
-        for folder in folders:
-            for path in left.photos_of(_files(folder)):
+        for _, files in folders:
+            for path in left.photos_of(files):
                 number += 1
                 yield Photo(path, os.path.relpath(path, text))
-        if not number:
+        found.problems += left.unread.values()
+        if not number and not left.unread:
             found.problems.append(left.why_none(recursive))
         elif told := left.told():
             found.notes.append(told)
     elif glob.has_magic(text) and not os.path.lexists(text):
         base = _fixed_part(text)
-        paths = sorted(path for path in set(_matches(text, out)) if os.path.isfile(path))
+        paths = sorted(path for path in set(_matches(text, out, left)) if os.path.isfile(path))
         photos = list(left.photos_of(paths))
         yield from (Photo(path, os.path.relpath(path, base)) for path in photos)
-        if not photos:
+        found.problems += left.unread.values()
+        if not photos and not left.unread:
             found.problems.append(f"{text}: no photo matches this pattern{left.aside()}")
     else:
         yield Photo(text, os.path.basename(text), named=True)
@@ -138,17 +140,8 @@ def _meant_remotely(text: str, recursive: bool, out: str, left: "_LeftOut", foun
         found.notes.append(told)
 
 
-def _files(folder: str) -> list[str]:
-    """The files directly in a folder, links to files included, by name."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(os.path.join(folder, entry.name) for entry in entries if not entry.is_dir())
-    except OSError:
-        return []
-
-
-def walk(folder: str, out: Path | str) -> Iterator[str]:
-    """A folder and all below it, each once: real folders first, then what links lead to.
+def _walk(folder: str, out: Path | str, left: "_LeftOut") -> Iterator[tuple[str, list[str]]]:
+    """(folder, paths of the files in it) of a folder and all below it, each once: real ones first, then linked ones.
 
     Never the output folder, nor what `export` made; but the folder itself, whatever it is.
     """
@@ -161,21 +154,37 @@ def walk(folder: str, out: Path | str) -> Iterator[str]:
         if real in seen or (real != start and os.path.lexists(os.path.join(real, MARK))):
             continue
         seen.add(real)
-        yield here
-        try:
-            with os.scandir(here) as entries:
-                inner = sorted((entry.path, entry.is_symlink()) for entry in entries if _is_open_folder(entry))
-        except OSError:
-            continue
+        files, inner = _inside(here, left)
+        yield here, files
         links += [path for path, is_link in inner if is_link]
         waiting += [path for path, is_link in reversed(inner) if not is_link]
 
 
-def _is_open_folder(entry: "os.DirEntry[str]") -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
+def _inside(folder: str, left: "_LeftOut") -> tuple[list[str], list[tuple[str, bool]]]:
+    """Paths of the files directly in a folder, and (path, whether it is a link) of its open folders; by name."""
+    files, folders = list[str](), list[tuple[str, bool]]()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not _is_folder(entry):
+                    files.append(entry.path)
+                elif not entry.name.startswith("."):
+                    folders.append((entry.path, entry.is_symlink()))
+    except OSError as error:
+        why = error.strerror or error
+        left.unread[folder] = f"{folder}: cannot be searched ({why}), photos there are left out; check its permissions"
+    return sorted(files), sorted(folders)
 
 
-def _matches(pattern: str, out: Path | str) -> Iterator[str]:
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether an entry is a folder or leads to one; what leads nowhere is none, and fails alone if it is a photo."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _matches(pattern: str, out: Path | str, left: "_LeftOut") -> Iterator[str]:
     """Like `glob.iglob(recursive=True)`, which never ends where links go in circles."""
     head, any_depth, tail = (
         re.split(r"(?:^|(?<=/))(\*\*)(?:/|$)", pattern, maxsplit=1) if "**" in pattern else ("",) * 3
@@ -183,10 +192,10 @@ def _matches(pattern: str, out: Path | str) -> Iterator[str]:
     if not any_depth:
         yield from glob.iglob(pattern)
         return
-    for start in glob.glob(head) if glob.has_magic(head) else [head or "."]:
-        for folder in walk(start, out):
+    for start in glob.glob(head) if head else ["."]:
+        for folder, _ in _walk(start, out, left):
             inside = glob.escape(folder) if head or folder != "." else ""
-            yield from _matches(os.path.join(inside, tail or "*"), out)
+            yield from _matches(os.path.join(inside, tail or "*"), out, left)
 
 
 def _fixed_part(pattern: str) -> str:
@@ -206,6 +215,7 @@ class _LeftOut:
         self.text = text
         self.pictures: Counter[str] = Counter()
         self.hidden = 0
+        self.unread: dict[str, str] = {}  # a line on each folder that cannot be searched
 
     def photos_of(self, paths: Iterable[str]) -> Iterator[str]:
         """Those that are photos; the others are counted."""
