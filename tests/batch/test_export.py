@@ -400,6 +400,24 @@ def test_decisions_are_obeyed(made, tmp_path: Path):
         read_run(run)
 
 
+@pytest.mark.skipif(not hasattr(os, "seteuid") or os.getuid() != 0, reason="takes the rights of another user")
+@pytest.mark.parametrize("locked", ["a", "a/1.json", DECISIONS])
+def test_what_may_not_be_read_is_not_left_out_in_silence(made, tmp_path: Path, locked: str):
+    run = Path(shutil.copytree(made[0], tmp_path / "run"))
+    (run / DECISIONS).write_text("{}")
+    tmp_path.chmod(0o755)
+    (run / locked).chmod(0)
+    here = os.getcwd()
+    os.chdir(tmp_path)  # folders above it are of this user alone
+    os.seteuid(65534)
+    try:
+        with pytest.raises((InvalidInputError, OutputError), match=f"run/{locked} cannot be .* Permission denied"):
+            read_run(Path("run"))
+    finally:
+        os.seteuid(0)
+        os.chdir(here)
+
+
 def test_an_export_is_whole_or_absent(made, tmp_path: Path):
     spec = parse_formats("yolo")[0]
     writing = export(read_run(made[0]), spec, tmp_path / "yolo")

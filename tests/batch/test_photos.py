@@ -32,8 +32,8 @@ def places(found: Found) -> list[str]:
     return [photo.place for photo in found.photos]
 
 
-def look(*given: str, out: str = "out", **options: bool) -> Found:
-    return find(given, out=Path(out), **options)
+def look(*given: str, out: str = "out", recursive: bool = False) -> Found:
+    return find(given, out=Path(out), recursive=recursive)
 
 
 def test_a_folder_gives_what_is_directly_in_it_and_says_how_to_look_deeper():
@@ -101,17 +101,11 @@ def locked(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="folders are locked another way")
 @pytest.mark.parametrize(
-    ("given", "options", "others"),
-    [
-        ("in", {"recursive": True}, ["1.jpg"]),
-        ("in/**/*.jpg", {}, ["1.jpg"]),
-        ("in/**/a/**/*.jpg", {}, []),
-        ("in/a/locked", {}, []),
-    ],
+    ("given", "others"), [("in", ["1.jpg"]), ("in/**/*.jpg", ["1.jpg"]), ("in/**/a/**/*.jpg", []), ("in/a/locked", [])]
 )
 @pytest.mark.usefixtures("locked")
-def test_a_folder_that_cannot_be_searched_is_told(given: str, options: dict[str, bool], others: list[str]):
-    found = look(given, **options)
+def test_a_folder_that_cannot_be_searched_is_told(given: str, others: list[str]):
+    found = look(given, recursive=True)
     assert places(found) == others
     [problem] = found.problems
     assert problem.startswith("in/a/locked: cannot be searched (Permission denied), photos there are left out")

@@ -1,9 +1,10 @@
 """Photos and results behind URLs: the same files as on a disk, whatever becomes of the process."""
 
+import errno
 import http.server
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -130,6 +131,68 @@ def test_a_run_behind_a_url_is_exported(call: Call, tmp_path: Path):
     gone = call("export", "memory://bucket/out", "--format", "voc", "--out", "exports")
     assert "1.png cannot be read: there is no such file; --no-photos exports labels alone" in gone.stderr
     assert "give the --out folder" in call("export", "memory://bucket/none", "--format", "voc", "--out", "x").stderr
+
+
+@pytest.fixture
+def denied(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Paths in the bucket that the server does not list, nor tell about."""
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    paths = set[str]()
+
+    def asked(method: Callable[..., object]) -> Callable[..., object]:
+        def answer(system: MemoryFileSystem, path: str, *args: object, **options: object) -> object:
+            if system._strip_protocol(path) in paths:
+                raise PermissionError(errno.EACCES, "Access Denied", path)
+            return method(system, path, *args, **options)
+
+        return answer
+
+    for name in ("ls", "info"):
+        monkeypatch.setattr(MemoryFileSystem, name, asked(getattr(MemoryFileSystem, name)))
+    return paths
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize("given", [("memory://bucket/in", "-r"), ("memory://bucket/in/*/*/*.png",)])
+def test_a_listing_that_fails_half_way_is_no_end_of_the_listing(call: Call, denied: set[str], given: tuple[str, ...]):
+    denied.add("/bucket/in/a/b")
+    done = call("segment", *given, "--out", "memory://bucket/out", *RED)
+    assert done.exit_code == 2
+    assert "memory://bucket/in/a/b cannot be listed: Access Denied; photos there would be missing" in done.stderr
+    assert not held("/bucket/out")
+
+
+@pytest.mark.usefixtures("photos")
+@pytest.mark.parametrize("path", ["/bucket/out/a/b", "/bucket/out/a/b/2.labels.png"])
+def test_an_export_of_what_is_not_told_whole_fails(call: Call, denied: set[str], path: str, tmp_path: Path):
+    call("segment", "memory://bucket/in", "-r", "--out", "memory://bucket/out", *RED)
+    denied.add(path)
+    done = call("export", "memory://bucket/out", "--format", "voc", "--out", "exports")
+    assert done.exit_code == 2
+    assert f"memory:/{path}" in done.stderr
+    assert "Access Denied" in done.stderr
+    assert not (tmp_path / "exports" / "voc").exists()
+
+
+@pytest.mark.usefixtures("store")
+def test_a_folder_holds_neither_itself_nor_what_is_hidden(monkeypatch: pytest.MonkeyPatch):
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def with_itself(system: MemoryFileSystem, path: str, detail: bool = True, ls: Callable = MemoryFileSystem.ls):
+        return [{"name": f"{path}/", "size": 0, "type": "file"}, *ls(system, path, detail)]  # as S3's console makes it
+
+    monkeypatch.setattr(MemoryFileSystem, "ls", with_itself)
+    system, url = fsspec.filesystem("memory"), "memory://bucket/in"
+    for name in ("b/2.png", "a/1.png", ".hidden/3.png", "0.png"):
+        system.pipe_file(f"/bucket/in/{name}", b"")
+    assert list(RemoteFolder(url).walk()) == [(url, ["0.png"]), (f"{url}/a", ["1.png"]), (f"{url}/b", ["2.png"])]
+    assert list(RemoteFolder(url).walk(depth=1)) == [(url, ["0.png"])]
+    assert list(RemoteFolder("memory://none").walk()) == [("memory://none", [])]
+    assert matching("memory://bucket/**/*.png") == [f"{url}/0.png", f"{url}/a/1.png", f"{url}/b/2.png"]
+    assert matching(f"{url}/[a-z]/?.png") == [f"{url}/a/1.png", f"{url}/b/2.png"]
+    with pytest.raises(InvalidInputError, match=r"a\*\*/1.png is no pattern"):
+        matching("memory://bucket/a**/1.png")
 
 
 def record(contents: dict[str, bytes]) -> bytes:

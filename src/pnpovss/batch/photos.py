@@ -126,7 +126,7 @@ def _meant_remotely(text: str, recursive: bool, out: str, left: "_LeftOut", foun
         yield Photo(text, posixpath.basename(text), named=True)
         return
     skipped = (f"{out.rstrip('/')}/",)
-    for here, names in folder.walk(deep=recursive):
+    for here, names in folder.walk(depth=None if recursive else 1):
         if MARK in names and here != folder.url:
             skipped = (*skipped, f"{here}/")
         if f"{here}/".startswith(skipped):

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pnpovss.errors import InvalidInputError, OutputError
 from pnpovss.files.writing import write_all
 
 __all__ = ["LocalFolder"]
@@ -19,17 +20,27 @@ class LocalFolder:
         return str(self.path)
 
     def walk(self) -> Iterator[tuple[str, list[str]]]:
-        """(path of a folder, names of the files in it) of this folder and all below it, by name."""
-        for here, folders, files in os.walk(self.path):
+        """(path of a folder, names of the files in it) of this folder and all below it, by name.
+
+        Raises:
+            InvalidInputError: one of them cannot be searched.
+        """
+        for here, folders, files in os.walk(self.path, onerror=_stop):
             folders.sort()
             yield here, sorted(files)
 
     def read(self, name: str) -> bytes | None:
-        """The content of a file below it; None where it cannot be read."""
+        """The content of a file below it; None where there is none.
+
+        Raises:
+            OutputError: it cannot be read.
+        """
         try:
             return (self.path / name).read_bytes()
-        except OSError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            raise OutputError(f"{self.path / name} cannot be read: {error.strerror}; check its permissions") from error
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file: it appears whole, in the place of an earlier one.
@@ -47,3 +58,11 @@ class LocalFolder:
     def exists(self, name: str) -> bool:
         """Whether a file is there."""
         return (self.path / name).exists()
+
+
+def _stop(error: OSError) -> None:
+    """End a walk at a folder that cannot be searched; one that is not there holds nothing."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise InvalidInputError(
+            f"{error.filename} cannot be searched: {error.strerror}; check its permissions"
+        ) from error

@@ -1,7 +1,7 @@
 """Files on object storage and other servers, by URL: s3://bucket/a.jpg, gs://bucket/a.jpg, https://host/a.jpg, ..."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -33,18 +33,19 @@ def read_url(url: str) -> bytes:
 
 
 def matching(pattern: str) -> list[str]:
-    """URLs of the files that match a pattern (with *, ? or [), sorted; "**" is any depth.
+    """URLs of the files that match a pattern (with *, ? or [), sorted; "**" is any depth, hidden folders aside.
 
     Raises:
-        InvalidInputError: they cannot be listed.
+        InvalidInputError: they cannot be listed, or it is no pattern.
+        MissingExtraError: fsspec, or its package for this protocol, is not installed.
     """
-    system, path = _system(pattern)
-    fixed = pattern[: re.search(r"[*?\[]", pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
-    start = len(_system(fixed)[1])
-    try:
-        return [fixed + found[start:] for found in sorted(system.glob(path))]
-    except Exception as error:
-        raise InvalidInputError(f"{pattern} cannot be listed: {_reason(error)}") from error
+    _system(pattern)  # says first what is missing
+    folder = RemoteFolder(pattern[: re.search(r"[*?\[]", pattern).start()].rpartition("/")[0])  # type: ignore[union-attr]
+    rest = pattern.removeprefix(f"{folder}/")
+    fits = _fitting(rest)
+    depth = None if "**" in rest else rest.count("/") + 1
+    urls = (f"{here}/{name}" for here, names in folder.walk(depth=depth) for name in names)
+    return sorted(url for url in urls if fits(url.removeprefix(f"{folder}/")))
 
 
 class RemoteFolder:
@@ -76,21 +77,48 @@ class RemoteFolder:
         except Exception as error:
             raise InvalidInputError(f"{self.url} cannot be listed: {_reason(error)}") from error
 
-    def walk(self, *, deep: bool = True) -> Iterator[tuple[str, list[str]]]:
-        """(URL of a folder, names of the files in it) of this folder and, where `deep`, of all below it, by name.
+    def walk(self, *, depth: int | None = None) -> Iterator[tuple[str, list[str]]]:
+        """(URL of a folder, names of the files in it) of this folder and those below it, by name; hidden ones aside.
 
-        Hidden folders are left out.
+        Not fsspec's own walk, which takes a folder that it may not list for an empty one.
+
+        Args:
+            depth: how many levels of folders; 1 is this one alone, None is all.
 
         Raises:
-            InvalidInputError: they cannot be listed.
+            InvalidInputError: one of them cannot be listed.
         """
-        system, path = self._parts
+        _, path = self._parts
+        waiting = [(path, self.url, 1)]
+        while waiting:
+            here, url, level = waiting.pop()
+            folders, files = self._listed(here, url)
+            yield url, files
+            if depth is None or level < depth:
+                waiting += [(f"{here}/{name}", f"{url}/{name}", level + 1) for name in reversed(folders)]
+
+    def _listed(self, path: str, url: str) -> tuple[list[str], list[str]]:
+        """Names of the open folders and of the files in a folder; none where it is not there."""
+        system, _ = self._parts
         try:
-            for here, folders, files in system.walk(path, maxdepth=None if deep else 1):
-                folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-                yield f"{self.url}/{here[len(path) :].strip('/')}".rstrip("/"), sorted(files)
+            entries = system.ls(path, detail=True)
+        except FileNotFoundError:
+            return [], []
         except Exception as error:
-            raise InvalidInputError(f"{self.url} cannot be listed: {_reason(error)}") from error
+            raise InvalidInputError(
+                f"{url} cannot be listed: {_reason(error)}; photos there would be missing"
+            ) from error
+        folders, files = list[str](), list[str]()
+        for entry in entries:
+            place = entry["name"].rstrip("/")
+            name = place.rpartition("/")[2]
+            if place == path.rstrip("/"):  # object storage lists an object that stands for the folder itself
+                continue
+            if entry["type"] != "directory":
+                files.append(name)
+            elif not name.startswith("."):
+                folders.append(name)
+        return sorted(folders), sorted(files)
 
     def read(self, name: str) -> bytes | None:
         """The content of a file below it; None where there is none.
@@ -107,9 +135,19 @@ class RemoteFolder:
             raise OutputError(f"{self.url}/{name} cannot be read: {_reason(error)}") from error
 
     def exists(self, name: str) -> bool:
-        """Whether a file is there."""
+        """Whether a file is there.
+
+        Raises:
+            OutputError: the server does not tell.
+        """
         system, path = self._parts
-        return system.exists(f"{path}/{name}")
+        try:
+            system.info(f"{path}/{name}")  # `exists` takes every error for a no
+        except FileNotFoundError:
+            return False
+        except Exception as error:
+            raise OutputError(f"cannot find out whether {self.url}/{name} is there: {_reason(error)}") from error
+        return True
 
     def put(self, name: str, content: bytes) -> None:
         """Write a file: it appears whole, in the place of an earlier one.
@@ -161,6 +199,16 @@ def _system(url: str) -> tuple[Any, str]:
         raise InvalidInputError(f"{url}: {error}") from error
     except ValueError as error:
         raise InvalidInputError(f"{url}: {error}; see fsspec's documentation for what it knows") from error
+
+
+def _fitting(pattern: str) -> Callable[[str], object]:
+    """Whether a path below the fixed part of a pattern fits the rest of it."""
+    from fsspec.utils import glob_translate
+
+    try:
+        return re.compile(glob_translate(pattern)).match
+    except ValueError as error:
+        raise InvalidInputError(f"{pattern} is no pattern: {error}") from error
 
 
 def _reason(error: Exception) -> str:

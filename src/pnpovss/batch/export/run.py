@@ -184,7 +184,8 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
         dropped_too: whether `photos` gives those as well.
 
     Raises:
-        InvalidInputError: no finished photo is there, or the file of decisions cannot be read.
+        InvalidInputError: no finished photo is there, a folder cannot be listed, or the file of decisions is none.
+        OutputError: a record, or the file of decisions, cannot be read.
     """
     folder = RemoteFolder(str(place)) if is_url(place) else LocalFolder(Path(place))
     categories: dict[str, int] = {}
