@@ -1,6 +1,7 @@
 """Which photos are meant, and where their results go."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -168,7 +169,7 @@ def test_words_that_are_no_photos():
 
 
 def output_stems(photos: list[Photo]) -> list[str]:
-    worklist = Worklist()
+    worklist = Worklist("out")
     assert all(map(worklist.add, photos))
     tasks = list(worklist.tasks())
     assert [task.photo for task in tasks] == [photo.path for photo in photos]
@@ -192,6 +193,23 @@ def test_photos_that_differ_by_case_alone_are_told_apart():
     assert other.startswith("A.JPG-")
     assert one.casefold() != other.casefold()
     assert len(set(stems("in/caf\u00e9.jpg", "in/cafe\u0301.jpg"))) == 2  # one name for some disks
+
+
+def test_of_photos_of_one_stem_that_which_has_results_keeps_it():
+    def made(photo: str, stem: str):
+        make(f"out/{stem}.json")
+        told = {"format": "pnpovss/1", "photo": os.path.realpath(photo), "files": [{}]}
+        Path("out", f"{stem}.json").write_text(json.dumps(told))
+
+    made("b/cat.png", "cat")
+    assert stems("a/cat.png", "b/cat.png", "b/cat.bmp") == ["cat.png", "cat", "cat.bmp"]
+    made("gone/cat.png", "cat")
+    assert stems("a/cat.png", "b/cat.png", "b/cat.bmp") == ["a-cat.png", "b-cat.png", "cat.bmp"]
+    made("a/cat.png", "cat.png")
+    assert stems("a/cat.png", "b/cat.png", "b/cat.bmp") == ["cat.png", "b-cat.png", "cat.bmp"]
+    made("a/Cat.png", "Cat")  # beside cat, or in its place: as the disk has it
+    made("b/cat.png", "cat")
+    assert stems("a/Cat.png", "b/cat.png")[1] == "cat"
 
 
 def test_long_names_leave_room_for_suffixes():
@@ -221,7 +239,7 @@ def test_no_stem_begins_with_a_drive(root: str, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_worklist_takes_each_photo_once_and_grows_after_it_was_read():
-    worklist = Worklist()
+    worklist = Worklist("out")
     names = (Name("cat"), Name("sofa", ("couch",)))
     assert worklist.add(Photo("a/1.jpg", "1.jpg", names=names))
     assert not worklist.add(Photo("a/../a/1.jpg", "1.jpg"))
@@ -241,7 +259,7 @@ MANY = """
 import tracemalloc
 from pnpovss.batch.naming import Photo
 from pnpovss.batch.worklist import Worklist
-worklist = Worklist()
+worklist = Worklist("out")
 tracemalloc.start()
 for i in range(10_000):
     worklist.add(Photo(f"in/{i}/cat.jpg", "cat.jpg"))

@@ -106,6 +106,20 @@ def test_a_moved_data_set_is_still_finished(call: Call, tmp_path: Path):
     assert json.loads((tmp_path / "out" / "a" / "cat.json").read_text())["names"][0]["name"] == "blue"
 
 
+def test_a_photo_that_comes_later_takes_no_name_from_a_finished_one(call: Call, tmp_path: Path):
+    save_flag(tmp_path / "in" / "cat.png")
+    (tmp_path / "in" / "dog.png").write_bytes(b"no photo")
+    call("segment", "in", *RED)
+    before = tree(tmp_path / "out")
+    save_flag(tmp_path / "in" / "cat.bmp")
+    save_flag(tmp_path / "in" / "dog.bmp")
+    done = call("segment", "in", *RED)
+    assert "2 photos done, 1 finished before, 1 failed" in done.stderr
+    assert records(tmp_path / "out") == {"cat", "cat.bmp", "dog.bmp"}
+    assert tree(tmp_path / "out").items() > before.items()
+    assert "0 photos done, 3 finished before, 1 failed" in call("segment", "in", *RED).stderr
+
+
 def test_a_list_of_paths_from_a_file_or_from_standard_input(call: Call, tmp_path: Path):
     save_flag(tmp_path / "in" / "a" / "cat.png")
     save_flag(tmp_path / "b c.png")

@@ -1,13 +1,21 @@
-"""The output folder, checked before any work."""
+"""The output folder, on a disk or behind a URL; checked before any work."""
 
 import secrets
 import tempfile
 from pathlib import Path
 
 from pnpovss.errors import OutputError
-from pnpovss.files.remote import RemoteFolder
+from pnpovss.files.local import LocalFolder
+from pnpovss.files.remote import RemoteFolder, is_url
 
-__all__ = ["open_folder"]
+__all__ = ["Folder", "folder_at", "open_folder"]
+
+Folder = LocalFolder | RemoteFolder
+
+
+def folder_at(place: Path | str) -> Folder:
+    """The folder at a path or a URL."""
+    return RemoteFolder(str(place)) if is_url(place) else LocalFolder(Path(place))
 
 
 def open_folder(path: Path | str) -> None:

@@ -3,12 +3,14 @@
 import json
 import posixpath
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
+from pnpovss.batch.folder import Folder
 from pnpovss.errors import OutputError
 
-__all__ = ["FAILURE", "RECORD", "PhotoFiles", "beside", "checksum", "parse_failure", "parse_record"]
+__all__ = ["FAILURE", "RECORD", "PhotoFiles", "beside", "checksum", "parse_failure", "parse_record", "photo_at"]
 
 RECORD = ".json"  # what follows the stem in the name of the record
 FAILURE = ".failed"  # in that of the note of a failure; no file of a set ends so
@@ -33,6 +35,14 @@ def parse_record(content: bytes | None) -> dict[str, Any] | None:
 def parse_failure(content: bytes | None) -> dict[str, Any] | None:
     """The note of a failure that this program wrote; None where it is none."""
     return _parsed(content, "error")
+
+
+def photo_at(stem: str, folder: Folder) -> str | None:
+    """The photo whose record, or note of a failure, is at a stem below a folder; None where none can be read."""
+    with suppress(OutputError):
+        told = parse_record(folder.read(f"{stem}{RECORD}")) or parse_failure(folder.read(f"{stem}{FAILURE}"))
+        return told["photo"] if told else None
+    return None
 
 
 def _parsed(content: bytes | None, field: str) -> dict[str, Any] | None:

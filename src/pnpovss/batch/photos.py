@@ -36,7 +36,7 @@ class Found:
         words: arguments that are no files and look like words: `--names cat rocket` names one thing only.
     """
 
-    photos: Worklist = field(default_factory=Worklist)
+    photos: Worklist
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     words: list[str] = field(default_factory=list)
@@ -60,7 +60,7 @@ def find(
     Returns:
         The photos; a file that does not exist counts as one: it fails when it is read, like any other bad one.
     """
-    found = Found()
+    found = Found(Worklist(out))
     for text in given:
         if _is_word(text):
             found.words.append(text)

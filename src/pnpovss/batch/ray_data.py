@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pnpovss.batch.events import Done, Failed, Outcome, Skipped, Task
+from pnpovss.batch.folder import folder_at
 from pnpovss.batch.photo_files import checksum
 from pnpovss.batch.pipeline import overlapped
 from pnpovss.batch.recipe import Recipe
@@ -24,8 +25,7 @@ from pnpovss.batch.sources import identity
 from pnpovss.batch.workers import TRIES
 from pnpovss.errors import InvalidInputError, MissingExtraError, NamesError
 from pnpovss.files.json import to_json
-from pnpovss.files.local import LocalFolder
-from pnpovss.files.remote import RemoteFolder, is_url
+from pnpovss.files.remote import is_url
 from pnpovss.names import Name
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ class _Marker:
     """Small hidden files beside the results, one for each batch that was begun and not ended."""
 
     def __init__(self, out: Path | str) -> None:
-        self._folder = RemoteFolder(str(out)) if is_url(out) else LocalFolder(Path(out))
+        self._folder = folder_at(out)
 
     def read(self, key: str) -> dict[str, Any] | None:
         content = self._folder.read(f".pnpovss-{key}.batch")

@@ -3,10 +3,13 @@
 import json
 import sqlite3
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
+from pathlib import Path
 
 from pnpovss.batch.events import Task
+from pnpovss.batch.folder import folder_at
 from pnpovss.batch.naming import Photo, absolute, folded, stem_of
+from pnpovss.batch.photo_files import photo_at
 from pnpovss.batch.sources import identity
 from pnpovss.names import Name
 
@@ -25,10 +28,16 @@ class Worklist:
     """Photos in the order in which they were added, each once.
 
     They lie in a file that SQLite makes and removes by itself. Where two would have one stem, `tasks` tells them apart:
-    see `stem_of`.
+    see `stem_of`; one that has results there already keeps it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, out: Path | str) -> None:
+        """No photos yet.
+
+        Args:
+            out: the output folder, or its URL; it need not be there.
+        """
+        self._photo_at = lru_cache(1024)(partial(photo_at, folder=folder_at(out)))
         self._file = sqlite3.connect("", check_same_thread=False)  # one thread at a time reads it
         self._file.execute("PRAGMA journal_mode = OFF")
         self._file.execute(_TABLE)
@@ -82,25 +91,28 @@ class Worklist:
         self._settled = True
 
     def _tell_apart(self) -> bool:
-        """Raise each clashing photo by one level; whether there were any."""
+        """Raise each clashing photo by one level, except whose results are there; whether there were others."""
         clashing = "SELECT folded FROM photos GROUP BY folded HAVING count(*) > 1"
         self._file.execute("DROP TABLE IF EXISTS clashes")
         self._file.execute(f"CREATE TABLE clashes AS SELECT id FROM photos WHERE folded IN ({clashing})")
-        last, some = 0, f"SELECT id FROM clashes WHERE id > ? ORDER BY id LIMIT {_AT_ONCE}"
+        raised, last, some = False, 0, f"SELECT id FROM clashes WHERE id > ? ORDER BY id LIMIT {_AT_ONCE}"
         while ids := [number for (number,) in self._file.execute(some, (last,))]:
             for number in ids:
-                self._raise(number)
+                raised |= self._raise(number)
             last = ids[-1]
-        return last > 0
+        return raised
 
-    def _raise(self, number: int) -> None:
-        *row, level, twin = self._file.execute(
-            "SELECT path, place, named, names, level + 1, twin FROM photos WHERE id = ?", (number,)
+    def _raise(self, number: int) -> bool:
+        *row, level, twin, real, stem = self._file.execute(
+            "SELECT path, place, named, names, level + 1, twin, real, stem FROM photos WHERE id = ?", (number,)
         ).fetchone()
+        if self._photo_at(_text(stem)) == _text(real):
+            return False
         [alike] = self._file.execute("SELECT count(*) FROM photos WHERE twin = ?", (twin,)).fetchone()
         stem = stem_of(_photo(*row), level, twin=alike > 1)
         change = (level, _bytes(stem), _bytes(folded(stem)), number)
         self._file.execute("UPDATE photos SET level = ?, stem = ?, folded = ? WHERE id = ?", change)
+        return True
 
 
 def _photo(path: bytes, place: bytes, named: int, names: str | None) -> Photo:

@@ -14,15 +14,13 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from PIL import Image
 
+from pnpovss.batch.folder import Folder, folder_at
 from pnpovss.batch.photo_files import FAILURE, RECORD, beside, checksum, parse_failure, parse_record
 from pnpovss.errors import InvalidInputError
-from pnpovss.files.local import LocalFolder
-from pnpovss.files.remote import RemoteFolder, is_url
+from pnpovss.files.remote import is_url
 from pnpovss.results.rle import decode
 
 __all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "read_run"]
-
-Folder = LocalFolder | RemoteFolder
 
 DECISIONS = "decisions.json"  # {"a/cat": "drop"}, by stem; what it does not name is kept
 
@@ -187,7 +185,7 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
         InvalidInputError: no finished photo is there, a folder cannot be listed, or the file of decisions is none.
         OutputError: a record, or the file of decisions, cannot be read.
     """
-    folder = RemoteFolder(str(place)) if is_url(place) else LocalFolder(Path(place))
+    folder = folder_at(place)
     categories: dict[str, int] = {}
     for _, record in _records(folder):
         for name in record["names"]:
