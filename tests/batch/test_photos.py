@@ -187,6 +187,13 @@ def test_photos_of_one_stem_are_told_apart():
     assert stems("a/cat.png", "b/cat.png", "b/cat.bmp") == ["a-cat.png", "b-cat.png", "cat.bmp"]
 
 
+def test_no_record_takes_the_place_of_the_decisions():
+    assert stems("in/decisions.jpg", "in/decisions.jpeg") == ["decisions.jpg", "decisions.jpeg"]
+    assert stems("in/Decisions.png", "decisions.labels.jpg") == ["Decisions.png", "decisions.labels"]
+    assert stems("in/decisions") == ["in-decisions"]
+    assert output_stems([Photo("in/a/decisions.jpg", "a/decisions.jpg")]) == ["a/decisions"]
+
+
 def test_photos_that_differ_by_case_alone_are_told_apart():
     one, other = stems("in/a.jpg", "in/A.JPG")
     assert one.startswith("a.jpg-")

@@ -120,6 +120,16 @@ def test_a_photo_that_comes_later_takes_no_name_from_a_finished_one(call: Call, 
     assert "0 photos done, 3 finished before, 1 failed" in call("segment", "in", *RED).stderr
 
 
+def test_a_photo_of_the_name_of_the_decisions(call: Call, tmp_path: Path):
+    save_flag(tmp_path / "in" / "decisions.png")
+    call("segment", "in", *RED)
+    assert records(tmp_path / "out") == {"decisions.png"}
+    assert call("export", "out", "--format", "masks").exit_code == 0
+    (tmp_path / "out" / "decisions.json").write_text('{"decisions.png": "drop"}')
+    assert "finished before" in call("segment", "in", "--overwrite", *RED).stdout
+    assert (tmp_path / "out" / "decisions.json").read_text() == '{"decisions.png": "drop"}'
+
+
 def test_a_list_of_paths_from_a_file_or_from_standard_input(call: Call, tmp_path: Path):
     save_flag(tmp_path / "in" / "a" / "cat.png")
     save_flag(tmp_path / "b c.png")

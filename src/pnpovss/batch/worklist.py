@@ -7,9 +7,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from pnpovss.batch.events import Task
+from pnpovss.batch.export.run import DECISIONS
 from pnpovss.batch.folder import folder_at
 from pnpovss.batch.naming import Photo, absolute, folded, stem_of
-from pnpovss.batch.photo_files import photo_at
+from pnpovss.batch.photo_files import RECORD, photo_at
 from pnpovss.batch.sources import identity
 from pnpovss.names import Name
 
@@ -81,7 +82,7 @@ class Worklist:
             yield Task(_text(path), _text(stem), _names(names))
 
     def _settle(self) -> None:
-        """Raise the level of photos whose stems some disk takes for the same, until there are none."""
+        """Raise the level of photos whose stems some disk takes for the same, or for our own, until there are none."""
         if self._settled:
             return
         self._file.execute("CREATE INDEX IF NOT EXISTS by_stem ON photos (folded)")
@@ -92,9 +93,9 @@ class Worklist:
 
     def _tell_apart(self) -> bool:
         """Raise each clashing photo by one level, except whose results are there; whether there were others."""
-        clashing = "SELECT folded FROM photos GROUP BY folded HAVING count(*) > 1"
+        clashing = "SELECT folded FROM photos GROUP BY folded HAVING count(*) > 1 OR folded = ?"
         self._file.execute("DROP TABLE IF EXISTS clashes")
-        self._file.execute(f"CREATE TABLE clashes AS SELECT id FROM photos WHERE folded IN ({clashing})")
+        self._file.execute(f"CREATE TABLE clashes AS SELECT id FROM photos WHERE folded IN ({clashing})", (_RESERVED,))
         raised, last, some = False, 0, f"SELECT id FROM clashes WHERE id > ? ORDER BY id LIMIT {_AT_ONCE}"
         while ids := [number for (number,) in self._file.execute(some, (last,))]:
             for number in ids:
@@ -103,10 +104,10 @@ class Worklist:
         return raised
 
     def _raise(self, number: int) -> bool:
-        *row, level, twin, real, stem = self._file.execute(
-            "SELECT path, place, named, names, level + 1, twin, real, stem FROM photos WHERE id = ?", (number,)
+        *row, level, twin, real, stem, same = self._file.execute(
+            "SELECT path, place, named, names, level + 1, twin, real, stem, folded FROM photos WHERE id = ?", (number,)
         ).fetchone()
-        if self._photo_at(_text(stem)) == _text(real):
+        if same != _RESERVED and self._photo_at(_text(stem)) == _text(real):
             return False
         [alike] = self._file.execute("SELECT count(*) FROM photos WHERE twin = ?", (twin,)).fetchone()
         stem = stem_of(_photo(*row), level, twin=alike > 1)
@@ -128,6 +129,9 @@ def _names(told: str | None) -> tuple[Name, ...] | None:
 def _bytes(text: str) -> bytes:
     """A path as the system has it: not all are text."""
     return text.encode("utf-8", "surrogatepass")
+
+
+_RESERVED = _bytes(DECISIONS.removesuffix(RECORD))  # a photo's record would be in the place of the file of decisions
 
 
 def _text(data: bytes) -> str:
