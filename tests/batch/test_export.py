@@ -326,6 +326,17 @@ def test_without_photos_files_are_called_as_they_are(tmp_path: Path):
     assert [image.attrib["name"] for image in images] == names
 
 
+@pytest.mark.parametrize("word", list(known_formats()))
+@pytest.mark.parametrize("photos", [True, False])
+def test_a_file_name_that_is_no_text(tmp_path: Path, word: str, photos: bool):
+    name = os.fsdecode(b"caf\xe9")
+    run = read_run(job_over(tmp_path, {name: (f"{name}.png", "PNG")}))
+    assert list(export(run, known_formats()[word], tmp_path / "made", photos=photos)) == [name]
+    if word == "coco" and not photos:
+        told = json.loads((tmp_path / "made" / "annotations.json").read_text())
+        assert told["images"][0]["file_name"] == f"{name}.png"
+
+
 def test_photos_are_exported_as_what_they_are(tmp_path: Path):
     files = {"a": ("a.jpg", "WEBP"), "b": ("b.png", "JPEG"), "c": ("c.jpeg", "JPEG"), "d": ("d.jpg", "PNG")}
     list(export(read_run(job_over(tmp_path, files)), parse_formats("yolo")[0], tmp_path / "yolo"))

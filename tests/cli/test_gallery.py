@@ -2,10 +2,12 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, unquote_to_bytes
 
 import pytest
 
@@ -53,7 +55,7 @@ def test_what_the_page_is_told(call: Call, run: Path):
     assert "broken.png" in why
     assert [photo["stem"] for photo in photos] == ["1", "a/2 %#?"]
     for photo in photos:
-        assert (run / "gallery" / photo["picture"]).exists()
+        assert (run / "gallery" / unquote(photo["picture"])).exists()
         assert [row[0] for row in photo["names"]] == [0, 1, 2]
         assert "hardly found" in [told["kinds"][kind] for kind in photo["kinds"]], photo["hints"]
         assert any(EVIL in line for line in photo["hints"])
@@ -123,6 +125,15 @@ def test_a_browser_shows_it_from_the_disk(call: Call, run: Path, page):
     saved.value.save_as(run / "decisions.json")
     assert call("export", "out", "--format", "masks").exit_code == 0
     assert [path.name for path in (run / "export" / "masks" / "labels").rglob("*.png")] == ["1.png"]
+
+
+def test_the_address_of_a_picture_whose_name_is_no_text(call: Call, tmp_path: Path):
+    save_flag(tmp_path / os.fsdecode(b"in/caf\xe9.png"))
+    call("segment", "in", "--names", "red", "--out", "out", *FAKE)
+    write_gallery(tmp_path / "out")
+    [photo] = read(tmp_path / "out")[1]
+    assert photo["picture"] == "../caf%E9.overlay.png"
+    assert (tmp_path / "out" / "gallery" / os.fsdecode(unquote_to_bytes(photo["picture"]))).exists()
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning")

@@ -3,10 +3,12 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pnpovss.batch.export.run import DECISIONS, RunPhoto, read_run
 from pnpovss.files.writing import write_all
@@ -78,7 +80,7 @@ def _row(photo: RunPhoto, categories: dict[str, int]) -> dict[str, Any]:
     ]
     return {
         "stem": photo.stem,
-        "picture": picture and f"{folder}/{picture}",
+        "picture": picture and quote(os.fsencode(f"{folder}/{picture}")),  # scripts cannot quote what is no text
         "names": names,
         "kinds": [KIND_NUMBERS[kind] for kind in kinds_of(photo.record.get("hints", []))],
         "hints": photo.record.get("hints", []),

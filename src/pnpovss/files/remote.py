@@ -40,7 +40,8 @@ def matching(pattern: str) -> list[str]:
         MissingExtraError: fsspec, or its package for this protocol, is not installed.
     """
     _system(pattern)  # says first what is missing
-    folder = RemoteFolder(pattern[: re.search(r"[*?\[]", pattern).start()].rpartition("/")[0])  # type: ignore[union-attr]
+    fixed = pattern[: re.search(r"[*?\[]", pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    folder = RemoteFolder(fixed)
     rest = pattern.removeprefix(f"{folder}/")
     fits = _fitting(rest)
     depth = None if "**" in rest else rest.count("/") + 1

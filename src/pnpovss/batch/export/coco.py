@@ -17,7 +17,10 @@ __all__ = ["COCO"]
 def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
     """annotations.json and, with photos, images/; annotations are written as they come, images after them."""
     images = folder / "images.part"
-    with (folder / "annotations.json").open("w", encoding="utf-8") as file, images.open("w+", encoding="utf-8") as kept:
+    with (  # bytes of a file name that are no text become escapes, as JSON has them
+        (folder / "annotations.json").open("w", encoding="utf-8", errors="backslashreplace") as file,
+        images.open("w+", encoding="utf-8", errors="backslashreplace") as kept,
+    ):
         file.write('{"annotations": [')
         annotation = 0
         for number, photo in enumerate(run.photos(), start=1):
