@@ -78,6 +78,7 @@ def test_a_config_is_frozen_and_hashable_by_value() -> None:
         ({"heads": [[1, 2], [1, 3]], "layer": 3}, "heads stands in the place of layer and head"),
         ({"heads": [[1, -2]]}, "setting heads: Input should be greater than or equal to 0"),
         ({"heads": []}, "setting heads"),
+        ({"heads": [[0, i] for i in range(10_001)]}, "setting heads: Tuple should have at most 10000 items"),
         ({"threshold": "9" * 5000}, r"threshold.*got '9{1,200}$"),
     ],
 )

@@ -4,6 +4,7 @@ A step is turned off with one word: `Config.preset("default").without("crf")`, o
 The presets cite the paper (PnP-OVSS, arXiv 2311.17095v4) and its authors' released code.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -34,7 +35,7 @@ __all__ = [
 
 PresetName = Literal["default", "best", "paper", "authors"]
 _Part = Annotated[float, Field(ge=0.25, lt=1)]
-Heads = tuple[tuple[NonNegativeInt, NonNegativeInt], ...]
+Heads = Annotated[tuple[tuple[NonNegativeInt, NonNegativeInt], ...], Field(min_length=1, max_length=10_000)]
 
 
 class _Frozen(BaseModel):
@@ -155,9 +156,7 @@ class Config(_Frozen):
     layer: int | None = Field(default=None, ge=0, description="0-based text layer whose cross-attention is read")
     head: int | None = Field(default=None, ge=0, description="0-based head of that layer")
     heads: Heads | None = Field(
-        default=None,
-        min_length=1,
-        description="several heads in place of one, as [[layer, head], ...]: their maps are averaged",
+        default=None, description="several heads in place of one, as [[layer, head], ...]: their maps are averaged"
     )
     image_size: int | None = Field(default=None, ge=16, le=4096, description="side the image is resized to [px]")
     read: Literal["names", "answer", "legrad"] | None = Field(
@@ -186,7 +185,7 @@ class Config(_Frozen):
     @model_validator(mode="after")
     def _one_way_to_say_which_heads(self) -> "Config":
         if self.heads is not None:
-            if twice := [head for head in self.heads if self.heads.count(head) > 1]:
+            if twice := [head for head, count in Counter(self.heads).items() if count > 1]:
                 raise ValueError(f"heads names {list(twice[0])} twice; name each head once")
             said = (self.layer, self.head)
             if any(given is not None and given != first for given, first in zip(said, self.heads[0], strict=True)):

@@ -207,6 +207,8 @@ BAD = {
         "names",
         "65 names",
     ),
+    "many, counted before they are read": ({"names": ["x"] * 65, "photo": "data:;base64,"}, 422, "names", "65 names"),
+    "many words": ({"names": [["x"] * 257], "photo": "data:;base64,"}, 422, "names", "257 words"),
     "step": ({"names": ["red"], "photo": "data:;base64,", "without": ["sleep"]}, 422, "settings", "no step is called"),
     "setting": ({"names": ["red"], "photo": "data:;base64,", "settings": {"x": 1}}, 422, "settings", "unknown setting"),
     "range": (
@@ -271,7 +273,15 @@ def test_what_is_wrong_is_said_and_where(client: TestClient, case: str):
         (b"{", "application/json", 400, "no JSON"),
         (b"[1]", "application/json", 400, "send an object"),
         (b'{"names": NaN}', "application/json", 400, "NaN"),
-        (b"[" * 100_000, "application/json", 400, "no JSON"),
+        (b"[" * 10_000, "application/json", 400, "nested too deep"),
+        (b"[" * 10_001, "application/json", 413, "there are 10,001 commas, lists and objects"),
+        (b'{"names": [' + b"1," * 400_000 + b"1]}", "application/json", 413, "this service takes 10,000"),
+        (
+            b'{"settings": {"heads": [' + b"[0,0]," * 100_000 + b"[0,0]]}}",
+            "application/json",
+            413,
+            "ask for less at once",
+        ),
         (b"hello", "text/plain", 415, "text/plain"),
         (b"hello", "multipart/form-data", 400, "boundary"),
         (b"hello", "multipart/form-data; boundary=x", 400, "form"),
@@ -296,6 +306,10 @@ def test_forms_that_cannot_be_read(serve: Serve, flag: bytes):
         answer = client.post("/v1/segment", data=fields, files=[(key, ("x.png", value)) for key, value in files])
         assert answer.status_code == 400, answer.text
         assert says in answer.json()["detail"]
+    for fields in ({"names": "x," * 20_000}, {"names": "red", "settings": f'{{"heads": [{"0," * 20_000}0]}}'}):
+        answer = post(client, flag, **fields)
+        assert answer.status_code == 413, answer.text
+        assert "this service takes 10,000" in answer.json()["detail"]
 
 
 def test_too_much_for_one_request_is_refused_before_it_is_tried(serve: Serve, backbone: FakeBackbone, flag: bytes):
@@ -339,6 +353,47 @@ def test_a_body_that_comes_too_slowly_is_told_so(serve: Serve, monkeypatch: pyte
     problem = json.loads(answered[1]["body"])
     assert problem["type"] == "urn:pnpovss:problem:slow"
     assert problem["detail"] == "the body did not arrive within 0.2 s, the limit of this service"
+
+
+def test_bodies_that_arrive_at_once_are_bounded_together(serve: Serve):
+    client = serve(limits=Limits(body_bytes=1000, arriving=1))
+    headers = [(b"host", b"127.0.0.1"), (b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/v1/segment", "query_string": b"", "headers": headers}
+
+    def part(size: int, *, more: bool = False) -> dict:
+        return {"type": "http.request", "body": b"x" * size, "more_body": more}
+
+    async def call(parts: asyncio.Queue) -> list[dict]:
+        answered: list[dict] = []
+
+        async def send(message):
+            answered.append(message)
+
+        await client.app(dict(scope), parts.get, send)
+        return answered
+
+    def of(*parts: dict) -> asyncio.Queue:
+        queue = asyncio.Queue()
+        for each in parts:
+            queue.put_nowait(each)
+        return queue
+
+    async def main() -> None:
+        slow = of(part(900, more=True))
+        held = asyncio.create_task(call(slow))
+        while not slow.empty():
+            await asyncio.sleep(0)
+        left = of(part(50, more=True), part(60, more=True), part(300))
+        [begin, _] = await call(left)
+        assert begin["status"] == 429
+        assert int(dict(begin["headers"])[b"retry-after"]) >= 1
+        assert left.empty(), "the answer came before all was read"
+        slow.put_nowait({"type": "http.disconnect"})
+        await held
+        [begin, body] = await call(of(part(1000)))  # all room was given back
+        assert (begin["status"], "no JSON" in json.loads(body["body"])["detail"]) == (400, True)
+
+    asyncio.run(main())
 
 
 def test_the_answer_is_that_of_the_command_line_and_of_python(call_mini, serve: Serve, tmp_path: Path):

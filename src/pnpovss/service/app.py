@@ -19,7 +19,9 @@ from pnpovss._version import __version__
 from pnpovss.files.json import to_json
 from pnpovss.service import documents, method, tellings
 from pnpovss.service.answers import Answer, Seen, answer
+from pnpovss.service.arriving import Room
 from pnpovss.service.guard import Guard, problem_response
+from pnpovss.service.limits import Limits
 from pnpovss.service.parse import asked, parse_body
 from pnpovss.service.problems import Problem, problem_of
 from pnpovss.service.remembering import Asked
@@ -178,13 +180,7 @@ async def _worked(
     limits, begun = service.options.limits, time.monotonic()
     try:
         loaded = _ready(service)
-        if loaded.workers.is_full:
-            # Read and forgotten: a client that still sends when the connection is closed may never see the answer.
-            await asyncio.wait_for(_body(request, limits.body_bytes, keep=False), limits.upload_seconds)
-            raise loaded.workers.refusal()
-        body = await asyncio.wait_for(_body(request, limits.body_bytes), limits.upload_seconds)
-        sent = await parse_body(body, request.headers)
-        checked, wanted = await asyncio.to_thread(asked, sent, kind, loaded.segmenter, limits)
+        checked, wanted = await _asked(request, kind, loaded, limits)
         seconds = limits.seconds - (time.monotonic() - begun)
         work = loaded.workers.submit(lambda: run(loaded, checked, wanted), seconds)
         response = await _outcome(request, loaded, work)
@@ -202,14 +198,32 @@ async def _worked(
     return response
 
 
-async def _body(request: Request, most: int, *, keep: bool = True) -> bytes:
-    """All of the body; none of it where it is not to be kept.
+async def _asked(request: Request, kind: type[R], loaded: Loaded, limits: Limits) -> tuple[Asked, R]:
+    """What the body asks for, checked; the body itself is kept no longer.
+
+    Raises:
+        Full: too many requests wait, or arrive.
+        TimeoutError: the body did not arrive in time.
+    """
+    with Room(loaded.arriving) as room:
+        reading = _body(request, limits.body_bytes, None if loaded.workers.is_full else room)
+        body = await asyncio.wait_for(reading, limits.upload_seconds)
+        if body is None:
+            raise loaded.workers.refusal()
+        sent = await parse_body(body, request.headers)
+        return await asyncio.to_thread(asked, sent, kind, loaded.segmenter, limits)
+
+
+async def _body(request: Request, most: int, room: Room | None) -> bytes | None:
+    """All of the body; None where there is no room, or none any more.
+
+    It is then read and forgotten: a client that still sends when the connection is closed may never see the answer.
 
     Raises:
         Problem: it is too large.
         GivenUp: the client went away.
     """
-    parts, size = [], 0
+    parts, size = list[bytes](), 0
     told = request.headers.get("content-length", "0")
     if told.isdecimal() and int(told) > most:
         raise _too_large(most)
@@ -219,12 +233,16 @@ async def _body(request: Request, most: int, *, keep: bool = True) -> bytes:
             raise GivenUp
         part = message.get("body", b"")
         size += len(part)
-        if keep:
-            parts.append(part)
         if size > most:
             raise _too_large(most)
+        if room is not None and room.take(len(part)):
+            parts.append(part)
+        elif room is not None:
+            room.leave()
+            parts.clear()
+            room = None
         if not message.get("more_body", False):
-            return b"".join(parts)
+            return None if room is None else b"".join(parts)
 
 
 def _too_large(most: int) -> Problem:

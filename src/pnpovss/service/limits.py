@@ -16,6 +16,7 @@ class Limits:
     Attributes:
         body_bytes: of an upload, everything included.
         upload_seconds: until all of it must have arrived.
+        arriving: uploads of the greatest size whose bytes are kept at once, before they are in the queue.
         pixels: of a photo, width x height.
         names: in one request, synonyms not counted.
         words: in one request, synonyms counted.
@@ -33,6 +34,7 @@ class Limits:
 
     body_bytes: int = 24_000_000
     upload_seconds: float = 30.0
+    arriving: int = 16
     pixels: int = 16_000_000
     names: int = 64
     words: int = 256

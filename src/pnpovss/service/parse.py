@@ -31,6 +31,7 @@ R = TypeVar("R", bound=PhotoRequest)
 _LISTS = ("names", "without", "outputs")
 _FIELDS = 12
 _FIELD_BYTES = 100_000
+_VALUES = 10_000  # thousands of heads; a refusal of each of millions of values would take minutes, and gigabytes
 
 
 class Sent:
@@ -61,6 +62,7 @@ async def parse_body(body: bytes, headers: Headers) -> Sent:
 
 
 def _object(body: bytes) -> dict[str, Any]:
+    _refuse_many_values(body)
     try:
         value = from_json(body)
     except InvalidInputError as error:
@@ -68,6 +70,17 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise _malformed(f"the body is JSON of the type {type(value).__name__}; send an object")
     return value
+
+
+def _refuse_many_values(text: bytes) -> None:
+    """Before they take memory: each value but the first stands behind a comma, or behind what opens a list or object.
+
+    Raises:
+        Problem: there may be more than a request needs.
+    """
+    if (count := sum(text.count(sign) for sign in (b",", b"[", b"{"))) > _VALUES:
+        said = f"there are {count:,} commas, lists and objects; this service takes {_VALUES:,}: ask for less"
+        raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "large", "The body holds too many values", said)
 
 
 def _malformed(text: str) -> Problem:
@@ -115,6 +128,7 @@ async def _sent(form: FormData) -> Sent:
 
 
 def _value(key: str, text: str) -> Any:
+    _refuse_many_values(text.encode(errors="replace"))
     if key in _LISTS and not text.lstrip().startswith("["):
         return [part.strip() for part in text.split(",")]
     if key in (*_LISTS, "settings"):
@@ -146,10 +160,10 @@ def asked(sent: Sent, kind: type[R], base: Segmenter, limits: Limits) -> tuple[A
     if (content is None) == (request.photo_id is None):
         given = "neither" if content is None else "both"
         raise _unusable(f"give the photo, or the id of one that is remembered; got {given}", "photo")
+    limits.check_names([len(_words(words)) for words in request.names])
     if long := [word for words in request.names for word in _words(words) if len(word) > limits.letters]:
         raise NamesError(f"name {long[0]!r:.60} has {len(long[0])} letters; this service takes {limits.letters}")
     names = parse_names(request.names)
-    limits.check_names([len(name.all) for name in names])
     presence = request.presence if isinstance(request, SegmentRequest) else None
     if presence is not None:
         _refuse_what_opens_files(presence)

@@ -14,6 +14,7 @@ from pnpovss.backbones.base import Backbone
 from pnpovss.batch.model import ModelChoice
 from pnpovss.memory import Memory
 from pnpovss.segmenter import Segmenter
+from pnpovss.service.arriving import Arriving
 from pnpovss.service.batching import Together
 from pnpovss.service.metrics import Metrics
 from pnpovss.service.options import ServiceOptions
@@ -34,6 +35,7 @@ class Loaded:
         segmenter: the model, with the settings of the service.
         sight: the same, with what is remembered.
         workers: who compute.
+        arriving: what is kept of requests before they wait for workers.
     """
 
     def __init__(self, segmenter: Segmenter, options: ServiceOptions) -> None:
@@ -50,6 +52,7 @@ class Loaded:
             share,
             patience=options.limits.seconds * _PATIENCE,
         )
+        self.arriving = Arriving(options.limits.arriving * options.limits.body_bytes)
 
 
 class Service:
