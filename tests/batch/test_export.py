@@ -370,6 +370,16 @@ def test_a_hole_with_most_corners_in_the_first_column_is_cut():
     assert np.array_equal(drawn, mask)
 
 
+@pytest.mark.parametrize("size", [(3, 1101), (31, 101), (101, 3)])
+def test_a_piece_of_many_holes_is_cut_in_few_steps(size: tuple[int, int]):
+    mask = np.ones(size, bool)
+    mask[1:-1:2, 1:-1:2] = False
+    drawn = np.zeros(mask.shape, np.uint8)
+    for polygon in polygons(mask):
+        cv2.fillPoly(drawn, [polygon.astype(np.int32)], 1)
+    assert np.array_equal(drawn, mask)
+
+
 @settings(max_examples=100, deadline=None)
 @given(masks)
 def test_a_brush_mask_reads_back(mask: np.ndarray):
