@@ -110,17 +110,45 @@ def test_many_at_once_are_all_answered_and_memory_stays(mini: Served):
     assert metric(mini, "pnpovss_memory_bytes") <= 512e6
 
 
+def failed(*options: str, key: str = "", program: str = PROGRAM) -> str:
+    """What a service that cannot start says, in one line."""
+    call = [sys.executable, "-c", program, "serve", *options]
+    done = subprocess.run(call, capture_output=True, text=True, timeout=200, env={**os.environ, "PNPOVSS_API_KEY": key})
+    assert done.returncode == 2
+    return " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize(
     ("options", "key", "says"),
     [
         (("--model", "nowhere"), "", "no backbone knows the model"),
         (("--set", "threshold=2"), "", "setting threshold"),
         ((), "short", "fewer than 16 letters"),
-        (("--host", "192.0.2.1"), "", "cannot listen at 192.0.2.1"),
+        (("--host", "192.0.2.1"), "", "error: cannot listen at 192.0.2.1:0: "),
+        (("--host", f"{'x' * 64}.example"), "", "error: cannot listen at xxx"),
     ],
 )
 def test_what_cannot_be_served_is_said(options: tuple[str, ...], key: str, says: str):
-    call = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *options]
-    done = subprocess.run(call, capture_output=True, text=True, timeout=200, env={**os.environ, "PNPOVSS_API_KEY": key})
-    assert done.returncode == 2
-    assert says in " ".join(done.stderr.split())
+    said = failed("--port", "0", *options, key=key)
+    assert says in said
+    assert "a bug" not in said
+
+
+def test_a_port_that_is_taken_is_said():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = failed("--port", str(port))
+    assert f"error: cannot listen at 127.0.0.1:{port}: " in said
+    assert "Address already in use" in said
+    assert "a bug" not in said
+
+
+def test_a_file_that_the_model_cannot_have_is_no_address_that_cannot_be_had():
+    load = "def load(self): raise PermissionError(13, 'Permission denied', '/cache')"
+    said = failed(
+        "--port",
+        "0",
+        program=f"from pnpovss.batch.model import ModelChoice\n{load}\nModelChoice.load = load\n{PROGRAM}",
+    )
+    assert "Permission denied: '/cache'" in said
+    assert "cannot listen" not in said

@@ -86,7 +86,4 @@ def serve(
             limits=limits,
             stop_seconds=stop_seconds,
         )
-        try:
-            run(choice, how, lambda address: say(notes, address))
-        except OSError as error:
-            raise typer.BadParameter(f"cannot listen at {host}:{port}: {error.strerror or error}") from error
+        run(choice, how, lambda address: say(notes, address))

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import uvicorn
 
 from pnpovss.batch.model import ModelChoice
+from pnpovss.errors import InvalidInputError
 from pnpovss.service.app import make_app
 from pnpovss.service.logs import log_to
 from pnpovss.service.options import KEY_VARIABLE, ServiceOptions, is_loopback
@@ -30,7 +31,7 @@ def serve(choice: ModelChoice, options: ServiceOptions, told: Callable[[str], No
         told: given the address of the page, once it listens.
 
     Raises:
-        OSError: the address is taken, or may not be used.
+        InvalidInputError: the address is taken, or may not be used.
         PnpOvssError: the model cannot be had.
     """
     log_to()
@@ -70,4 +71,11 @@ def serve(choice: ModelChoice, options: ServiceOptions, told: Callable[[str], No
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=WAITING_CONNECTIONS)
+    try:
+        return socket.create_server((host, port), family=family, backlog=WAITING_CONNECTIONS)
+    except (OSError, UnicodeError) as error:  # UnicodeError: a name that no address can have
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidInputError(
+            f"cannot listen at {host}:{port}: {reason}; take an address of this machine, and a port that is free "
+            "(--port 0 finds one)"
+        ) from error
