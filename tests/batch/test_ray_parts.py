@@ -7,10 +7,13 @@ import pytest
 from pnpovss.batch import ray_data
 from pnpovss.batch.events import Done, Failed, Outcome, Skipped, Task
 from pnpovss.batch.model import ModelChoice
+from pnpovss.batch.outputs import DEFAULT_OUTPUTS
 from pnpovss.batch.ray_data import Cluster
 from pnpovss.batch.recipe import FilterChoice, Recipe
 from pnpovss.errors import MissingExtraError, NamesError
 from pnpovss.names import Name
+from pnpovss.presets import Tuned
+from tests.support.program_calls import save_flag
 
 NAMES = (Name("cat"), Name("sofa", ("couch", "settee")))
 
@@ -88,8 +91,51 @@ def test_actors_see_paths_from_the_root(tmp_path: Path, monkeypatch: pytest.Monk
     recipe = Recipe(ModelChoice("model"), NAMES, Path("out"), (), FilterChoice(), False, False, False, 1)
     seen = ray_data._seen_from_everywhere(recipe)
     assert (seen.out, seen.choice.model) == (tmp_path / "out", str(tmp_path / "model"))
-    bucket = Recipe(ModelChoice("mini"), NAMES, "s3://b/out", (), FilterChoice(), False, False, False, 1)
+    chosen = FilterChoice("itm", photos=("s3://b/1.jpg",))
+    bucket = Recipe(ModelChoice("mini"), NAMES, "s3://b/out", (), chosen, False, False, False, 1)
     assert ray_data._seen_from_everywhere(bucket) == bucket
+
+
+TUNED = Tuned(
+    settings={"threshold": 0.3},
+    preset="default",
+    model="mini",
+    revision=None,
+    reward="keep-delete",
+    judge="itc",
+    judged_itself=True,
+    searched="thresholds",
+    photos=1,
+    photos_digest="0" * 12,
+    names_from="names.txt",
+    evaluation_photos=(),
+    seed=0,
+    wins=1.0,
+    lead=None,
+    undecided_between=(),
+    created="2026-11-26T00:00:00Z",
+    versions={},
+)
+
+
+def test_actors_find_what_is_asked_for_by_a_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save_flag(tmp_path / "photos" / "flag.png")
+    (tmp_path / "names.json").write_text('{"flag": ["cat"]}')
+    (tmp_path / "tuned.json").write_bytes(TUNED.as_json)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    chosen = FilterChoice("file:names.json", photos=("photos/flag.png",))
+    choice = ModelChoice("mini", device="cpu", preset="tuned.json", without=("views", "crf"))
+    recipe = Recipe(
+        choice, (Name("cat"), Name("dog")), Path("out"), DEFAULT_OUTPUTS, chosen, False, False, False, 10_000
+    )
+    seen, photo = ray_data._seen_from_everywhere(recipe), ray_data.identity("photos/flag.png")
+    monkeypatch.chdir(tmp_path / "elsewhere")  # where an actor runs
+    outcome = seen.open().run(Task(photo, "flag"))
+    assert isinstance(outcome, Done), outcome
+    assert outcome.record["presence"]["scores"] == {"cat": 1.0, "dog": 0.0}
+    assert outcome.record["provenance"]["config"]["threshold"] == 0.3
+    assert (tmp_path / "out" / "flag.json").exists()
 
 
 def test_a_cluster_without_ray_says_what_to_install(monkeypatch: pytest.MonkeyPatch):

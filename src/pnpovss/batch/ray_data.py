@@ -23,6 +23,7 @@ from pnpovss.batch.pipeline import overlapped
 from pnpovss.batch.recipe import Recipe
 from pnpovss.batch.sources import identity
 from pnpovss.batch.workers import TRIES
+from pnpovss.config import PRESETS
 from pnpovss.errors import InvalidInputError, MissingExtraError, NamesError
 from pnpovss.files.json import to_json
 from pnpovss.files.remote import is_url
@@ -283,9 +284,16 @@ def _fit(tasks: Iterable[Task], unfit: list[Outcome]) -> Iterator[Task]:
 def _seen_from_everywhere(recipe: Recipe) -> Recipe:
     """The same with paths from the root: actors run in folders of their own."""
     out = recipe.out if is_url(recipe.out) else Path(recipe.out).absolute()
-    model = recipe.choice.model
-    choice = replace(recipe.choice, model=str(Path(model).absolute())) if Path(model).is_dir() else recipe.choice
-    return replace(recipe, out=out, choice=choice)
+    model, preset = recipe.choice.model, recipe.choice.preset
+    if Path(model).is_dir():
+        model = str(Path(model).absolute())
+    if preset not in PRESETS:  # a file
+        preset = str(Path(preset).absolute())
+    asked, _, argument = recipe.filter.spec.partition(":")
+    chosen = replace(recipe.filter, photos=tuple(map(identity, recipe.filter.photos)))  # as `dataset_of` calls them
+    if asked == "file" and argument:
+        chosen = replace(chosen, spec=f"file:{Path(argument).absolute()}")
+    return replace(recipe, out=out, choice=replace(recipe.choice, model=model, preset=preset), filter=chosen)
 
 
 def _ray() -> Any:

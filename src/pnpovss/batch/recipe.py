@@ -30,7 +30,8 @@ class FilterChoice:
         device: where `clip` computes.
         local_files_only: whether `clip` must not ask a hub.
         masks: whether the photos have masks, which `oracle` needs; then `all` is a filter, too, for the record.
-        photos: all that will be asked about, where that is known and a filter is asked; they stay in memory.
+        photos: paths or URLs of all that will be asked about, as tasks have them, where that is known and a filter is
+            asked; they stay in memory.
     """
 
     spec: str = EVERYTHING

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -163,7 +163,7 @@ def segment(
         if not (asked or found.photos.all_bring_names):
             gather_names(names, names_file)  # says what is missing
         spec = EVERYTHING if presence is None else presence
-        keys = () if spec == EVERYTHING else tuple(PurePath(photo.path).as_posix() for photo in found.photos)
+        keys = () if spec == EVERYTHING else tuple(photo.path for photo in found.photos)
         chosen = FilterChoice(spec, parse_llm(llm or [], spec), device, local_files_only, photos=keys)
         early = None if chosen.asks_model or ray is not None else chosen.make()
         open_folder(place)
