@@ -1,5 +1,6 @@
 """The commands that settings are chosen by: what they put together is what the package does."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from benchmarks.boxes import Thing, change
 from benchmarks.looks import EVERY, FEW, MANY, WAYS, Way, judge_ways, put_together, see
 from pnpovss import Segmenter
 from pnpovss.inputs import prepare
+from training.wordnet import WordNet
 
 CAT = Path(__file__).parents[1] / "examples" / "cat.jpg"
 THINGS = [Thing("cat", ((0.1, 0.1, 0.9, 0.9),), 0.4), Thing("sofa", (), 0.0)]
@@ -51,3 +53,26 @@ def test_a_fit_finds_the_weights_that_the_names_were_drawn_by():
     scores = weighed_anew(weighed, there)
     assert scores[there].mean() > scores[~there].mean() + 0.2
     assert scores.mean() == pytest.approx(there.mean(), abs=0.02)
+
+
+@pytest.mark.extra("training")
+def test_a_noun_is_there_where_two_captions_say_it_and_in_doubt_beside_its_kin(tmp_path: Path):
+    from benchmarks.words_choose import known_nouns, precisions  # scikit-learn is in that extra
+
+    (tmp_path / "data.noun").write_text(
+        "00000001 03 n 01 animal 0 000 | a living thing\n"
+        "00000002 05 n 01 dog 0 001 @ 00000001 n 0000 | a pet\n"
+        "00000003 05 n 01 cat 0 001 @ 00000001 n 0000 | another\n"
+    )
+    (tmp_path / "index.noun").write_text(
+        "animal n 1 1 ~ 1 1 00000001\ncat n 1 1 @ 1 1 00000003\ndog n 1 1 @ 1 1 00000002\n"
+    )
+    (tmp_path / "noun.exc").write_text("")
+    shown = [Counter(dog=2)] * 4 + [Counter(cat=5)] * 4 + [Counter(animal=1), Counter(dog=1), Counter(lobster=5)]
+    nouns, labels = known_nouns(shown + [Counter(lobster=5)] * 3, WordNet(tmp_path))
+    assert nouns == ["cat", "dog"]  # the lobster is held out of training; no two captions say animal
+    assert labels[:, 0].tolist() == [-1] * 4 + [1] * 4 + [0, -1, -1] + [-1] * 3
+    assert labels[:, 1].tolist() == [1] * 4 + [-1] * 4 + [0, 0, -1] + [-1] * 3
+    scores = labels.astype(float)
+    scores[8] = 2.0  # nobody knows of either
+    assert precisions(scores, labels).tolist() == [1, 1]
