@@ -14,6 +14,7 @@ from pnpovss.datasets.base import Dataset, Sample
 from pnpovss.evaluation.measures.bootstrap import ImageCounts
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.ranks import rank_correlation
+from pnpovss.evaluation.runs.settings import Data
 from pnpovss.files.journal import Journal, read_journal
 from pnpovss.images import load_image
 from pnpovss.refine.pipeline import refine
@@ -93,13 +94,10 @@ def cell_counts(
 
 
 def _digest(dataset: Dataset, samples: Sequence[Sample]) -> str:
-    """Of the classes of a data set, how they are counted, and all that the masks say of them."""
+    """Of photos and masks, and of how masks are read and counted."""
     space = dataset.space
-    digest = blake2b(repr((space.classes, space.background, space.protocol)).encode(), digest_size=8)
-    for sample in samples:
-        truth = dataset.truth(sample)
-        digest.update(f"{sample.key} {truth.shape}".encode() + truth.tobytes())
-    return digest.hexdigest()
+    said = (space.classes, space.background, space.protocol, dataset.exif, Data.of(dataset, samples))
+    return blake2b(repr(said).encode(), digest_size=8).hexdigest()
 
 
 def agreement(
