@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, Reading
+from pnpovss.backbones.base import Backbone, Card, Reading
 from pnpovss.config import Settings
 from pnpovss.inputs import Inputs, ask
 from pnpovss.saliency.gradcam import sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 
-__all__ = ["HeadLook", "head_statistics", "look_with_all_heads"]
+__all__ = ["HeadLook", "head_keys", "head_statistics", "look_with_all_heads"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +42,11 @@ class HeadLook:
     def key(self) -> str:
         """As "layer.head"."""
         return f"{self.layer}.{self.head}"
+
+
+def head_keys(card: Card) -> list[str]:
+    """The key of each look that `look_with_all_heads` gives, in its order."""
+    return [f"{layer}.{head}" for layer, heads in sorted(card.heads.items()) for head in range(heads)]
 
 
 def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) -> list[HeadLook]:

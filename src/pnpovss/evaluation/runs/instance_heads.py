@@ -13,7 +13,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Card
 from pnpovss.config import InstanceSettings
 from pnpovss.heads import look_with_all_heads
 from pnpovss.images import ImageSource
@@ -25,7 +24,7 @@ from pnpovss.results.instances import Instances
 from pnpovss.saliency.dropout import blank_patches
 from pnpovss.segmenter import ONE_LOOK, Segmenter
 
-__all__ = ["HeadSeen", "Maps", "head_keys", "look_by_head", "maps_of"]
+__all__ = ["HeadSeen", "Maps", "look_by_head", "maps_of"]
 
 Maps = Mapping[str, Float[np.ndarray, "name gh gw"]]
 
@@ -46,11 +45,6 @@ class HeadSeen:
 def maps_of(passes: Float[np.ndarray, "pass name gh gw"]) -> Maps:
     """The heat of all passes together, and of each."""
     return {"all passes": passes.sum(0), **{f"pass {i}": maps for i, maps in enumerate(passes, start=1)}}
-
-
-def head_keys(card: Card) -> list[str]:
-    """All "layer.head" that `look_by_head` tells of, in its order."""
-    return [f"{layer}.{head}" for layer, heads in sorted(card.heads.items()) for head in range(heads)]
 
 
 def look_by_head(segmenter: Segmenter, image: ImageSource, names: Sequence[NameLike]) -> dict[str, HeadSeen]:

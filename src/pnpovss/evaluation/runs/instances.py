@@ -20,9 +20,10 @@ from pnpovss.evaluation.measures.mask_ap import require_pycocotools
 from pnpovss.evaluation.measures.panoptic import PanopticCounts
 from pnpovss.evaluation.measures.things import fates, neighbours, own_peaks
 from pnpovss.evaluation.runs.engine import Case, OnImage, Plan, fit_to_space, run
-from pnpovss.evaluation.runs.instance_heads import HeadSeen, Maps, head_keys, look_by_head, maps_of
+from pnpovss.evaluation.runs.instance_heads import HeadSeen, Maps, look_by_head, maps_of
 from pnpovss.evaluation.runs.instance_scores import instance_scores
 from pnpovss.files.journal import Record
+from pnpovss.heads import head_keys
 from pnpovss.inputs import prepare
 from pnpovss.instances.cut import SIDE, peaks
 from pnpovss.instances.find import check_installed, find_instances

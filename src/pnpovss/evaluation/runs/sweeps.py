@@ -20,7 +20,7 @@ from pnpovss.evaluation.measures.ranks import rank_correlation
 from pnpovss.evaluation.runs.engine import Case, OnImage, Plan, fit_to_space, run
 from pnpovss.evaluation.runs.variants import Labels, compare_variants, count_labels, variant_counts
 from pnpovss.files.journal import Record
-from pnpovss.heads import HeadLook, head_statistics, look_with_all_heads
+from pnpovss.heads import HeadLook, head_keys, head_statistics, look_with_all_heads
 from pnpovss.inputs import prepare
 from pnpovss.presence.base import PresenceFilter
 from pnpovss.refine.pipeline import refine
@@ -137,8 +137,7 @@ def _head_labels(segmenter: Segmenter, case: Case, looks: Sequence[HeadLook]) ->
     pixels = np.asarray(case.image)
     if looks:
         return {look.key: refine(look.maps, pixels, segmenter.config).labels for look in looks}
-    heads = [f"{layer}.{head}" for layer, n in segmenter.backbone.card.heads.items() for head in range(n)]
-    return dict.fromkeys(heads, np.zeros(case.truth.shape, np.uint8))
+    return dict.fromkeys(head_keys(segmenter.backbone.card), np.zeros(case.truth.shape, np.uint8))
 
 
 def heads_table(records: Sequence[Record], classes: int) -> Rows:
