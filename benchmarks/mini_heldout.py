@@ -9,13 +9,15 @@ The photos are all of the held-out folders, and of the other folders those that 
 """
 
 import argparse
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 from sklearn.metrics import average_precision_score
 
-from pnpovss.backbones.base import is_contrastive
+from pnpovss.backbones.base import Backbone, is_contrastive
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.inputs import to_pixels
 from training.photos import PhotoReader, index_photos
@@ -35,16 +37,7 @@ def main() -> None:
     unseen = np.array([photo.held_back for photo in photos])
     names = [name for name in HELD_OUT if (folder == name).any()]
     rows = np.flatnonzero(np.isin(folder, names) | unseen)
-    reader = PhotoReader(options.data, photos)
-    prompts = [backbone.tokenize(f"A picture of {name}") for name in names]
-    if not is_contrastive(backbone):
-        raise SystemExit(f"{options.model} has no contrastive heads")
-    texts = backbone.embed_texts(prompts)
-    itm, itc = [], []
-    for row in rows:
-        features = backbone.encode_images(to_pixels(reader[int(row)], (320, 320), backbone.card))
-        itm.append(backbone.match(features, [prompts]).probability[0].numpy())
-        itc.append((backbone.embed_images(features) @ texts.T)[0].numpy())
+    scores_by_head = both_heads(backbone, PhotoReader(options.data, photos), rows, names)
     lines = [
         f"# Names never trained on: {options.model}, revision {backbone.card.revision}",
         "",
@@ -58,13 +51,33 @@ def main() -> None:
     scores = []
     for column, name in enumerate(names):
         truth = folder[rows] == name
-        pair = [100 * float(average_precision_score(truth, np.array(s)[:, column])) for s in (itm, itc)]
+        pair = [100 * float(average_precision_score(truth, head[:, column])) for head in scores_by_head.values()]
         scores.append(pair)
         lines.append(f"| {name} | {truth.sum()} | {pair[0]:.1f} | {pair[1]:.1f} |")
     mean_itm, mean_itc = np.mean(scores, 0)
     lines.append(f"| **mean** | | **{mean_itm:.1f}** | **{mean_itc:.1f}** |")
     options.out.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
+
+
+def both_heads(
+    backbone: Backbone, reader: PhotoReader, rows: Iterable[int], nouns: Sequence[str]
+) -> dict[str, Float[np.ndarray, "photo noun"]]:
+    """The match probability ("itm") and the cosine ("itc") of photos with "A picture of" each noun, at 320 px.
+
+    Raises:
+        SystemExit: the model has no contrastive heads.
+    """
+    if not is_contrastive(backbone):
+        raise SystemExit(f"{backbone.card.name} has no contrastive heads")
+    prompts = [backbone.tokenize(f"A picture of {noun}") for noun in nouns]
+    texts = backbone.embed_texts(prompts)
+    itm, itc = [], []
+    for row in rows:
+        features = backbone.encode_images(to_pixels(reader[int(row)], (320, 320), backbone.card))
+        itm.append(backbone.match(features, [prompts]).probability[0].numpy())
+        itc.append((backbone.embed_images(features) @ texts.T)[0].numpy())
+    return {"itm": np.array(itm), "itc": np.array(itc)}
 
 
 if __name__ == "__main__":

@@ -18,10 +18,9 @@ import numpy as np
 from jaxtyping import Float, Int8
 from sklearn.metrics import average_precision_score
 
-from pnpovss.backbones.base import is_contrastive
+from benchmarks.mini_heldout import both_heads
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.datasets.names import bundled_names
-from pnpovss.inputs import to_pixels
 from training.captions import photo_nouns, read_captions
 from training.labels import words_for
 from training.photos import PhotoReader, index_photos
@@ -43,21 +42,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     backbone = load_backbone(options.model)
-    if not is_contrastive(backbone):
-        raise SystemExit(f"{options.model} has no contrastive heads")
     wordnet, captions = WordNet(options.wordnet), read_captions(options.data)
     photos = [photo for photo in index_photos(options.data, ["flickr8k"]) if photo.held_back and photo.name in captions]
     said = photo_nouns({photo.name: captions[photo.name] for photo in photos}, wordnet)
     nouns, labels = known_nouns([said[photo.name] for photo in photos], wordnet)
-    reader = PhotoReader(options.data, photos)
-    prompts = [backbone.tokenize(f"A picture of {noun}") for noun in nouns]
-    texts = backbone.embed_texts(prompts)
-    itm, itc = [], []
-    for row in range(len(photos)):
-        features = backbone.encode_images(to_pixels(reader[row], (320, 320), backbone.card))
-        itm.append(backbone.match(features, [prompts]).logits[0].numpy())
-        itc.append((backbone.embed_images(features) @ texts.T)[0].numpy())
-    text = document(options.model, backbone.card.revision, nouns, labels, {"itm": np.array(itm), "itc": np.array(itc)})
+    scores = both_heads(backbone, PhotoReader(options.data, photos), range(len(photos)), nouns)
+    text = document(options.model, backbone.card.revision, nouns, labels, scores)
     print(text)
     if options.out:
         options.out.write_text(text)
