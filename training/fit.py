@@ -35,6 +35,22 @@ from training.prompts import SLOTS, Prompts, PromptWriter, prefix_ids, without
 log = logging.getLogger(__name__)
 
 
+class Seen(Protocol):
+    """What the looks of a step show of the things whose place is known."""
+
+    def targets(self, prompts: Prompts) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the prompts' names: target maps "p slot n", which of them exist, and which things are hidden, "p slot"."""
+        ...
+
+    def labels(self, labels: np.ndarray) -> np.ndarray:
+        """What the looks show, "b name", +1, -1 or 0 for not known, of what whole photos show.
+
+        A thing that is hidden, or outside the part that is seen, is absent; things without a map, of which nobody
+        knows whether they are in the part, are not known.
+        """
+        ...
+
+
 class Targets(Protocol):
     """Where things are."""
 
@@ -42,16 +58,8 @@ class Targets(Protocol):
         """Maps of some photos, shares of each cell that are the thing, "b slot cell"."""
         ...
 
-    def __call__(self, batch: Batch, prompts: Prompts) -> tuple[Tensor, Tensor, Tensor]:
-        """Of a step's names: target maps "p slot n", which of them exist, and which things are hidden, "p slot"."""
-        ...
-
-    def labels(self, batch: Batch, labels: np.ndarray) -> np.ndarray:
-        """What the looks of a step show, "b name", +1, -1 or 0 for not known, of what whole photos show.
-
-        A thing that is hidden, or outside the part that is seen, is absent; things without a map, of which nobody
-        knows whether they are in the part, are not known.
-        """
+    def seen(self, batch: Batch) -> Seen:
+        """What is left of them in the looks of a step."""
         ...
 
 
@@ -243,8 +251,9 @@ def fit(
         prompts = writer.draw(photos.tolist(), only_mapped=(batch.corners[:, 0] != WHOLE).tolist())
         wanted, labels = None, writer.labels[photos]
         if targets is not None:
-            labels = targets.labels(batch, labels)
-            *wanted, gone = targets(batch, prompts)
+            seen = targets.seen(batch)
+            labels = seen.labels(labels)
+            *wanted, gone = seen.targets(prompts)
             prompts = without(prompts, gone)
             wanted = tuple(wanted)
         losses, right = step_losses(

@@ -223,50 +223,17 @@ def make_pseudo_maps(
 class PseudoTargets:
     """Pseudo-maps as the targets of a step."""
 
-    def of(self, photos: np.ndarray) -> Float[Tensor, "b slot cell"]:
-        """See :class:`training.fit.Targets`."""
-        return torch.from_numpy(self.maps[photos].astype(np.float32) / 255)
-
     def __init__(self, pseudo: PseudoMaps, least: float = 0.005, most: float = 0.8) -> None:
         """Read the arrays; maps that cover less than `least` or more than `most` of a photo are not used."""
         self.maps, self.names = np.asarray(pseudo.maps), np.asarray(pseudo.names)
         self.least, self.most = least, most
 
-    def __call__(
-        self, batch: Batch, prompts: Prompts
-    ) -> tuple[Float[Tensor, "p slot n"], Bool[Tensor, "p slot"], Bool[Tensor, "p slot"]]:
-        """Targets of the prompts' names, seen and mirrored as the photos are, empty where patches are hidden.
-
-        Returns:
-            The targets, which names have one, and which names lost nearly all of their thing to hiding.
-        """
-        each = len(prompts.ids) // len(batch.photos)
-        seen = self._seen(batch)
-        names = seen.names.repeat_interleave(each, 0)  # p 4
-        same = (prompts.names[:, :, None] == names[:, None]) & seen.good.repeat_interleave(each, 0)[:, None]
-        same &= (prompts.names >= 0)[..., None] & prompts.present[..., None]
-        which = same.to(torch.int64).argmax(-1)  # p slot
-        maps = seen.maps.repeat_interleave(each, 0)
-        target = maps.gather(1, which[..., None].expand(-1, -1, maps.shape[-1]))
-        mapped = same.any(-1)
-        return (
-            target,
-            mapped & seen.enough.repeat_interleave(each, 0).gather(1, which),
-            mapped & seen.gone.repeat_interleave(each, 0).gather(1, which),
-        )
-
-    def labels(self, batch: Batch, labels: Int8[np.ndarray, "b name"]) -> Int8[np.ndarray, "b name"]:
+    def of(self, photos: np.ndarray) -> Float[Tensor, "b slot cell"]:
         """See :class:`training.fit.Targets`."""
-        seen, part = self._seen(batch), batch.corners[:, 0] != WHOLE
-        shown = labels.copy()
-        shown[part] = np.minimum(shown[part], 0)
-        for photo, slot in seen.good.nonzero().tolist():
-            name = int(seen.names[photo, slot])
-            if labels[photo, name] > 0 and (seen.gone[photo, slot] or part[photo]):
-                shown[photo, name] = -1 if seen.gone[photo, slot] else int(seen.enough[photo, slot])
-        return shown
+        return torch.from_numpy(self.maps[photos].astype(np.float32) / 255)
 
-    def _seen(self, batch: Batch) -> "_Seen":
+    def seen(self, batch: Batch) -> "SeenThings":
+        """What the looks of a step show of the photos' things, mirrored as they are, empty where patches are hidden."""
         side = round(batch.features.shape[1] ** 0.5)
         whole = self.of(batch.photos)
         share = whole.mean(-1)
@@ -278,7 +245,8 @@ class PseudoTargets:
         visible = maps * ~batch.hidden[:, None]
         shown = visible.mean(-1)
         left = extent[:, None] * shown / share.clamp_min(1e-6)
-        return _Seen(
+        return SeenThings(
+            part=part,
             names=names,
             maps=visible,
             good=(share > self.least) & (share < self.most) & (names >= 0),
@@ -289,10 +257,11 @@ class PseudoTargets:
 
 
 @dataclass(frozen=True)
-class _Seen:
+class SeenThings:
     """What looks show of the things that have a map.
 
     Attributes:
+        part: which looks are at a part of a photo from near, "b".
         names: vocabulary index, "b 4"; -1 for none.
         maps: shares of each patch that are the thing, "b 4 n"; none where it is hidden.
         good: which maps are used, "b 4".
@@ -300,11 +269,40 @@ class _Seen:
         gone: of which next to nothing can be seen, "b 4".
     """
 
+    part: Bool[np.ndarray, " b"]
     names: Int[Tensor, "b 4"]
     maps: Float[Tensor, "b 4 n"]
     good: Bool[Tensor, "b 4"]
     enough: Bool[Tensor, "b 4"]
     gone: Bool[Tensor, "b 4"]
+
+    def targets(
+        self, prompts: Prompts
+    ) -> tuple[Float[Tensor, "p slot n"], Bool[Tensor, "p slot"], Bool[Tensor, "p slot"]]:
+        """See :class:`training.fit.Seen`."""
+        each = len(prompts.ids) // len(self.names)
+        names = self.names.repeat_interleave(each, 0)  # p 4
+        same = (prompts.names[:, :, None] == names[:, None]) & self.good.repeat_interleave(each, 0)[:, None]
+        same &= (prompts.names >= 0)[..., None] & prompts.present[..., None]
+        which = same.to(torch.int64).argmax(-1)  # p slot
+        maps = self.maps.repeat_interleave(each, 0)
+        target = maps.gather(1, which[..., None].expand(-1, -1, maps.shape[-1]))
+        mapped = same.any(-1)
+        return (
+            target,
+            mapped & self.enough.repeat_interleave(each, 0).gather(1, which),
+            mapped & self.gone.repeat_interleave(each, 0).gather(1, which),
+        )
+
+    def labels(self, labels: Int8[np.ndarray, "b name"]) -> Int8[np.ndarray, "b name"]:
+        """See :class:`training.fit.Seen`."""
+        shown = labels.copy()
+        shown[self.part] = np.minimum(shown[self.part], 0)
+        for photo, slot in self.good.nonzero().tolist():
+            name = int(self.names[photo, slot])
+            if labels[photo, name] > 0 and (self.gone[photo, slot] or self.part[photo]):
+                shown[photo, name] = -1 if self.gone[photo, slot] else int(self.enough[photo, slot])
+        return shown
 
 
 class StudentTeacher:

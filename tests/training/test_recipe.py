@@ -241,13 +241,13 @@ def test_targets_are_mirrored_with_their_photo_and_gone_when_hidden():
     hidden = torch.zeros(1, 4, dtype=torch.bool)
     targets = PseudoTargets(arrays)  # type: ignore[arg-type]
     features, mirrored, whole = torch.zeros(1, 4, 600), np.array([True]), np.full((1, 2), WHOLE)
-    target, exists, gone = targets(Batch(np.array([0]), features, mirrored, hidden, whole), drawn)
+    target, exists, gone = targets.seen(Batch(np.array([0]), features, mirrored, hidden, whole)).targets(drawn)
     assert torch.equal(exists, drawn.names == 1)
     assert exists.any()
     assert target[exists].unique(dim=0).tolist() == [[0, 1, 0, 1]]
     assert not gone.any()
     hidden = torch.tensor([[False, True, False, True]])
-    _, exists, gone = targets(Batch(np.array([0]), features, mirrored, hidden, whole), drawn)
+    _, exists, gone = targets.seen(Batch(np.array([0]), features, mirrored, hidden, whole)).targets(drawn)
     assert not exists.any()
     assert torch.equal(gone, drawn.names == 1)
 
@@ -262,15 +262,15 @@ def test_a_part_seen_from_near_has_its_own_targets_and_things_outside_it_are_abs
     drawn = writer().draw([0])
     hidden = torch.zeros(1, 4, dtype=torch.bool)
     near = Batch(np.array([0]), torch.zeros(1, 4, 600), np.array([False]), hidden, np.array([[1, 2]]))
-    target, exists, gone = PseudoTargets(arrays)(near, drawn)  # type: ignore[arg-type]
+    target, exists, gone = PseudoTargets(arrays).seen(near).targets(drawn)  # type: ignore[arg-type]
     assert torch.equal(exists, drawn.names == 0)
     assert target[exists].unique(dim=0).tolist() == [[0, 0, 1, 1]]  # rows 1 and 2, columns 2 and 3
     assert torch.equal(gone, (drawn.names == 1) & drawn.present)
     # Of five names the cat is seen, the sofa lies outside the part, and nobody knows of the tree that has no map.
     labels = np.array([[1, 1, -1, 0, 1]], np.int8)
-    assert PseudoTargets(arrays).labels(near, labels).tolist() == [[1, -1, -1, 0, 0]]  # type: ignore[arg-type]
+    assert PseudoTargets(arrays).seen(near).labels(labels).tolist() == [[1, -1, -1, 0, 0]]  # type: ignore[arg-type]
     whole = replace(near, corners=np.full((1, 2), WHOLE))
-    assert PseudoTargets(arrays).labels(whole, labels).tolist() == labels.tolist()  # type: ignore[arg-type]
+    assert PseudoTargets(arrays).seen(whole).labels(labels).tolist() == labels.tolist()  # type: ignore[arg-type]
 
 
 def test_a_look_at_the_whole_sees_means_of_cells():
