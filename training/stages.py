@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 
 from pnpovss.backbones.base import LoadOptions, Recommended
 from pnpovss.backbones.mini.backbone import load_mini
@@ -30,9 +31,11 @@ from training.workspace import Workspace
 
 log = logging.getLogger(__name__)
 
-UNMAPPED = 0.3
-"""How readily photos without a pseudo-map are drawn beside others: they keep names known."""
+UNMAPPED = 0.35
+"""Share of a step's photos that have no pseudo-map, however few of all have one: they go on teaching names."""
 STAGES = ("start", "distill-1", "distill-2", "distill-3", "views", "views-2", "views-3")
+SHARPER = 4.0
+"""How much more readily a sharp photo gets a pseudo-map: small ones show one large thing each, and teach no extents."""
 TEACHER = "teacher.txt"
 """Beside the pseudo-maps of a round: the folder of the model that drew them."""
 LOOKS = {4: FEW_LOOKS, 5: MANY_LOOKS, 6: MANY_LOOKS}
@@ -109,8 +112,7 @@ def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, worker
     maps = _begun_maps(work, round_)
     in_parts(_pseudo_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
-    chance = weights * (pseudo.names[rows] >= 0).any(1)
-    chance = chance / chance.sum()
+    chance = chances(weights, (pseudo.names[rows] >= 0).any(1))
     folder = work.cache / STAGES[round_]
     fit(
         work.restore(work.cache / STAGES[round_ - 1] / "last.pt").train(),
@@ -135,8 +137,7 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
     in_parts(_views_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     rows, weights = work.trainable
-    chance = weights * np.where((pseudo.names[rows] >= 0).any(1), 1, UNMAPPED)
-    chance = chance / chance.sum()
+    chance = chances(weights, (pseudo.names[rows] >= 0).any(1))
     folder = work.cache / STAGES[round_]
     fit(
         read_checkpoint(teacher).model.train(),
@@ -148,6 +149,15 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
         PseudoTargets(pseudo),
     )
     plot_history(folder / "log.csv")
+
+
+def chances(weights: Float[np.ndarray, " row"], mapped: Bool[np.ndarray, " row"]) -> Float[np.ndarray, " row"]:
+    """How likely each photo is drawn, of those with a pseudo-map and of the others as `weights` say."""
+    shares = np.zeros(len(weights))
+    for kind, share in ((mapped, 1 - UNMAPPED), (~mapped, UNMAPPED)):
+        if kind.any():
+            shares[kind] = share * weights[kind] / weights[kind].sum()
+    return shares / shares.sum()
 
 
 def _begun_maps(work: Workspace, round_: int) -> Path:
@@ -169,10 +179,16 @@ def _begun_maps(work: Workspace, round_: int) -> Path:
     return maps
 
 
-def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:
+def _to_map(work: Workspace, mapped: int, random: np.random.Generator) -> np.ndarray:
+    """The photos that get pseudo-maps in a round, the same ones in all of its processes."""
     rows, weights = work.trainable
+    weights = weights * np.where(work.source[rows] == SHARP, SHARPER, 1)
+    return random.choice(rows, min(mapped, len(rows)), replace=False, p=weights / weights.sum())
+
+
+def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:
     random = np.random.default_rng(round_)
-    rows = random.choice(rows, min(mapped, len(rows)), replace=False, p=weights / weights.sum())
+    rows = _to_map(work, mapped, random)
     writer, rivals, told = work.writer(seed=round_), np.load(work.cache / "rivals.npy"), work.told
     names = {int(photo): exclusive_names(writer, photo, told.get(photo, ()), rivals, random) for photo in rows}
     chosen = {photo: names[photo] for photo in list(names)[part::parts]}
@@ -192,9 +208,8 @@ def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int
 
 
 def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:
-    rows, weights = work.trainable
     random = np.random.default_rng(round_)
-    rows = random.choice(rows, min(mapped, len(rows)), replace=False, p=weights / weights.sum())
+    rows = _to_map(work, mapped, random)
     config = FitConfig()
     writer = work.writer(seed=round_)
     teacher: Teacher = CamTeacher(

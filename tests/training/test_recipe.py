@@ -22,7 +22,7 @@ from training.losses import contrastive, extent, presence_by_attention, rising, 
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
 from training.relations import kinship, rival_names
-from training.stages import mean_weights, newest
+from training.stages import UNMAPPED, chances, mean_weights, newest
 from training.vocabulary import Vocabulary, held_out
 from training.wordnet import WordNet
 from training.workspace import Workspace, familiarity
@@ -363,6 +363,16 @@ def test_weights_are_averaged_by_share():
     one, other = Mini(), Mini()
     wanted = 0.75 * one.itm_head.weight + 0.25 * other.itm_head.weight
     torch.testing.assert_close(mean_weights(one, other, 0.25).itm_head.weight, wanted)
+
+
+def test_photos_without_a_map_go_on_teaching_names_however_few_have_one():
+    weights = np.array([1.0, 3.0, 2.0, 6.0])
+    mapped = np.array([True, True, False, False])
+    assert np.allclose(
+        chances(weights, mapped), [(1 - UNMAPPED) / 4, 3 * (1 - UNMAPPED) / 4, UNMAPPED / 4, 3 * UNMAPPED / 4]
+    )
+    for every in (np.ones(4, bool), np.zeros(4, bool)):
+        assert np.allclose(chances(weights, every), weights / 12)
 
 
 def test_the_rate_rises_then_falls():
