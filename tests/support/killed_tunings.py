@@ -1,4 +1,4 @@
-"""A tuning, killed with SIGKILL at random moments until it is finished: killed_tunings.py DIR KILLS SEED.
+"""A tuning, killed with SIGKILL at random moments of every part until it is finished: killed_tunings.py DIR KILLS SEED.
 
 The answer, and every table, must be those of a tuning that nobody killed; what a journal holds stays as it is. The
 last line of the output tells how often which part was killed, as JSON. The program is loaded once and forked.
@@ -19,7 +19,8 @@ from pnpovss.tuning.tune import tune
 from tests.support.tuning import ColourJudge, photos_of_colours, two_heads
 
 PHOTOS = 24
-LONGEST = 0.7  # until a kill [s]
+FURTHEST = 12  # lines that are written between kills, at most
+LONGEST = 0.05  # from such a line to the kill [s]
 JOURNALS = ("collected.jsonl", "scored.jsonl", "means.jsonl")
 TABLES = ("cells.csv", "heads.csv")
 
@@ -38,15 +39,35 @@ def run(photos: list[tuple[Path, list[str]]], out: Path, **choices: Any) -> int:
         os._exit(code)
 
 
-def wait(child: int, longest: float) -> int | None:
-    """The exit code; None where the process had to be killed."""
+def wait(child: int, longest: float) -> int:
+    """The exit code.
+
+    Raises:
+        TimeoutError: it was still running after that time.
+    """
     deadline = time.monotonic() + longest
     while (done := os.waitpid(child, os.WNOHANG))[0] == 0:
         if time.monotonic() > deadline:
+            raise TimeoutError(f"a tuning took more than {longest} seconds")
+        time.sleep(0.002)
+    return os.waitstatus_to_exitcode(done[1])
+
+
+def kill(child: int, out: Path, count: int, later: float) -> int | None:
+    """Kill some time after the journals hold so many lines, on a machine of any speed.
+
+    Returns:
+        None; the exit code where it ended before.
+    """
+    moment = None
+    while (done := os.waitpid(child, os.WNOHANG))[0] == 0:
+        if moment is None and written(lines(out)) >= count:
+            moment = time.monotonic() + later
+        if moment is not None and time.monotonic() > moment:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
             return None
-        time.sleep(0.002)
+        time.sleep(0.001)
     return os.waitstatus_to_exitcode(done[1])
 
 
@@ -54,6 +75,11 @@ def lines(out: Path) -> dict[str, list[str]]:
     """Whole lines of each journal."""
     there = {name: out / name for name in JOURNALS}
     return {name: path.read_text().split("\n")[:-1] if path.exists() else [] for name, path in there.items()}
+
+
+def written(found: dict[str, list[str]]) -> int:
+    """Lines of all journals together."""
+    return sum(map(len, found.values()))
 
 
 def stage(found: dict[str, list[str]]) -> str:
@@ -78,7 +104,11 @@ def main(folder: Path, kills: int, seed: int) -> None:
         out = folder / f"run{finished}"
         before = lines(out)
         while True:
-            code = wait(run(photos, out), moments.uniform(0, LONGEST) if sum(killed.values()) < kills else 600)
+            child = run(photos, out)
+            if sum(killed.values()) < kills:
+                code = kill(child, out, written(before) + moments.randint(0, FURTHEST), moments.uniform(0, LONGEST))
+            else:
+                code = wait(child, 600)
             now = lines(out)
             assert all(now[name][: len(before[name])] == before[name] for name in JOURNALS), "what is done stays"
             before = now
