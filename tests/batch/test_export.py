@@ -66,6 +66,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.n
     return base / "out", truth
 
 
+def test_two_results_of_one_photo_are_told(
+    made: tuple[Path, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    photo = tmp_path / "cat.png"
+    shutil.copy(made[0].parent / "in" / "1.png", photo)
+    painter = Painter()
+    painter.labels[SIZES["1"]] = made[1]["1"]
+    job = Job(painter, parse_names(NAMES), tmp_path / "out")  # type: ignore[arg-type]
+    assert isinstance(job.run(Task(str(photo), "cat")), Done)
+    read_run(tmp_path / "out")
+    assert not caplog.messages
+    assert isinstance(job.run(Task(str(photo), "photos/cat")), Done)
+    assert len(list(read_run(tmp_path / "out").photos())) == 2
+    [told] = caplog.messages
+    assert "1 results, such as photos/cat, of photos that it has others of" in told
+
+
 def written(made: tuple[Path, Any], tmp_path: Path, word: str) -> Path:
     [spec] = parse_formats(word)
     stems = list(export(read_run(made[0]), spec, tmp_path / word))

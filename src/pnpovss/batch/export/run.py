@@ -2,6 +2,7 @@
 
 import io
 import json
+import logging
 import os
 import posixpath
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ from pnpovss.files.remote import is_url
 from pnpovss.results.rle import decode
 
 __all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "read_run"]
+
+logger = logging.getLogger("pnpovss")
 
 DECISIONS = "decisions.json"  # {"a/cat": "drop"}, by stem; what it does not name is kept
 
@@ -187,9 +190,19 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
     """
     folder = folder_at(place)
     categories: dict[str, int] = {}
-    for _, record in _records(folder):
+    seen: set[int] = set()  # hashes, for folders of millions
+    again, first = 0, ""
+    for stem, record in _records(folder):
         for name in record["names"]:
             categories.setdefault(name["name"], len(categories) + 1)
+        if (photo := hash(record["photo"])) in seen:
+            again, first = again + 1, first or stem
+        seen.add(photo)
+    if again:
+        logger.warning(
+            f"{folder} holds {again:,} results, such as {first}, of photos that it has others of, and all are "
+            f"read; that comes of runs that found the same photos by other folders: remove those not wanted"
+        )
     if not categories:
         lacks = "holds no finished photos" if is_url(place) or Path(place).is_dir() else "is no folder"
         raise InvalidInputError(f"{folder} {lacks}; give the --out folder of `pnpovss segment`")
