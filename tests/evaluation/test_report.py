@@ -22,6 +22,7 @@ from pnpovss.evaluation.report.tables import (
     objects_line,
     run_names,
     run_rows,
+    short_revision,
 )
 from pnpovss.evaluation.runs.evaluate import evaluate, run_summary
 from pnpovss.evaluation.runs.folder import read_run
@@ -245,6 +246,18 @@ def test_numbers_of_photos_by_hand(tmp_path):
     assert found.boundary_iou == 0
     assert found.groups["object size"][0].score.value == 0
     assert np.isnan(break_down(replace(run, records={"photo0": run.records["photo0"]})).boundary_iou)
+
+
+@pytest.mark.parametrize(
+    ("revision", "short"),
+    [
+        ("0a1b2c3d4e5f60718293a4b5c6d7e8f901234567", "0a1b2c3d4e5f"),
+        ("sampled-sha256:0a1b2c3d4e5f60718293a4b5c6d7e8f9", "sampled-sha256:0a1b2c3d4e5f"),
+        (None, "no revision"),
+    ],
+)
+def test_a_revision_is_short_and_still_tells_models_apart(revision, short):
+    assert short_revision(revision) == short
 
 
 def test_a_command_or_a_name_cannot_leave_its_place_in_markdown():

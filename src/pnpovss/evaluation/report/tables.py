@@ -26,6 +26,7 @@ __all__ = [
     "run_names",
     "run_rows",
     "settings_line",
+    "short_revision",
     "span",
 ]
 
@@ -151,13 +152,19 @@ def settings_line(run: Run) -> str:
     drawn = f" (drawn with seed {settings.subset.seed})" if settings.subset.limit else ""
     parts = [
         f"{settings.dataset}, {settings.subset}{drawn}, {settings.protocol} protocol, names: {settings.presence}",
-        f"model {settings.model} ({(settings.revision or 'no revision')[:12]}), preset {settings.preset}",
+        f"model {settings.model} ({short_revision(settings.revision)}), preset {settings.preset}",
         f"{config.heads_in_words}, {config.image_size} px, {settings.dtype}",
     ]
     commits = sorted({(session.commit or "installed package")[:20] for session in run.sessions})
     days = sorted({session.started[:10] for session in run.sessions})
     paces = dict.fromkeys(session.pace for session in run.sessions)
     return f"{', '.join(parts)}; commit {', '.join(commits)}; {', '.join(days)}; timed on {'; '.join(paces)}"
+
+
+def short_revision(revision: str | None) -> str:
+    """Enough of a revision to tell it by: twelve digits, and of what they are a hash where that is said before them."""
+    kind, colon, digits = (revision or "no revision").rpartition(":")
+    return f"{kind}{colon}{digits[:12]}"
 
 
 def span(interval: Interval) -> str:
