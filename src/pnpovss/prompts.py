@@ -131,7 +131,7 @@ def build_prompts(
 
     groups: list[list[int]] = [[]]
     for index, name in enumerate(names):
-        _refuse_unreadable(name, written([index]).tokens, max_tokens, len(wording.split("{}")[0]), squash)
+        _refuse_unwritable(name, written([index]).tokens, max_tokens, len(wording.split("{}")[0]), squash)
         together = [*groups[-1], index]
         fits = joint or not groups[-1]
         if fits and len(written(together).tokens) <= max_tokens:
@@ -186,7 +186,7 @@ def _tokens_within(tokens: TextTokens, span: tuple[int, int]) -> tuple[int, ...]
     return tuple(i for i, (s, e) in enumerate(tokens.offsets) if s < e and s < end and e > start)
 
 
-def _refuse_unreadable(name: Name, alone: TextTokens, max_tokens: int, start: int, squash: bool) -> None:
+def _refuse_unwritable(name: Name, alone: TextTokens, max_tokens: int, start: int, squash: bool) -> None:
     """Refuse a name by the tokens of its prompt alone, where it begins at character `start`.
 
     A word that the vocabulary cannot write would look where the token for unknown words looks. One that leaves no

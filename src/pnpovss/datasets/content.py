@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pnpovss.datasets.base import Dataset, Sample
 from pnpovss.errors import DatasetError
+from pnpovss.files.samples import spread
 
 __all__ = ["masks_digest", "photos_digest"]
 
@@ -50,8 +51,8 @@ def _sampled(photo: Path) -> bytes:
             if size <= SAMPLES * SAMPLE:
                 return file.read()
             parts = [size.to_bytes(8, "big")]
-            for place in range(SAMPLES):
-                file.seek((size - SAMPLE) * place // (SAMPLES - 1))
+            for place in spread(size, SAMPLE, SAMPLES):
+                file.seek(place)
                 parts.append(file.read(SAMPLE))
             return b"".join(parts)
     except OSError as error:

@@ -17,6 +17,7 @@ from torch import Tensor
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.parts.weights import check_safetensors, few, refuse_infinities, refuse_larger_model, stored
 from pnpovss.errors import CheckpointError
+from pnpovss.files.samples import spread
 
 __all__ = [
     "CLIP_NORMALISATION",
@@ -274,8 +275,8 @@ def _samples(start: int, length: int, count: int) -> Iterator[tuple[int, int]]:
     if length <= _SMALL_TENSOR:
         yield start, length
         return
-    for sample in range(count):
-        yield start + (length - _SAMPLE_BYTES) * sample // (count - 1), _SAMPLE_BYTES
+    for place in spread(length, _SAMPLE_BYTES, count):
+        yield start + place, _SAMPLE_BYTES
 
 
 def _parts(index: Path) -> list[Path]:
