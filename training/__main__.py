@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
         "--data", type=Path, required=True, help="folder with the photo archives, that of `training.collect` included"
     )
     parser.add_argument(
-        "--cache", type=Path, required=True, help="folder for features, labels and checkpoints (about 12 GB)"
+        "--cache", type=Path, required=True, help="folder for features, labels and checkpoints (about 18 GB)"
     )
     parser.add_argument(
         "--out", type=Path, default=Path("src/pnpovss/backbones/mini"), help="folder of the exported model"
@@ -100,7 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--near", type=int, default=528, help="the same of sharp photos, where parts are seen from near"
     )
-    parser.add_argument("--share", type=float, default=0.15, help="of the small photos that take part")
+    parser.add_argument("--share", type=float, default=1.0, help="of the small photos that take part")
     parser.add_argument("--alike", type=int, default=200, help="sharp photos with just the same labels that take part")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
     parser.add_argument(
-        "--steps", type=int, nargs=7, default=(600, 400, 800, 2400, 900, 1100, 900), help="of each stage"
+        "--steps", type=int, nargs=7, default=(1500, 400, 900, 2400, 1000, 1100, 900), help="of each stage"
     )
     parser.add_argument("--rounds", type=int, nargs="+", default=(1, 2), help="of `distill`; 3 trains the trunk, too")
     parser.add_argument(
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         choices=tuple(stages.LOOKS),
-        default=(4, 5),
+        default=(4,),
         help="rounds of `views`: 4 with a teacher of few looks, 5 and 6 with one of many",
     )
     parser.add_argument(
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         default=5e-5,
         help="learning rate of the trunk's last blocks, in round 3 and `views`",
     )
-    parser.add_argument("--mapped", type=int, default=2500, help="photos that get pseudo-maps in each round")
+    parser.add_argument("--mapped", type=int, default=3000, help="photos that get pseudo-maps in each round")
     parser.add_argument(
         "--teacher",
         type=Path,
