@@ -281,7 +281,7 @@ class Segmenter:
         if told:
             matched = match_names(self.backbone, some_of(whole, told), [images[i].names for i in told], self.config)
             scores.update(zip(told, matched, strict=True))
-        nothing = torch.zeros(0, *whole.grid)
+        nothing = torch.zeros(0, *whole.grid, dtype=torch.float32, device="cpu")
         found = []
         for place, image in enumerate(images):
             match = scores.get(place)
