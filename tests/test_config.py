@@ -71,6 +71,8 @@ def test_a_config_is_frozen_and_hashable_by_value() -> None:
         ({"threshold": 2}, "threshold.*less than 1, got 2"),
         ({"dropout.drop": 0}, "dropout.drop"),
         ({"dropout.drop": 1.5}, "dropout.drop"),
+        ({"dropout.drop": 1.0}, "dropout.drop"),  # all of them, or one? a count is a whole number
+        ({"dropout.weights": (1, -1, 1, 1)}, "dropout.weights"),
         ({"dropout.weights": (1.0,)}, "1 weights were given for 4 passes; give one per pass"),
         ({"background.policy": "sometimes"}, "background.policy"),
         ({"crf": 7, "crf.iterations": 2}, "'crf' was given as 7, so 'crf.iterations' cannot be set in it"),

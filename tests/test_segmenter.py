@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -5,10 +7,14 @@ import pytest
 import torch
 from PIL import Image
 
+from pnpovss import matching
 from pnpovss.backbones import registry
-from pnpovss.config import Config, Settings
-from pnpovss.errors import ConfigError, ImageError, NamesError, UnknownModelError
-from pnpovss.inputs import input_size
+from pnpovss.backbones.base import Match, Reading, TextTokens
+from pnpovss.backbones.parts.text_side import PatchTokens
+from pnpovss.config import Config, Settings, ViewSettings
+from pnpovss.errors import ConfigError, ImageError, ModelError, NamesError, UnknownModelError
+from pnpovss.inputs import input_size, prepare
+from pnpovss.saliency.views import views_of
 from pnpovss.segmenter import Segmenter
 from tests.support.fakes import FakeBackbone, colour_backbone, fake_spec
 
@@ -243,6 +249,70 @@ def test_a_photo_without_any_of_the_names_does_not_disturb_its_batch() -> None:
     together = list(segmenter.stream([(GREY, ["ghost"]), (GREY, ["cat", "dog"]), (GREY, ["ghost", "cat"])]))
     for batched, names in zip(together, (["ghost"], ["cat", "dog"], ["ghost", "cat"]), strict=True):
         assert np.array_equal(batched.labels, segmenter(GREY, names).labels)
+
+
+class PromptsForAll(FakeBackbone):
+    """Keeps to the contract: each image it is asked about has a prompt."""
+
+    def match(
+        self, features: PatchTokens, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
+    ) -> Match:
+        assert all(prompts)
+        return super().match(features, prompts, reading)
+
+
+@pytest.mark.parametrize("views", [None, ViewSettings(tiles=(0.5,))])
+def test_a_photo_without_any_of_the_names_is_looked_at_once(views: ViewSettings | None) -> None:
+    settings = by_hand(2).replace({"presence": {"above": 0.5}, "views": views and views.model_dump()})
+    backbone = PromptsForAll(ABSENT, AGAINST)
+    asked = [(GREY, ["ghost"]), (GREY, ["cat", "dog"]), (GREY, ["ghost"])]
+    together = list(Segmenter(backbone, settings).stream(asked, batch_size=100))
+    count = len(views_of(views))
+    assert [len(pixels) for pixels in backbone.encoded] == [3 * count, count]
+    for batched, (photo, names) in zip(together, asked, strict=True):
+        alone = Segmenter(PromptsForAll(ABSENT, AGAINST), settings)(photo, names)
+        assert batched.kept == alone.kept
+        assert batched.name_match == alone.name_match
+        assert np.array_equal(batched.labels, alone.labels)
+        assert np.array_equal(batched.heatmaps.names, alone.heatmaps.names)
+
+
+def test_names_of_photos_that_differ_in_number_are_matched_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = Segmenter(PromptsForAll(ABSENT, AGAINST), by_hand())
+    pairs = [(GREY, ["cat"]), (GREY, ["ghost", "cat", "dog"]), (GREY, ["dog", "ghost"])]
+    expected = [found.name_match for found in segmenter.stream(pairs, name_match=True)]
+    monkeypatch.setattr(matching, "BATCH", 1)
+    assert [found.name_match for found in segmenter.stream(pairs, name_match=True)] == expected
+
+
+def test_match_scores_are_told_of_photos_that_nobody_else_judged_whatever_is_beside_them() -> None:
+    segmenter = Segmenter(PromptsForAll(ABSENT, AGAINST), by_hand().replace({"presence": {"above": 0.5}}))
+    card, names = segmenter.backbone.card, ["cat", "ghost"]
+    judged = prepare(GREY, names, card, segmenter.config, present=[0])
+    open_to_all = prepare(GREY, names, card, segmenter.config)
+    first, second = segmenter.explain([judged, open_to_all])
+    assert first.name_match is None
+    assert second.name_match is not None
+    assert (first.kept, second.kept) == ((0,), (0,))
+
+
+class Overflowing(FakeBackbone):
+    """Its gradients are beyond what its numbers hold."""
+
+    def match(
+        self, features: PatchTokens, prompts: Sequence[Sequence[TextTokens]], reading: Reading | None = None
+    ) -> Match:
+        found = super().match(features, prompts, reading)
+        return replace(found, maps=tuple(replace(each, gradient=each.attention * np.inf) for each in found.maps))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "what"),
+    [(Overflowing(CAT_AND_DOG), "maps"), (FakeBackbone({"cat": [[np.nan, 4], [0, 0]]}), "match scores")],
+)
+def test_numbers_that_are_not_finite_are_the_models_fault(backbone: FakeBackbone, what: str) -> None:
+    with pytest.raises(ModelError, match=f"fake gives {what} that are not finite"):
+        Segmenter(backbone, by_hand())(GREY, ["cat", "dog"])
 
 
 def test_the_best_synonym_decides() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, ValidationError, model_validator
 
 from pnpovss.errors import ConfigError
 
@@ -54,7 +54,9 @@ class ViewSettings(_Frozen):
     """More than one look at the photo; what is found is averaged."""
 
     mirror: bool = Field(default=True, description="look at the mirror image, too")
-    tiles: tuple[_Part, ...] = Field(default=(), max_length=8, description="look at tiles, too, of these parts of a side: [0.6]")
+    tiles: tuple[_Part, ...] = Field(
+        default=(), max_length=8, description="look at tiles, too, of these parts of a side: [0.6]"
+    )
     tiles_across: int = Field(default=2, ge=2, le=8, description="tiles along each side, evenly spaced: 2 are corners")
     tiles_weight: float = Field(default=0.5, ge=0, le=1, description="weight of the tiles beside the whole photo")
 
@@ -69,14 +71,14 @@ class DropoutSettings(_Frozen):
     """Salience Dropout (paper section 3.3): blank the most salient patches, look again, sum what is found."""
 
     passes: int = Field(default=4, ge=1, le=100, description="how often the model looks at the image; 1: GradCAM alone")
-    drop: Annotated[int, Field(ge=1)] | Annotated[float, Field(gt=0, lt=1)] = Field(
+    drop: Annotated[int, Field(ge=1, strict=True)] | Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.5, description="patches blanked before each further pass: a fraction of those left, or a count"
     )
     ranking: Literal["names", "tokens"] = Field(
         default="names",
         description="what is summed to rank patches: names, or their tokens (long words then count more)",
     )
-    weights: tuple[float, ...] | None = Field(
+    weights: tuple[NonNegativeFloat, ...] | None = Field(
         default=None, description="weight of each pass in the sum, one per pass; all 1 when not given"
     )
 

@@ -99,5 +99,5 @@ def to_pixels(image: Image.Image, size: tuple[int, int], card: Card) -> Float[Te
     height, width = size
     resized = image.resize((width, height), Image.Resampling.BICUBIC)
     values = torch.from_numpy(np.array(resized, dtype=np.float32) / 255).permute(2, 0, 1)
-    mean, std = (torch.tensor(channel).view(3, 1, 1) for channel in (card.mean, card.std))
+    mean, std = (values.new_tensor(channel).view(3, 1, 1) for channel in (card.mean, card.std))
     return ((values - mean) / std)[None].contiguous().to(card.device)

@@ -6,13 +6,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, ImageFeatures, Reading, TextTokens, TokenMaps
+from pnpovss.backbones.base import Backbone, ImageFeatures, Reading, TextTokens, TokenMaps, some_of
 from pnpovss.config import Settings
 from pnpovss.errors import ModelError
 from pnpovss.names import Name
 from pnpovss.prompts import Prompts, build_prompts
 
-__all__ = ["best_synonyms", "match_and_attention", "match_names", "match_texts", "single_prompts", "single_words"]
+__all__ = [
+    "best_synonyms",
+    "match_and_attention",
+    "match_names",
+    "match_texts",
+    "refuse_what_is_not_finite",
+    "single_prompts",
+    "single_words",
+]
 
 BATCH = 64  # prompts matched at once with one image; bounds the memory of large vocabularies
 
@@ -62,17 +70,20 @@ def match_texts(
     Args:
         backbone: the model.
         features: of b images.
-        texts: for each of the b images, its texts.
+        texts: for each of the b images, its texts, at least one.
 
     Raises:
         ModelError: the model answers with numbers that are not finite.
     """
-    parts: list[tuple[Tensor, ...]] = []
+    parts: list[list[Tensor]] = [[] for _ in texts]
     for start in range(0, max(map(len, texts)), BATCH):
-        found = backbone.match(features, [of_image[start : start + BATCH] for of_image in texts]).probability
-        _refuse_what_is_not_finite(backbone, found)
-        parts.append(found)
-    return [torch.cat(of_image) for of_image in zip(*parts, strict=True)]
+        left = [image for image, own in enumerate(texts) if len(own) > start]
+        some = [texts[image][start : start + BATCH] for image in left]
+        found = backbone.match(some_of(features, left), some).probability
+        refuse_what_is_not_finite(backbone, "match scores", found)
+        for image, own in zip(left, found, strict=True):
+            parts[image].append(own)
+    return [torch.cat(of_image) for of_image in parts]
 
 
 def match_and_attention(
@@ -101,7 +112,7 @@ def match_and_attention(
         of_image = zip(*(each.maps for each in found), strict=True)
         shares.append(torch.stack([_on_names(maps, some) for maps in of_image]))
     probability, share = torch.cat(matches, 1), torch.cat(shares, 1)
-    _refuse_what_is_not_finite(backbone, (probability, share))
+    refuse_what_is_not_finite(backbone, "match scores or attention", (probability, share))
     return probability, share
 
 
@@ -112,9 +123,17 @@ def _on_names(found: Sequence[TokenMaps], prompts: Sequence[Prompts]) -> Float[T
     return torch.stack([own[list(prompt.name_tokens[0])].mean() for own, prompt in zip(tokens, prompts, strict=True)])
 
 
-def _refuse_what_is_not_finite(backbone: Backbone, scores: Sequence[Tensor]) -> None:
-    if not all(bool(torch.isfinite(each).all()) for each in scores):
-        raise ModelError(f"{backbone.card.name} gives match scores that are not finite; is its checkpoint damaged?")
+def refuse_what_is_not_finite(backbone: Backbone, what: str, values: Sequence[Tensor]) -> None:
+    """Say that it is the model's fault, before it is taken for the caller's.
+
+    Raises:
+        ModelError: it answered with `what` that is not finite.
+    """
+    if not all(bool(torch.isfinite(each).all()) for each in values):
+        raise ModelError(
+            f"{backbone.card.name} gives {what} that are not finite; is its checkpoint damaged? (It computes in "
+            f"{str(backbone.card.dtype).removeprefix('torch.')}; float32 is exact.)"
+        )
 
 
 def best_synonyms(scores: Sequence[float], names: Sequence[Name]) -> tuple[float, ...]:

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, Card, ImageFeatures, LoadOptions, Reading, TextTokens
+from pnpovss.backbones.base import Backbone, Card, ImageFeatures, LoadOptions, Reading, TextTokens, some_of
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.images import ImageSource
 from pnpovss.inputs import Inputs, ask, prepare
 from pnpovss.instances.find import check_installed, find_instances
-from pnpovss.matching import match_names
+from pnpovss.matching import match_names, refuse_what_is_not_finite
 from pnpovss.names import NameLike
 from pnpovss.presets import Preset, read_preset
 from pnpovss.prompts import Prompts
@@ -177,6 +177,7 @@ class Segmenter:
         Raises:
             ImageError: a photo that cannot be read.
             NamesError: no names, empty ones, duplicates, or too long for the text encoder.
+            ModelError: the model answers with numbers that are not finite.
             MissingExtraError: "heat" without scikit-image.
         """
         telling = self._telling(instances)
@@ -223,18 +224,30 @@ class Segmenter:
         pixels = torch.cat([image.pixels for image in images])  # b 3 H W, b = images x views
         seen = self.backbone.encode_images(pixels)
         found = self._ask(seen[:: len(views)], images, name_match)
-        if not any(each.kept for each in found):
-            return found
-        prompts = [each.prompts.tokens for each in found for _ in views]
-        names = [each.prompts.name_tokens for each in found for _ in views]
+        there = [i for i, each in enumerate(found) if each.kept]  # in the others there is nothing to look for
+        if there:
+            rows = [i * len(views) + view for i in there for view in range(len(views))]
+            shown = pixels if len(rows) == len(pixels) else pixels[rows]
+            looked = self._search(shown, some_of(seen, rows), [found[i] for i in there])
+            for i, each in zip(there, looked, strict=True):
+                found[i] = each
+        return found
+
+    def _search(
+        self, pixels: Float[Tensor, "b 3 H W"], seen: ImageFeatures, asked: Sequence[Explained]
+    ) -> list[Explained]:
+        """All passes over photos in each of which there is something to look for; every view of a photo alone."""
+        count = len(views_of(self.config.views))
+        prompts = [each.prompts.tokens for each in asked for _ in range(count)]
+        names = [each.prompts.name_tokens for each in asked for _ in range(count)]
         weights = (self.config.dropout or ONE_LOOK).pass_weights
         passes = list(self.passes(pixels, seen, prompts, names))
         added = [
             torch.stack([weight * each.maps[i] * each.kept[i] for weight, each in zip(weights, passes, strict=True)])
             for i in range(len(pixels))
         ]  # b of "pass token gh gw"
-        of_photo = [added[start : start + len(views)] for start in range(0, len(added), len(views))]
-        return [self._read(*each) for each in zip(found, of_photo, passes[0].match[:: len(views)], strict=True)]
+        of_photo = [added[start : start + count] for start in range(0, len(added), count)]
+        return [self._read(*each) for each in zip(asked, of_photo, passes[0].match[::count], strict=True)]
 
     def passes(
         self,
@@ -263,12 +276,15 @@ class Segmenter:
     def _ask(self, whole: ImageFeatures, images: Sequence[Inputs], name_match: bool) -> list[Explained]:
         """Which names to look for in each encoded image, with no maps yet: the step `presence`."""
         presence = self.config.presence
-        scores: Sequence[tuple[float, ...] | None] = [None] * len(images)
-        if name_match or (presence is not None and any(image.present is None for image in images)):
-            scores = match_names(self.backbone, whole, [image.names for image in images], self.config)
-        nothing = torch.zeros(0, *whole.grid)
+        scores: dict[int, tuple[float, ...]] = {}
+        told = [i for i, each in enumerate(images) if name_match or (presence is not None and each.present is None)]
+        if told:
+            matched = match_names(self.backbone, some_of(whole, told), [images[i].names for i in told], self.config)
+            scores.update(zip(told, matched, strict=True))
+        nothing = torch.zeros(0, *whole.grid, dtype=torch.float32, device="cpu")
         found = []
-        for image, match in zip(images, scores, strict=True):
+        for place, image in enumerate(images):
+            match = scores.get(place)
             kept = tuple(range(len(image.names))) if image.present is None else image.present
             if image.present is None and presence is not None and match is not None:
                 kept = tuple(i for i in kept if match[i] >= presence.above)
@@ -284,19 +300,19 @@ class Segmenter:
         groups = self.backbone.card.read_together(layer for layer, _ in heads)
         wanted = [Reading(layers, self.config.gradcam, self.config.read == "legrad") for layers in groups]
         looks = [self.backbone.match(features, prompts, each) for each in wanted]
+        refuse_what_is_not_finite(self.backbone, "match scores", looks[0].probability)
         rows = [[(layers.index(layer), head) for layer, head in heads if layer in layers] for layers in groups]
         maps = [
             torch.stack([sum_heads(*each) for each in zip(seen, rows, strict=True)]).sum(0) / len(heads)
             for seen in zip(*(look.maps for look in looks), strict=True)
         ]
+        refuse_what_is_not_finite(self.backbone, "maps", maps)
         return maps, looks[0].probability
 
     def _read(
         self, found: Explained, added: Sequence[Float[Tensor, "pass _token gh gw"]], match: Float[Tensor, " _prompt"]
     ) -> Explained:
         """What was found in one photo, with the maps of names and words, the views' put together."""
-        if not found.kept:
-            return found
         views, settings, prompts = views_of(self.config.views), self.config.views, found.prompts
         total = merge_views([passes.sum(0) for passes in added], views, settings)
         single = (merge_views(one, views, settings) for one in zip(*added, strict=True))

@@ -127,6 +127,35 @@ def test_read_only_and_strided_arrays(backend: str) -> None:
     assert np.array_equal(DenseCRF(image, backend=backend).infer(probabilities=probabilities).q, expected)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint32, np.int8, np.int64, np.float16, np.float64])
+def test_energies_of_any_type_of_numbers(backend: str, dtype: type[np.generic]) -> None:
+    image, probabilities = scene(12, 16, 3)
+    energies = (9 * probabilities).round().astype(np.float32)
+    expected = DenseCRF(image, backend=backend).infer(energies=energies).q
+    assert np.array_equal(DenseCRF(image, backend=backend).infer(energies=energies.astype(dtype)).q, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_tensors_of_half_precision(backend: str, dtype: torch.dtype) -> None:
+    """What a network gives: their values count, and what is computed with them is float32."""
+    image, probabilities = scene(12, 16, 3)
+    photo, scores = (torch.from_numpy(array).to(dtype) for array in (image, probabilities))
+    expected = DenseCRF(photo.float(), backend=backend).infer(probabilities=scores.float()).q
+    half = DenseCRF(photo.requires_grad_(), backend=backend).infer(probabilities=scores).q
+    assert half.dtype == torch.float32
+    np.testing.assert_allclose(half, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_arrays_of_half_precision(backend: str) -> None:
+    image, probabilities = scene(12, 16, 3)
+    expected = DenseCRF(image, backend=backend).infer(probabilities=probabilities).q
+    half = DenseCRF(image.astype(np.float16), backend=backend).infer(probabilities=probabilities).q
+    assert np.array_equal(half, expected)  # it holds whole numbers up to 255
+
+
 def test_input_is_left_alone() -> None:
     image, probabilities = scene(25, 30, 3)
     before = image.copy(), probabilities.copy()

@@ -1,6 +1,8 @@
 """The Dense CRF of a photo: at its own size, smaller, and on both engines."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from PIL import Image
 
 from pnpovss.config import Config, CrfSettings
 from pnpovss.densecrf import Bilateral, DenseCRF, Gaussian
+from pnpovss.inputs import to_pixels
 from pnpovss.refine.photo_crf import PhotoCrf, working_size
 from pnpovss.refine.pipeline import photo_beside, refine
 from pnpovss.refine.scores import score_maps
+from tests.support.fakes import FakeBackbone
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -81,6 +85,32 @@ def test_torch_is_numba_from_maps_to_labels(name: str, max_pixels: int | None) -
     )
     assert np.array_equal(numba.labels, torch_.labels)
     np.testing.assert_allclose(numba.scores, torch_.scores, atol=1e-4)
+
+
+@pytest.fixture
+def defaults_of_another_program() -> Iterator[None]:
+    """What torch makes is float64 on another device, unless it is told otherwise."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("backend", ["numba", "torch"])
+def test_torchs_defaults_change_nothing(backend: Literal["numba", "torch"], request: pytest.FixtureRequest) -> None:
+    photo, maps, config = example("cat.jpg", (160, 120)), blobs(), Config.preset("default", {"crf.max_pixels": 10_000})
+
+    def refined() -> np.ndarray:
+        assert config.crf is not None
+        return refine(maps, photo, config, PhotoCrf(photo_beside(maps, photo), config.crf, backend)).scores
+
+    expected = refined()
+    request.getfixturevalue("defaults_of_another_program")
+    assert np.array_equal(refined(), expected)
+    card = FakeBackbone().card
+    assert to_pixels(Image.fromarray(photo), (16, 16), card).dtype == torch.float32
 
 
 def test_what_a_cuda_device_would_hold_is_worked_on_there(monkeypatch: pytest.MonkeyPatch) -> None:

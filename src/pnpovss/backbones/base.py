@@ -29,6 +29,7 @@ __all__ = [
     "TextTokens",
     "TokenMaps",
     "is_contrastive",
+    "some_of",
 ]
 
 
@@ -132,6 +133,13 @@ class ImageFeatures(Protocol):
         ...
 
 
+def some_of(features: ImageFeatures, images: Sequence[int]) -> ImageFeatures:
+    """Encoded images by their numbers, ascending and at least one; the same object where that is all of them."""
+    if len(images) == len(features):
+        return features
+    return type(features).join([features[image : image + 1] for image in images])
+
+
 @dataclass(frozen=True)
 class Reading:
     """What is to be read while prompts are matched.
@@ -203,8 +211,7 @@ class Backbone(Protocol):
 
         Args:
             features: of b images, from `encode_images`.
-            prompts: for each of the b images, its prompts, of any lengths up to `card.max_tokens`; an image may have
-                none (its maps then have no tokens), but not all of them.
+            prompts: for each of the b images, its prompts, at least one, of any lengths up to `card.max_tokens`.
             reading: the layers whose maps are returned; none by default.
         """
         ...

@@ -52,7 +52,9 @@ class SharedEncodings:
         if new:
             features = self.inner.encode_images(pixels if len(new) == len(pixels) else pixels[new])
             for row, i in enumerate(new):
-                known[keys[i]] = features[row : row + 1]
+                own = features[row : row + 1]
+                # Of several, a copy: a part would hold on to the memory of all of them, and counts as its own alone.
+                known[keys[i]] = own if len(new) == 1 else type(own).join([own])
                 self.memory.put(("encoding", keys[i]), known[keys[i]])
         self.asked += len(keys)
         self.computed += len(new)

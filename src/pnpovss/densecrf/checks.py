@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 from pnpovss.errors import InvalidInputError
 
 __all__ = [
+    "as_array",
     "as_image",
     "check_energies",
     "check_image_shape",
@@ -25,18 +26,26 @@ def is_tensor(array: Any) -> bool:
     return type(array).__module__.partition(".")[0] == "torch" and hasattr(array, "device")
 
 
+def as_array(values: Any) -> np.ndarray:
+    """NumPy's array of an array, or of a tensor on the CPU; half precision of torch, bfloat16 included, as float32."""
+    if not is_tensor(values):
+        return np.asarray(values)
+    values = values.detach()
+    return (values.float() if values.is_floating_point() and values.element_size() < 4 else values).numpy()
+
+
 def as_image(image: Any) -> Shaped[np.ndarray, "h w channel"]:
-    """A NumPy image as a writable C-contiguous (h, w, channel) array of uint8 or float32.
+    """An image as a writable C-contiguous (h, w, channel) array of uint8 or float32.
 
     Raises:
         InvalidInputError: another shape or type, no pixels, or values that are not finite.
     """
-    array = np.asarray(image)
+    array = as_array(image)
     check_image_shape(array.shape)
-    if array.dtype == np.float64:
-        array = array.astype(np.float32)
+    if np.issubdtype(array.dtype, np.floating):
+        array = array.astype(np.float32, copy=False)
     if array.dtype not in (np.uint8, np.float32):
-        raise InvalidInputError(f"the image must be uint8 or float32, got {array.dtype}")
+        raise InvalidInputError(f"the image must be uint8 or floating-point, got {array.dtype}")
     if array.dtype == np.float32 and not np.isfinite(array).all():
         raise InvalidInputError("the image holds NaN or infinite values")
     array = np.ascontiguousarray(array.reshape(*array.shape[:2], -1))

@@ -9,6 +9,7 @@ from jaxtyping import Float64, Shaped
 
 from pnpovss.densecrf import memory
 from pnpovss.densecrf.checks import (
+    as_array,
     as_image,
     check_image_shape,
     check_iterations,
@@ -96,8 +97,8 @@ class DenseCRF:
         """Mean-field inference.
 
         Args:
-            probabilities: (C, h, w) in [0, 1], clipped below at 1e-5 and turned into energies by -log, as
-                pydensecrf's `unary_from_softmax` does. They need not sum to 1.
+            probabilities: (C, h, w) in [0, 1], of any type of numbers, clipped below at 1e-5 and turned into energies
+                by -log, as pydensecrf's `unary_from_softmax` does. They need not sum to 1.
             energies: (C, h, w) instead, lower is likelier; +inf (and what is above 1e30) forbids a label; every pixel
                 must be left one.
             iterations: number of updates; 0 gives the softmax of the unary term.
@@ -143,7 +144,7 @@ def _for_engine(maps: Any, engine: Engine) -> Any:
     if device is None:
         if is_tensor(maps) and maps.device.type != "cpu":
             raise InvalidInputError(f"the scores are on {maps.device} and the image is on the CPU: move one of them")
-        return maps.detach().numpy() if is_tensor(maps) else np.asarray(maps)
+        return as_array(maps)
     if is_tensor(maps) and maps.device != device:
         raise InvalidInputError(f"the scores are on {maps.device} and the image is on {device}: move one of them")
     return maps

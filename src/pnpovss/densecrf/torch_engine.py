@@ -197,7 +197,7 @@ def _embed(
     dims = len(features)
     corners = dims + 1
     scaled = features * torch.from_numpy(layout.scales).to(features.device)[:, None]
-    elevated = torch.empty(corners, features.shape[1], device=features.device)
+    elevated = features.new_empty(corners, features.shape[1])
     rest = torch.zeros_like(scaled[0])
     for j in range(dims, 0, -1):
         elevated[j] = rest - j * scaled[j - 1]

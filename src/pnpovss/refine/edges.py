@@ -30,9 +30,9 @@ def draw_edges(
     out = F.interpolate(q[None], (height, width), mode="bilinear")[0]
     flat, colours = out.view(len(q), -1), photo.view(-1, 3)
     # Searched some rows at a time: the largest of each pixel is a map of its own.
-    for rows in torch.arange(height).split(max(1, _CHUNK * 4 // width)):
-        first = int(rows[0])
-        unsure = out[:, first : first + len(rows)].amax(dim=0).flatten().lt(_SURE).nonzero()[:, 0] + first * width
+    rows = max(1, _CHUNK * 4 // width)
+    for first in range(0, height, rows):
+        unsure = out[:, first : first + rows].amax(dim=0).flatten().lt(_SURE).nonzero()[:, 0] + first * width
         for pixels in unsure.split(_CHUNK):
             flat[:, pixels] = _asked(pixels, (height, width), colours[pixels], q, small)
     return out
@@ -47,8 +47,8 @@ def _asked(
 ) -> Float[Tensor, "label n"]:
     """Means of q over the neighbours in the reduced photo, weighted by how near they are in place and colour."""
     high, wide = small.shape[:2]
-    y = (pixels // size[1] + 0.5) * (high / size[0]) - 0.5
-    x = (pixels % size[1] + 0.5) * (wide / size[1]) - 0.5
+    y = ((pixels // size[1]).float() + 0.5) * (high / size[0]) - 0.5
+    x = ((pixels % size[1]).float() + 0.5) * (wide / size[1]) - 0.5
     flat, colours_small, colours = q.reshape(len(q), -1), small.reshape(-1, 3), colours.float()
     total, weights = q.new_zeros(len(q), len(pixels)), q.new_full((len(pixels),), 0.0)
     for dy in range(-_REACH, _REACH + 1):

@@ -63,7 +63,8 @@ def _between(rows: Tensor, maps: Tensor, columns: Tensor, out: Tensor) -> Tensor
 
 def _bilinear(grid: int, extent: int) -> Float[Tensor, "extent grid"]:
     """What enlarges one axis; at most two weights per row are not 0. Just the weights that `interpolate` takes."""
-    return F.interpolate(torch.eye(grid)[None, None], (extent, grid), mode="bilinear", align_corners=True)[0, 0]
+    each = torch.eye(grid, dtype=torch.float32, device="cpu")
+    return F.interpolate(each[None, None], (extent, grid), mode="bilinear", align_corners=True)[0, 0]
 
 
 def _place(bilinear: Float[Tensor, "extent grid"]) -> Float[Tensor, "extent place"]:

@@ -28,7 +28,7 @@ def score_maps(
     kept = (maps if config.threshold is None else threshold(maps, config.threshold)).float()
     background = int(config.background.applies(len(maps)))
     sigma = 0.0 if config.blur is None else config.blur.sigma * max(size)
-    scores = torch.empty(background + len(maps), *out, device=maps.device)
+    scores = kept.new_empty(background + len(maps), *out)
     enlarge(kept, size, sigma, out=scores[background:])
     if background:
         enlarge_background(kept, size, sigma, out=scores[0])

@@ -49,6 +49,8 @@ def log_blocks(maps: np.ndarray, probabilities: bool, workers: Workers) -> Float
 
 
 def _log(part: np.ndarray, probabilities: bool) -> np.ndarray:
+    # Numbers without a sign have no negative, and half precision no 1e30.
+    part = part.astype(np.result_type(part, np.float32), copy=False)
     lowest, highest = part.min(), part.max()
     if probabilities:
         check_probabilities(lowest, highest)
