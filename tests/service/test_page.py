@@ -435,7 +435,7 @@ def test_all_of_it_is_reached_by_keyboard(page):
     assert {"instances.split", "show-heads", "swatch"} <= reached
 
 
-def answered_first(page, *answers: tuple[int, dict[str, str], str]) -> list[bytes]:
+def answered_first(page, *answers: tuple[int, dict[str, str], str], address: str = "**/v1/segment") -> list[bytes]:
     """Answer the next calls in the place of the service; what all calls brought is collected."""
     left, sent = list(answers), []
 
@@ -448,7 +448,7 @@ def answered_first(page, *answers: tuple[int, dict[str, str], str]) -> list[byte
         problem = {"type": f"urn:pnpovss:problem:{kind}", "title": "Busy", "status": status, "detail": f"it is {kind}"}
         route.fulfill(status=status, headers=headers, content_type="application/problem+json", body=json.dumps(problem))
 
-    page.route("**/v1/segment", answer)
+    page.route(address, answer)
     page.expected.append("the server responded with a status of")
     return sent
 
@@ -476,3 +476,9 @@ def test_it_waits_where_many_ask_sends_a_forgotten_photo_again_and_asks_for_a_ke
     page.keyboard.press("Enter")
     page.wait_for_selector("#problem:not(:empty)")
     assert page.locator("#problem").inner_text() == "it is photo"
+
+
+def test_a_model_that_loads_for_long_is_waited_for(page):
+    answered_first(page, *[(503, {"retry-after": "0.01"}, "loading")] * 9, address="**/v1/models")
+    page.reload()
+    page.wait_for_selector("#model.ready")

@@ -35,13 +35,14 @@ async function call(address, options = {}, tell = () => {}) {
     if (answer.ok) return answer;
     const details = await answer.json().catch(() => ({}));
     const again = Number(answer.headers.get("retry-after"));
-    if ((answer.status === 429 || answer.status === 503) && again && tries < RETRIES) {
+    const problem = new Problem(details, answer.status), loading = problem.kind === "loading"; // a model may take minutes
+    if ((answer.status === 429 || answer.status === 503) && again && (loading || tries < RETRIES)) {
       tell(answer.status === 429 ? `Many are asking; trying again in ${again} s` : `${details.title}; trying again in ${again} s`);
       await wait(again, options.signal);
     } else if (answer.status === 401 && await askKey()) {
       continue;
     } else {
-      throw new Problem(details, answer.status);
+      throw problem;
     }
   }
 }
