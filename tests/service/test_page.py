@@ -482,3 +482,38 @@ def test_a_model_that_loads_for_long_is_waited_for(page):
     answered_first(page, *[(503, {"retry-after": "0.01"}, "loading")] * 9, address="**/v1/models")
     page.reload()
     page.wait_for_selector("#model.ready")
+
+
+def test_a_key_that_is_refused_is_said_to_be_and_one_that_is_not_given_is_not_taken(page):
+    answered_first(page, *[(401, {}, "key")] * 3)
+    page.get_by_role("button", name="cat, sofa").click()
+    page.get_by_label("Key", exact=True).fill("not-this-one-0123456789")
+    assert not page.locator("#problem-key").inner_text()
+    page.get_by_role("button", name="Use it").click()
+    page.wait_for_selector("#problem-key:not(:empty)")
+    page.get_by_label("Key", exact=True).fill("nor-this-one-0123456789")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#problem:not(:empty)")
+    assert page.evaluate("sessionStorage.getItem('key')") == "not-this-one-0123456789"
+
+
+def test_calls_that_want_a_key_at_once_share_one_answer(page):
+    problem = {"type": "urn:pnpovss:problem:key", "title": "A key is needed", "status": 401, "detail": "no key"}
+
+    def answer(route) -> None:
+        if "authorization" in route.request.headers:
+            route.fallback()
+        else:
+            route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(problem))
+
+    page.route("**/v1/*", answer)
+    page.expected.append("the server responded with a status of 401")
+    page.evaluate("""() => {
+        const both = ({ get }) => Promise.all([get('/v1/models'), get('/v1/settings')]);
+        window.answers = import('/page/api.js').then(both);
+    }""")
+    page.wait_for_selector("#key-box[open]")
+    page.wait_for_timeout(200)  # for the second call
+    page.get_by_label("Key", exact=True).fill("a-key-of-letters-0123456789")
+    page.get_by_role("button", name="Use it").click()
+    assert page.evaluate("window.answers.then((answers) => answers.length)") == 2

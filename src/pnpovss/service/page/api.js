@@ -13,7 +13,7 @@ export class Problem extends Error {
 
 let askKey = async () => null;
 
-// Whom to ask for a key, where the service needs one.
+// Whom to ask for a key, where the service needs one; told whether it refused one.
 export function onKeyNeeded(ask) { askKey = ask; }
 
 const wait = (seconds, signal) => new Promise((done, ended) => {
@@ -39,7 +39,7 @@ async function call(address, options = {}, tell = () => {}) {
     if ((answer.status === 429 || answer.status === 503) && again && (loading || tries < RETRIES)) {
       tell(answer.status === 429 ? `Many are asking; trying again in ${again} s` : `${details.title}; trying again in ${again} s`);
       await wait(again, options.signal);
-    } else if (answer.status === 401 && await askKey()) {
+    } else if (answer.status === 401 && await askKey(Boolean(key))) {
       continue;
     } else {
       throw problem;

@@ -268,12 +268,18 @@ function theme(dark) {
 at("theme").addEventListener("click", () => theme(!document.documentElement.classList.contains("dark")));
 theme(matchMedia("(prefers-color-scheme: dark)").matches);
 
-onKeyNeeded(() => new Promise((done) => {
+let asking = null; // calls that want a key at once are served by one answer
+
+onKeyNeeded((refused) => asking ||= new Promise((done) => {
   const box = at("key-box");
+  at("problem-key").textContent = refused ? "That key is not one of this service's." : "";
+  box.returnValue = "";
   box.onclose = () => {
-    if (at("key").value) sessionStorage.setItem("key", at("key").value);
-    done(Boolean(at("key").value));
+    const given = box.returnValue === "use" && at("key").value.trim();
+    if (given) sessionStorage.setItem("key", given);
     at("key").value = "";
+    asking = null;
+    done(Boolean(given));
   };
   box.showModal();
 }));
@@ -284,6 +290,7 @@ async function start() {
   try {
     [[model], told] = [await get("/v1/models"), await get("/v1/settings")];
     controls = new Controls(told.settings, (done) => segment({ draft: !done }));
+    at("reset").addEventListener("click", () => { if (at("heads").childElementCount) heads(); }); // another is read again
     at("model").textContent = `${model.name} on ${model.device}`;
     at("model").classList.add("ready");
     segment();
