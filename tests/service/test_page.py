@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from tests.service.conftest import Served
 
@@ -517,3 +518,57 @@ def test_calls_that_want_a_key_at_once_share_one_answer(page):
     page.get_by_label("Key", exact=True).fill("a-key-of-letters-0123456789")
     page.get_by_role("button", name="Use it").click()
     assert page.evaluate("window.answers.then((answers) => answers.length)") == 2
+
+
+def test_of_two_photos_that_come_at_once_the_last_is_shown_though_it_is_there_first(page):
+    held: list = []
+    page.route("**/page/examples/cat.jpg", lambda route: held.append(route))
+    with page.expect_request("**/page/examples/cat.jpg"):
+        page.get_by_role("button", name="A cat").click()
+    open_example(page, "A cup of coffee")
+    with page.expect_response("**/page/examples/cat.jpg") as answer:
+        held[0].continue_()
+    answer.value.finished()
+    page.wait_for_timeout(200)  # for the photo that must not be shown
+    assert page.locator("#stage").evaluate("stage => stage.width") == 600
+    assert "cup" in page.locator(".chip").nth(0).inner_text()
+
+
+def test_an_example_that_cannot_be_had_is_said_to_be_missing(page):
+    page.route("**/page/examples/cat.jpg", lambda route: route.abort())
+    page.expected.append("net::ERR_FAILED")
+    page.get_by_role("button", name="A cat").click()
+    page.wait_for_selector("#problem-photo:not(:empty)")
+    assert "does not answer" in page.locator("#problem-photo").inner_text()
+
+
+def test_where_all_names_are_taken_back_nothing_is_shown_any_more(page):
+    open_example(page)
+    drawn = pixels(page)
+    for _ in range(2):
+        page.locator(".chip button").nth(0).click()
+    page.wait_for_function("() => !document.querySelector('#names li')")
+    assert pixels(page) != drawn
+    assert page.locator("#stage").get_attribute("aria-label") == "The photo"
+    assert page.locator("#method").is_hidden()
+    assert not page.locator("#shell").text_content()
+
+
+def test_of_a_large_photo_a_small_copy_is_kept(page, tmp_path: Path):
+    Image.new("RGB", (2600, 1300), (90, 140, 60)).save(tmp_path / "large.png")
+    page.evaluate("""() => {
+        const make = window.createImageBitmap;
+        window.made = [];
+        window.createImageBitmap = async (...asked) => {
+            const bitmap = await make(...asked);
+            window.made.push(bitmap);
+            return bitmap;
+        };
+    }""")
+    page.locator("#file").set_input_files(tmp_path / "large.png")
+    page.get_by_label("What to look for").fill("grass")
+    page.keyboard.press("Enter")
+    done(page)
+    open_ones = "window.made.filter((bitmap) => bitmap.width).map(({ width, height }) => [width, height])"
+    assert page.evaluate(open_ones) == [[1280, 640]]
+    assert page.locator("#stage").evaluate("stage => [stage.width, stage.height]") == [1280, 640]

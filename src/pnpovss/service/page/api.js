@@ -48,6 +48,7 @@ async function call(address, options = {}, tell = () => {}) {
 }
 
 export const get = async (address) => (await call(address)).json();
+export const file = async (address) => (await call(address)).blob();
 
 // The photo of { blob, id, name }, asked with names, settings and other fields; answers with the Response.
 export async function ask(address, photo, fields, { signal, tell } = {}) {

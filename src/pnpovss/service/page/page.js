@@ -1,9 +1,9 @@
 // The page: a photo and names in, what was found out. Each part has a file of its own; this one connects them.
 
-import { ask, get, onKeyNeeded } from "./api.js";
+import { ask, file, get, onKeyNeeded, Problem } from "./api.js";
 import { Chips } from "./chips.js";
 import { Controls } from "./controls.js";
-import { readGray, readNumbers, rgb } from "./draw.js";
+import { readGray, readNumbers, readPhoto, rgb } from "./draw.js";
 import { showHeads, Strip } from "./method.js";
 import { takePhotos } from "./photos.js";
 import { Stage } from "./stage.js";
@@ -39,7 +39,8 @@ let running = null, next = null;
 async function segment({ draft = false } = {}) {
   if (draft && running) { next = { draft }; return; }
   running?.abort();
-  if (!photo || !chips.names.length || !controls) return;
+  if (!photo || !controls) return;
+  if (!chips.names.length) return clear();
   const mine = running = new AbortController();
   next = null;
   at("busy").hidden = false;
@@ -162,16 +163,8 @@ function listWords() {
   }));
 }
 
-async function take(blob, name, names) {
-  tell(null);
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(blob);
-  } catch {
-    return tell({ message: "this browser cannot show this photo; save it as JPEG or PNG" }, "problem-photo");
-  }
-  running?.abort();
-  photo = { blob, name, id: null, bitmap };
+// Nothing is known of the photo at hand: it is new, or nothing is asked any more.
+function clear() {
   view = pinned = null;
   strip.clear();
   at("method").hidden = at("heads-box").hidden = at("heads-name-box").hidden = true; // until this photo was looked at
@@ -179,10 +172,31 @@ async function take(blob, name, names) {
   at("names").replaceChildren();
   at("words").replaceChildren();
   at("hints").replaceChildren();
+  for (const id of ["shell", "python", "took"]) at(id).textContent = "";
+  at("stage").setAttribute("aria-label", "The photo");
+  stage.warm(null);
+  stage.show(photo.bitmap);
+}
+
+let takes = 0; // photos that came so far: of two that come at once the last is shown, whichever is read first
+
+// `blob` may be the promise of one.
+async function take(blob, name, names) {
+  const turn = ++takes;
+  tell(null);
+  let read;
+  try {
+    read = await readPhoto(await blob);
+  } catch (error) {
+    if (turn === takes) tell(error instanceof Problem ? error : { message: "this browser cannot show this photo; save it as JPEG or PNG" }, "problem-photo");
+    return;
+  }
+  if (turn !== takes) return;
+  running?.abort();
+  photo = { blob: await blob, name, id: null, bitmap: read };
   document.body.classList.add("has-photo");
   at("work").hidden = false;
-  stage.warm(null);
-  stage.show(bitmap);
+  clear();
   if (names) chips.set(names);
   if (chips.names.length) await segment();
   else chips.input.focus();
@@ -284,7 +298,7 @@ onKeyNeeded((refused) => asking ||= new Promise((done) => {
   box.showModal();
 }));
 
-takePhotos(take, (text) => tell({ message: text }, "problem-photo"));
+takePhotos(take, file, (text) => tell({ message: text }, "problem-photo"));
 
 async function start() {
   try {
