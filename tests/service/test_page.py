@@ -554,6 +554,24 @@ def test_where_all_names_are_taken_back_nothing_is_shown_any_more(page):
     assert not page.locator("#shell").text_content()
 
 
+def test_a_file_is_called_as_the_photo_that_it_was_asked_of(page):
+    held: list = []
+
+    def answer(route) -> None:
+        is_file = b'name="outputs"\r\n\r\nlabels\r\n' in route.request.post_data_buffer
+        held.append(route) if is_file else route.fallback()
+
+    open_example(page)
+    page.route("**/v1/segment", answer)
+    with page.expect_request("**/v1/segment"):
+        page.get_by_role("button", name="Label map").click()
+    open_example(page, "A cup of coffee")
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 3")
+    with page.expect_download() as download:
+        held[0].continue_()
+    assert download.value.suggested_filename == "cat.labels.png"
+
+
 def test_of_a_large_photo_a_small_copy_is_kept(page, tmp_path: Path):
     Image.new("RGB", (2600, 1300), (90, 140, 60)).save(tmp_path / "large.png")
     page.evaluate("""() => {

@@ -249,9 +249,10 @@ for (const [text, kind, suffix] of FILES) {
   const button = Object.assign(document.createElement("button"), { type: "button", id: `save-${kind}`, className: "quiet", textContent: text });
   button.hidden = kind === "instances"; // until things are told apart
   button.addEventListener("click", async () => {
+    const asked = photo; // another may be there when the file comes
     try {
-      const answer = await ask("/v1/segment", photo, { names: chips.asked, settings: controls.settings, outputs: kind });
-      save(await answer.blob(), photo.name.replace(/\.[^.]*$/, "") + suffix);
+      const answer = await ask("/v1/segment", asked, { names: chips.asked, settings: controls.settings, outputs: kind });
+      save(await answer.blob(), asked.name.replace(/\.[^.]*$/, "") + suffix);
     } catch (problem) {
       tell(problem);
     }
