@@ -572,6 +572,15 @@ def test_a_file_is_called_as_the_photo_that_it_was_asked_of(page):
     assert download.value.suggested_filename == "cat.labels.png"
 
 
+def test_what_cannot_be_copied_is_selected(page):
+    open_example(page)
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_text("The same in Python").click()
+    page.get_by_role("button", name="Copy").click()
+    page.wait_for_selector(".copy:has-text('Selected')")
+    assert page.evaluate("getSelection().toString()").startswith("from pnpovss import Segmenter")
+
+
 def test_of_a_large_photo_a_small_copy_is_kept(page, tmp_path: Path):
     Image.new("RGB", (2600, 1300), (90, 140, 60)).save(tmp_path / "large.png")
     page.evaluate("""() => {

@@ -261,8 +261,14 @@ for (const [text, kind, suffix] of FILES) {
 }
 for (const button of document.querySelectorAll(".copy")) {
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(at(button.dataset.of).textContent);
-    button.textContent = "Copied";
+    const text = at(button.dataset.of);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch { // not allowed; over plain HTTP from another machine there is no clipboard at all
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected";
+    }
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
