@@ -581,6 +581,16 @@ def test_what_cannot_be_copied_is_selected(page):
     assert page.evaluate("getSelection().toString()").startswith("from pnpovss import Segmenter")
 
 
+def test_enter_that_ends_a_composed_word_adds_no_name(page):
+    open_example(page)
+    field = page.get_by_label("What to look for")
+    field.fill("ねこ")
+    field.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    assert page.locator(".chip").count() == 2
+    assert field.input_value() == "ねこ"
+    field.fill("")
+
+
 def test_of_a_large_photo_a_small_copy_is_kept(page, tmp_path: Path):
     Image.new("RGB", (2600, 1300), (90, 140, 60)).save(tmp_path / "large.png")
     page.evaluate("""() => {
