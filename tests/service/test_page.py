@@ -591,6 +591,19 @@ def test_enter_that_ends_a_composed_word_adds_no_name(page):
     field.fill("")
 
 
+def test_the_head_that_is_read_is_marked_and_keeps_the_focus(page):
+    open_example(page)
+    page.get_by_role("button", name="Show all heads").click()
+    own = page.locator(".layer button[aria-pressed=true]").get_attribute("aria-label")
+    page.get_by_role("button", name="Layer 3, head 1").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".layer button[aria-label='Layer 3, head 1'][aria-pressed=true]")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Layer 3, head 1"
+    page.get_by_role("button", name="As recommended").click()
+    page.wait_for_selector(f".layer button[aria-label='{own}'][aria-pressed=true]")
+    assert page.locator(".layer button[aria-pressed=true]").count() == 1
+
+
 def test_of_a_large_photo_a_small_copy_is_kept(page, tmp_path: Path):
     Image.new("RGB", (2600, 1300), (90, 140, 60)).save(tmp_path / "large.png")
     page.evaluate("""() => {
