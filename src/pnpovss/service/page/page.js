@@ -284,7 +284,6 @@ at("outlines").addEventListener("change", (event) => { stage.outlines = event.ta
 function theme(dark) {
   document.documentElement.classList.toggle("dark", dark);
   at("theme").textContent = dark ? "Light" : "Dark";
-  at("theme").setAttribute("aria-pressed", String(dark));
 }
 at("theme").addEventListener("click", () => theme(!document.documentElement.classList.contains("dark")));
 theme(matchMedia("(prefers-color-scheme: dark)").matches);
