@@ -4,8 +4,10 @@ import base64
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -18,7 +20,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
+from pnpovss import plugins
 from pnpovss.batch.events import Done, Task
+from pnpovss.batch.export import registry
 from pnpovss.batch.export.label_studio import brush_rle
 from pnpovss.batch.export.photos import flat_name
 from pnpovss.batch.export.registry import known_formats, parse_formats
@@ -493,3 +497,26 @@ def test_formats_are_a_table_that_packages_can_add_to():
         parse_formats("coco,dota")
     with pytest.raises(InvalidInputError, match="holds no finished photos"):
         read_run(Path(__file__).parent)
+
+
+def test_the_format_of_the_documentation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = (Path(__file__).parents[2] / "docs" / "extending.md").read_text()
+    [program] = re.findall(r"```python\n(# tally\.py\n.*?)```", page, flags=re.DOTALL)
+    [point] = re.findall(r'\[project\.entry-points\."pnpovss\.formats"\]\n(.*?)```', page, flags=re.DOTALL)
+    site = tmp_path / "site"
+    info = site / "tally-1.dist-info"
+    info.mkdir(parents=True)
+    (site / "tally.py").write_text(program)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tally\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(f"[pnpovss.formats]\n{point.replace(chr(34), '')}")
+    monkeypatch.syspath_prepend(site)
+    own = registry._formats
+    monkeypatch.setattr(registry, "_formats", plugins.Registry(own._what, own._kind, own._group, own._own))
+    monkeypatch.setattr(plugins, "entry_points", lambda group: entry_points(group=group))
+    run = read_run(job_over(tmp_path, {"a": ("a.png", "PNG")}))
+    [spec] = parse_formats("tally")
+    assert list(export(run, spec, tmp_path / "made")) == ["a"]
+    [header, *rows] = (tmp_path / "made" / "tally.csv").read_text().splitlines()
+    assert header == "photo,name,pixels"
+    [photo] = run.photos()
+    assert rows == [f"a,{found.name},{found.mask.sum()}" for found in photo.regions()]

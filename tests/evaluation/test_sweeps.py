@@ -135,6 +135,9 @@ def test_the_variants_of_each_axis(backbone):
         sweep_variants("mood", config, backbone)
     with pytest.raises(ConfigError, match="threshold"):
         sweep_variants("threshold", config, backbone, [7])
+    for value in (1.5, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=f"whole numbers, got {value}"):
+            sweep_variants("dropout", config, backbone, [value])
 
 
 def test_tables_and_plots(backbone, dataset, tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from PIL import Image
 
 from tests.service.conftest import Served
 
@@ -435,7 +436,7 @@ def test_all_of_it_is_reached_by_keyboard(page):
     assert {"instances.split", "show-heads", "swatch"} <= reached
 
 
-def answered_first(page, *answers: tuple[int, dict[str, str], str]) -> list[bytes]:
+def answered_first(page, *answers: tuple[int, dict[str, str], str], address: str = "**/v1/segment") -> list[bytes]:
     """Answer the next calls in the place of the service; what all calls brought is collected."""
     left, sent = list(answers), []
 
@@ -448,7 +449,7 @@ def answered_first(page, *answers: tuple[int, dict[str, str], str]) -> list[byte
         problem = {"type": f"urn:pnpovss:problem:{kind}", "title": "Busy", "status": status, "detail": f"it is {kind}"}
         route.fulfill(status=status, headers=headers, content_type="application/problem+json", body=json.dumps(problem))
 
-    page.route("**/v1/segment", answer)
+    page.route(address, answer)
     page.expected.append("the server responded with a status of")
     return sent
 
@@ -476,3 +477,148 @@ def test_it_waits_where_many_ask_sends_a_forgotten_photo_again_and_asks_for_a_ke
     page.keyboard.press("Enter")
     page.wait_for_selector("#problem:not(:empty)")
     assert page.locator("#problem").inner_text() == "it is photo"
+
+
+def test_a_model_that_loads_for_long_is_waited_for(page):
+    answered_first(page, *[(503, {"retry-after": "0.01"}, "loading")] * 9, address="**/v1/models")
+    page.reload()
+    page.wait_for_selector("#model.ready")
+
+
+def test_a_key_that_is_refused_is_said_to_be_and_one_that_is_not_given_is_not_taken(page):
+    answered_first(page, *[(401, {}, "key")] * 3)
+    page.get_by_role("button", name="cat, sofa").click()
+    page.get_by_label("Key", exact=True).fill("not-this-one-0123456789")
+    assert not page.locator("#problem-key").inner_text()
+    page.get_by_role("button", name="Use it").click()
+    page.wait_for_selector("#problem-key:not(:empty)")
+    page.get_by_label("Key", exact=True).fill("nor-this-one-0123456789")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#problem:not(:empty)")
+    assert page.evaluate("sessionStorage.getItem('key')") == "not-this-one-0123456789"
+
+
+def test_calls_that_want_a_key_at_once_share_one_answer(page):
+    problem = {"type": "urn:pnpovss:problem:key", "title": "A key is needed", "status": 401, "detail": "no key"}
+
+    def answer(route) -> None:
+        if "authorization" in route.request.headers:
+            route.fallback()
+        else:
+            route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(problem))
+
+    page.route("**/v1/*", answer)
+    page.expected.append("the server responded with a status of 401")
+    page.evaluate("""() => {
+        const both = ({ get }) => Promise.all([get('/v1/models'), get('/v1/settings')]);
+        window.answers = import('/page/api.js').then(both);
+    }""")
+    page.wait_for_selector("#key-box[open]")
+    page.wait_for_timeout(200)  # for the second call
+    page.get_by_label("Key", exact=True).fill("a-key-of-letters-0123456789")
+    page.get_by_role("button", name="Use it").click()
+    assert page.evaluate("window.answers.then((answers) => answers.length)") == 2
+
+
+def test_of_two_photos_that_come_at_once_the_last_is_shown_though_it_is_there_first(page):
+    held: list = []
+    page.route("**/page/examples/cat.jpg", lambda route: held.append(route))
+    with page.expect_request("**/page/examples/cat.jpg"):
+        page.get_by_role("button", name="A cat").click()
+    open_example(page, "A cup of coffee")
+    with page.expect_response("**/page/examples/cat.jpg") as answer:
+        held[0].continue_()
+    answer.value.finished()
+    page.wait_for_timeout(200)  # for the photo that must not be shown
+    assert page.locator("#stage").evaluate("stage => stage.width") == 600
+    assert "cup" in page.locator(".chip").nth(0).inner_text()
+
+
+def test_an_example_that_cannot_be_had_is_said_to_be_missing(page):
+    page.route("**/page/examples/cat.jpg", lambda route: route.abort())
+    page.expected.append("net::ERR_FAILED")
+    page.get_by_role("button", name="A cat").click()
+    page.wait_for_selector("#problem-photo:not(:empty)")
+    assert "does not answer" in page.locator("#problem-photo").inner_text()
+
+
+def test_where_all_names_are_taken_back_nothing_is_shown_any_more(page):
+    open_example(page)
+    drawn = pixels(page)
+    for _ in range(2):
+        page.locator(".chip button").nth(0).click()
+    page.wait_for_function("() => !document.querySelector('#names li')")
+    assert pixels(page) != drawn
+    assert page.locator("#stage").get_attribute("aria-label") == "The photo"
+    assert page.locator("#method").is_hidden()
+    assert not page.locator("#shell").text_content()
+
+
+def test_a_file_is_called_as_the_photo_that_it_was_asked_of(page):
+    held: list = []
+
+    def answer(route) -> None:
+        is_file = b'name="outputs"\r\n\r\nlabels\r\n' in route.request.post_data_buffer
+        held.append(route) if is_file else route.fallback()
+
+    open_example(page)
+    page.route("**/v1/segment", answer)
+    with page.expect_request("**/v1/segment"):
+        page.get_by_role("button", name="Label map").click()
+    open_example(page, "A cup of coffee")
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 3")
+    with page.expect_download() as download:
+        held[0].continue_()
+    assert download.value.suggested_filename == "cat.labels.png"
+
+
+def test_what_cannot_be_copied_is_selected(page):
+    open_example(page)
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.get_by_text("The same in Python").click()
+    page.get_by_role("button", name="Copy").click()
+    page.wait_for_selector(".copy:has-text('Selected')")
+    assert page.evaluate("getSelection().toString()").startswith("from pnpovss import Segmenter")
+
+
+def test_enter_that_ends_a_composed_word_adds_no_name(page):
+    open_example(page)
+    field = page.get_by_label("What to look for")
+    field.fill("ねこ")
+    field.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    assert page.locator(".chip").count() == 2
+    assert field.input_value() == "ねこ"
+    field.fill("")
+
+
+def test_the_head_that_is_read_is_marked_and_keeps_the_focus(page):
+    open_example(page)
+    page.get_by_role("button", name="Show all heads").click()
+    own = page.locator(".layer button[aria-pressed=true]").get_attribute("aria-label")
+    page.get_by_role("button", name="Layer 3, head 1").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".layer button[aria-label='Layer 3, head 1'][aria-pressed=true]")
+    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Layer 3, head 1"
+    page.get_by_role("button", name="As recommended").click()
+    page.wait_for_selector(f".layer button[aria-label='{own}'][aria-pressed=true]")
+    assert page.locator(".layer button[aria-pressed=true]").count() == 1
+
+
+def test_of_a_large_photo_a_small_copy_is_kept(page, tmp_path: Path):
+    Image.new("RGB", (2600, 1300), (90, 140, 60)).save(tmp_path / "large.png")
+    page.evaluate("""() => {
+        const make = window.createImageBitmap;
+        window.made = [];
+        window.createImageBitmap = async (...asked) => {
+            const bitmap = await make(...asked);
+            window.made.push(bitmap);
+            return bitmap;
+        };
+    }""")
+    page.locator("#file").set_input_files(tmp_path / "large.png")
+    page.get_by_label("What to look for").fill("grass")
+    page.keyboard.press("Enter")
+    done(page)
+    open_ones = "window.made.filter((bitmap) => bitmap.width).map(({ width, height }) => [width, height])"
+    assert page.evaluate(open_ones) == [[1280, 640]]
+    assert page.locator("#stage").evaluate("stage => [stage.width, stage.height]") == [1280, 640]

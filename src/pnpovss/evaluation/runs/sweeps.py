@@ -68,7 +68,7 @@ def sweep_variants(axis: Axis, config: Config, backbone: Backbone, values: Seque
 
 
 def _whole(axis: str, values: Sequence[float]) -> list[int]:
-    if torn := [value for value in values if value != int(value)]:
+    if torn := [value for value in values if not float(value).is_integer()]:
         raise ConfigError(f"a sweep over {axis} takes whole numbers, got {torn[0]:g}")
     return [int(value) for value in values]
 

@@ -13,7 +13,7 @@ export class Problem extends Error {
 
 let askKey = async () => null;
 
-// Whom to ask for a key, where the service needs one.
+// Whom to ask for a key, where the service needs one; told whether it refused one.
 export function onKeyNeeded(ask) { askKey = ask; }
 
 const wait = (seconds, signal) => new Promise((done, ended) => {
@@ -35,18 +35,20 @@ async function call(address, options = {}, tell = () => {}) {
     if (answer.ok) return answer;
     const details = await answer.json().catch(() => ({}));
     const again = Number(answer.headers.get("retry-after"));
-    if ((answer.status === 429 || answer.status === 503) && again && tries < RETRIES) {
+    const problem = new Problem(details, answer.status), loading = problem.kind === "loading"; // a model may take minutes
+    if ((answer.status === 429 || answer.status === 503) && again && (loading || tries < RETRIES)) {
       tell(answer.status === 429 ? `Many are asking; trying again in ${again} s` : `${details.title}; trying again in ${again} s`);
       await wait(again, options.signal);
-    } else if (answer.status === 401 && await askKey()) {
+    } else if (answer.status === 401 && await askKey(Boolean(key))) {
       continue;
     } else {
-      throw new Problem(details, answer.status);
+      throw problem;
     }
   }
 }
 
 export const get = async (address) => (await call(address)).json();
+export const file = async (address) => (await call(address)).blob();
 
 // The photo of { blob, id, name }, asked with names, settings and other fields; answers with the Response.
 export async function ask(address, photo, fields, { signal, tell } = {}) {

@@ -42,6 +42,7 @@ export class Chips {
   }
 
   #key(event) {
+    if (event.isComposing) return; // Enter and Backspace belong to what is being composed, in Japanese for one
     if (event.key === "Enter") {
       event.preventDefault();
       this.add(this.input.value);

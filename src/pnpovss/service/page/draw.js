@@ -21,10 +21,23 @@ export function canvas(width, height) {
   return made;
 }
 
+const SHOWN = 1280; // longer side of what is drawn of a photo [px]
+
+// A photo as it is drawn; of a large one, which takes hundreds of megabytes unpacked, nothing else is kept.
+export async function readPhoto(blob) {
+  const whole = await createImageBitmap(blob), scale = SHOWN / Math.max(whole.width, whole.height);
+  if (scale >= 1) return whole;
+  const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
+  const shown = await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "high" });
+  whole.close();
+  return shown;
+}
+
 async function readPixels(text) {
   const bitmap = await createImageBitmap(new Blob([bytes(text)], { type: "image/png" }));
   const { width, height } = bitmap, context = canvas(width, height).getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
+  bitmap.close();
   return { width, height, pixels: context.getImageData(0, 0, width, height).data };
 }
 

@@ -131,5 +131,7 @@ export function showHeads(photo, told, name, choose) {
     }));
     return row;
   });
-  at("heads").replaceChildren(...rows);
+  const box = at("heads"), focused = box.contains(document.activeElement) && document.activeElement.getAttribute("aria-label");
+  box.replaceChildren(...rows);
+  if (focused) box.querySelector(`[aria-label="${focused}"]`)?.focus({ preventScroll: true });
 }

@@ -1,9 +1,9 @@
 // The page: a photo and names in, what was found out. Each part has a file of its own; this one connects them.
 
-import { ask, get, onKeyNeeded } from "./api.js";
+import { ask, file, get, onKeyNeeded, Problem } from "./api.js";
 import { Chips } from "./chips.js";
 import { Controls } from "./controls.js";
-import { readGray, readNumbers, rgb } from "./draw.js";
+import { readGray, readNumbers, readPhoto, rgb } from "./draw.js";
 import { showHeads, Strip } from "./method.js";
 import { takePhotos } from "./photos.js";
 import { Stage } from "./stage.js";
@@ -39,7 +39,8 @@ let running = null, next = null;
 async function segment({ draft = false } = {}) {
   if (draft && running) { next = { draft }; return; }
   running?.abort();
-  if (!photo || !chips.names.length || !controls) return;
+  if (!photo || !controls) return;
+  if (!chips.names.length) return clear();
   const mine = running = new AbortController();
   next = null;
   at("busy").hidden = false;
@@ -162,16 +163,8 @@ function listWords() {
   }));
 }
 
-async function take(blob, name, names) {
-  tell(null);
-  let bitmap;
-  try {
-    bitmap = await createImageBitmap(blob);
-  } catch {
-    return tell({ message: "this browser cannot show this photo; save it as JPEG or PNG" }, "problem-photo");
-  }
-  running?.abort();
-  photo = { blob, name, id: null, bitmap };
+// Nothing is known of the photo at hand: it is new, or nothing is asked any more.
+function clear() {
   view = pinned = null;
   strip.clear();
   at("method").hidden = at("heads-box").hidden = at("heads-name-box").hidden = true; // until this photo was looked at
@@ -179,10 +172,31 @@ async function take(blob, name, names) {
   at("names").replaceChildren();
   at("words").replaceChildren();
   at("hints").replaceChildren();
+  for (const id of ["shell", "python", "took"]) at(id).textContent = "";
+  at("stage").setAttribute("aria-label", "The photo");
+  stage.warm(null);
+  stage.show(photo.bitmap);
+}
+
+let takes = 0; // photos that came so far: of two that come at once the last is shown, whichever is read first
+
+// `blob` may be the promise of one.
+async function take(blob, name, names) {
+  const turn = ++takes;
+  tell(null);
+  let read;
+  try {
+    read = await readPhoto(await blob);
+  } catch (error) {
+    if (turn === takes) tell(error instanceof Problem ? error : { message: "this browser cannot show this photo; save it as JPEG or PNG" }, "problem-photo");
+    return;
+  }
+  if (turn !== takes) return;
+  running?.abort();
+  photo = { blob: await blob, name, id: null, bitmap: read };
   document.body.classList.add("has-photo");
   at("work").hidden = false;
-  stage.warm(null);
-  stage.show(bitmap);
+  clear();
   if (names) chips.set(names);
   if (chips.names.length) await segment();
   else chips.input.focus();
@@ -235,9 +249,10 @@ for (const [text, kind, suffix] of FILES) {
   const button = Object.assign(document.createElement("button"), { type: "button", id: `save-${kind}`, className: "quiet", textContent: text });
   button.hidden = kind === "instances"; // until things are told apart
   button.addEventListener("click", async () => {
+    const asked = photo; // another may be there when the file comes
     try {
-      const answer = await ask("/v1/segment", photo, { names: chips.asked, settings: controls.settings, outputs: kind });
-      save(await answer.blob(), photo.name.replace(/\.[^.]*$/, "") + suffix);
+      const answer = await ask("/v1/segment", asked, { names: chips.asked, settings: controls.settings, outputs: kind });
+      save(await answer.blob(), asked.name.replace(/\.[^.]*$/, "") + suffix);
     } catch (problem) {
       tell(problem);
     }
@@ -246,8 +261,14 @@ for (const [text, kind, suffix] of FILES) {
 }
 for (const button of document.querySelectorAll(".copy")) {
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText(at(button.dataset.of).textContent);
-    button.textContent = "Copied";
+    const text = at(button.dataset.of);
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch { // not allowed; over plain HTTP from another machine there is no clipboard at all
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected";
+    }
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
@@ -263,30 +284,37 @@ at("outlines").addEventListener("change", (event) => { stage.outlines = event.ta
 function theme(dark) {
   document.documentElement.classList.toggle("dark", dark);
   at("theme").textContent = dark ? "Light" : "Dark";
-  at("theme").setAttribute("aria-pressed", String(dark));
 }
 at("theme").addEventListener("click", () => theme(!document.documentElement.classList.contains("dark")));
 theme(matchMedia("(prefers-color-scheme: dark)").matches);
 
-onKeyNeeded(() => new Promise((done) => {
+let asking = null; // calls that want a key at once are served by one answer
+
+onKeyNeeded((refused) => asking ||= new Promise((done) => {
   const box = at("key-box");
+  at("problem-key").textContent = refused ? "That key is not one of this service's." : "";
+  box.returnValue = "";
   box.onclose = () => {
-    if (at("key").value) sessionStorage.setItem("key", at("key").value);
-    done(Boolean(at("key").value));
+    const given = box.returnValue === "use" && at("key").value.trim();
+    if (given) sessionStorage.setItem("key", given);
     at("key").value = "";
+    asking = null;
+    done(Boolean(given));
   };
   box.showModal();
 }));
 
-takePhotos(take, (text) => tell({ message: text }, "problem-photo"));
+takePhotos(take, file, (text) => tell({ message: text }, "problem-photo"));
 
 async function start() {
   try {
     [[model], told] = [await get("/v1/models"), await get("/v1/settings")];
     controls = new Controls(told.settings, (done) => segment({ draft: !done }));
+    at("reset").addEventListener("click", () => { if (at("heads").childElementCount) heads(); }); // another is read again
     at("model").textContent = `${model.name} on ${model.device}`;
     at("model").classList.add("ready");
     segment();
+    at("reset").addEventListener("click", () => { if (at("heads").childElementCount) heads(); }); // another is read again
   } catch (problem) {
     at("model").textContent = "No model";
     tell(problem);

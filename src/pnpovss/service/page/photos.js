@@ -8,8 +8,9 @@ export const EXAMPLES = [
 
 const at = (id) => document.getElementById(id);
 
-// `take` is given a Blob, its name, and the names to ask for where they are known.
-export function takePhotos(take, tell) {
+// `take` is given a Blob or the promise of one, its name, and the names to ask for where they are known; `fetched` gets the
+// file at an address.
+export function takePhotos(take, fetched, tell) {
   const files = (list) => {
     const file = [...(list || [])].find((each) => each.type.startsWith("image/") || /\.(heic|heif|avif|jxl)$/i.test(each.name));
     if (file) take(file, file.name || "photo");
@@ -28,16 +29,16 @@ export function takePhotos(take, tell) {
   }
   at("choose").addEventListener("click", () => at("file").click());
   takeWithCamera(take);
-  for (const each of EXAMPLES) at("examples").append(example(each, take));
+  for (const each of EXAMPLES) at("examples").append(example(each, take, fetched));
 }
 
-function example({ file, alt, names }, take) {
+function example({ file, alt, names }, take, fetched) {
   const button = document.createElement("button"), image = document.createElement("img"), text = document.createElement("span");
   button.type = "button";
   Object.assign(image, { src: `/page/examples/${file}`, alt, width: 152, height: 102 });
   text.textContent = names.map((name) => [name].flat()[0]).join(", ");
   button.append(image, text);
-  button.addEventListener("click", async () => take(await (await fetch(image.src)).blob(), file, names));
+  button.addEventListener("click", () => take(fetched(image.src), file, names));
   return button;
 }
 

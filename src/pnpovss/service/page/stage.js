@@ -29,10 +29,9 @@ export class Stage {
 
   // A new photo, an ImageBitmap; what was laid over the one before is gone.
   show(photo) {
-    const scale = Math.min(1, 1280 / Math.max(photo.width, photo.height));
     this.photo = photo;
-    this.element.width = Math.round(photo.width * scale);
-    this.element.height = Math.round(photo.height * scale);
+    this.element.width = photo.width;
+    this.element.height = photo.height;
     this.element.style.setProperty("--aspect", photo.width / photo.height);
     this.labels = this.edges = this.heat = this.things = this.only = null;
     this.draw();
