@@ -141,6 +141,7 @@ def segment(
         from pnpovss.files.remote import is_url
         from pnpovss.hints.sentences import sentences
         from pnpovss.images import MAX_PIXELS
+        from pnpovss.presence.registry import refuse_idle
         from pnpovss.results.figures.canvas import figure_format
 
         place = out if is_url(out) else Path(out)
@@ -157,6 +158,7 @@ def segment(
         if instances is not None:
             replaced = {"instances.split": instances, **replaced}
         if presence is not None:
+            refuse_idle(replaced, presence)
             off = (*off, "presence")  # whoever is asked replaces the method's own judgement
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
         found = find(_given(photos, from_), _listed(from_), recursive=recursive, out=place)
