@@ -144,6 +144,16 @@ def test_file_with_faults(tmp_path: Path, content: bytes, says: str):
         read_names_file(path)
 
 
+def test_a_file_of_one_line_says_that_its_words_are_one_name(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (path := tmp_path / "names.txt").write_text("cat, potted plant, dog\n")
+    assert [name.all for name in read_names_file(path).names] == [("cat", "potted plant", "dog")]
+    assert "one line is one name, 'cat', with the synonyms 'potted plant', 'dog'; for names apart" in caplog.text
+    caplog.clear()
+    path.write_text("cat\nsofa, couch\n")
+    read_names_file(path)
+    assert not caplog.text
+
+
 def test_file_that_cannot_be_read(tmp_path: Path):
     for path, says in ((tmp_path / "none.txt", "no such file"), (tmp_path, "Is a directory")):
         with pytest.raises(NamesError, match=says):

@@ -154,6 +154,13 @@ def parse_names_text(text: str, source: str, *, positional: bool = False) -> Lis
                 raise NamesError(f"{source}, line {number}: {word!r} was given before, in line {before}; remove one")
         names.append(name)
         values.append(value)
+    if len(names) == len(lines) == 1 and len(names[0].all) > 1 and not positional:
+        logger.warning(
+            "%s: one line is one name, %r, with the synonyms %s; for names apart write each on a line of its own",
+            source,
+            names[0].text,
+            ", ".join(map(repr, names[0].synonyms)),
+        )
     if not names and (background is None or not positional):
         raise NamesError(f"{source} holds no names; write one a line, with synonyms after commas")
     return ListedNames(tuple(names), tuple(values), background, bool(numbered))

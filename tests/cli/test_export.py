@@ -16,7 +16,7 @@ def test_a_run_is_exported_at_its_end_or_later(call: Call, tmp_path: Path):
     assert "out/export/coco: 2 photos, 2 names" in done.stdout
     told = json.loads((tmp_path / "out/export/coco/annotations.json").read_text())
     assert len(told["images"]) == 2
-    again = call("export", "out", "--format", "yolo,coco", "--out", "elsewhere")
+    again = call("export", "out", "--format", "yolo", "--format", "coco", "--out", "elsewhere")
     assert again.exit_code == 0, again.output
     assert json.loads((tmp_path / "elsewhere/coco/annotations.json").read_text()) == told
     assert (tmp_path / "elsewhere/yolo/data.yaml").exists()

@@ -10,7 +10,11 @@ from pnpovss.names import Name
 
 
 def test_typed_names():
-    assert gather_names(" cat ,potted plant", None) == (Name("cat"), Name("potted plant"))
+    assert gather_names([" cat ,potted plant"], None) == (Name("cat"), Name("potted plant"))
+
+
+def test_names_typed_in_several_options_are_all_looked_for():
+    assert gather_names(["cat, sofa", "dog"], None) == (Name("cat"), Name("sofa"), Name("dog"))
 
 
 @pytest.mark.parametrize(
@@ -26,12 +30,12 @@ def test_typed_names():
 )
 def test_typed_names_that_are_none(typed: str | None, says: str):
     with pytest.raises(NamesError, match=says):
-        gather_names(typed, None)
+        gather_names(typed and [typed], None)
 
 
 def test_only_one_of_both():
     with pytest.raises(NamesError, match="both given"):
-        gather_names("cat", Path("names.txt"))
+        gather_names(["cat"], Path("names.txt"))
 
 
 def test_names_of_a_file(tmp_path: Path):

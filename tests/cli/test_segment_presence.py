@@ -99,11 +99,20 @@ def test_what_cannot_work_is_refused_before_loading(call: Call, photo: Path):
         ("gpt", "unknown presence filter 'gpt'"),
         ("oracle", "photos have none"),
         ("itm:best", "'best' is no rule"),
+        ("itm:70", "no score exceeds 70"),
         ("file:nowhere.json", "nowhere.json does not exist"),
     ):
         done = call("segment", photo, "--names", "red", "--presence", spec, "--model", "no-such-model")
         assert done.exit_code == 2
         assert message in done.output, done.output
+
+
+def test_a_bar_of_the_step_is_refused_where_a_filter_decides(call: Call, photo: Path):
+    words = ("segment", photo, "--names", "red", "--presence", "itm", *FAKE)
+    done = call(*words, "--set", "presence.above=0.2")
+    assert done.exit_code == 2
+    assert "setting presence.above is of the step presence, in whose place the filter 'itm' decides" in done.output
+    assert call(*words, "--set", "presence=none").exit_code == 0, "off is what it is anyway"
 
 
 def test_settings_of_a_language_model_reach_it(

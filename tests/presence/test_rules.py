@@ -51,6 +51,12 @@ def test_what_is_no_rule(text):
         parse_rule(text)
 
 
+@pytest.mark.parametrize("text", ["70", "1.5,top3", "nan", "inf"])
+def test_scores_that_nothing_exceeds(text):
+    with pytest.raises(PresenceError, match=r"no score exceeds .*; write 0\.7 for 70%"):
+        parse_rule(text)
+
+
 def test_rules_out_of_range():
     with pytest.raises(PresenceError, match="top0 would keep no name"):
         parse_rule("top0")

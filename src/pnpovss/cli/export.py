@@ -19,7 +19,7 @@ __all__ = ["export", "write_exports"]
 def export(
     run: Annotated[str, typer.Argument(metavar="RUN", help="The --out folder of `pnpovss segment`, or its URL.")],
     formats: Annotated[
-        str,
+        list[str],
         typer.Option(
             "--format",
             metavar="FORMAT,...",
@@ -45,7 +45,7 @@ def export(
     with readable_errors(notes, debug=debug), logged_to(notes):
         from pnpovss.batch.export.registry import parse_formats
 
-        write_exports(run, parse_formats(formats), out, results, notes, photos=photos, overwrite=overwrite)
+        write_exports(run, parse_formats(",".join(formats)), out, results, notes, photos=photos, overwrite=overwrite)
 
 
 def write_exports(

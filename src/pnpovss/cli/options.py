@@ -46,7 +46,9 @@ Dtype = Annotated[str, typer.Option(help="float32 (exact) or bfloat16 (faster)."
 LocalFilesOnly = Annotated[bool, typer.Option("--local-files-only", help="Never ask a hub.")]
 
 # Which names are looked for.
-Names = Annotated[str | None, typer.Option(help='What to look for: "cat, potted plant".')]
+Names = Annotated[
+    list[str] | None, typer.Option("--names", metavar="NAME,...", help='What to look for: "cat, potted plant".')
+]
 NamesFile = Annotated[Path | None, typer.Option(metavar="FILE", help="One name per line, with synonyms after commas.")]
 Llm = Annotated[
     list[str] | None,

@@ -81,7 +81,7 @@ def segment(
     ] = None,
     npz: Annotated[bool, typer.Option("--npz", help="Also write NAME.npz: scores, heat maps, everything.")] = False,
     formats: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option("--format", metavar="FORMAT,...", help="Then also write OUT/export/FORMAT, as `pnpovss export`."),
     ] = None,
     json_: Annotated[
@@ -141,15 +141,16 @@ def segment(
         from pnpovss.files.remote import is_url
         from pnpovss.hints.sentences import sentences
         from pnpovss.images import MAX_PIXELS
+        from pnpovss.presence.registry import refuse_idle
         from pnpovss.results.figures.canvas import figure_format
 
         place = out if is_url(out) else Path(out)
         if (ray is not None and devices is not None) or (ray is None and parquet is not None):
             raise InvalidInputError("--devices is for this machine, --parquet for --ray")
-        if formats is not None and is_url(out):
+        if formats and is_url(out):
             raise InvalidInputError("--format writes to a disk, and --out is a URL; use `pnpovss export` afterwards")
-        exports = parse_formats(formats) if formats is not None else []
-        may_lack = from_ is not None and names is None and names_file is None  # entries of a list may bring their own
+        exports = parse_formats(",".join(formats)) if formats else []
+        may_lack = from_ is not None and not names and names_file is None  # entries of a list may bring their own
         asked = () if may_lack else gather_names(names, names_file)
         for line in sentences(asked):
             say(notes, line, "yellow")
@@ -157,6 +158,7 @@ def segment(
         if instances is not None:
             replaced = {"instances.split": instances, **replaced}
         if presence is not None:
+            refuse_idle(replaced, presence)
             off = (*off, "presence")  # whoever is asked replaces the method's own judgement
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
         found = find(_given(photos, from_), _listed(from_), recursive=recursive, out=place)

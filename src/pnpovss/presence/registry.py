@@ -1,5 +1,6 @@
 """Every presence filter by the word that asks for it: this package's own, and those of installed packages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from pnpovss.plugins import Registry
 from pnpovss.presence.base import PresenceFilter
 from pnpovss.presence.spec import PresenceContext, PresenceSpec
 
-__all__ = ["PresenceRequest", "known_filters", "make_presence", "parse_presence", "register"]
+__all__ = ["PresenceRequest", "known_filters", "make_presence", "parse_presence", "refuse_idle", "register"]
 
 _filters = Registry(
     "presence filter",
@@ -101,3 +102,21 @@ def make_presence(text: str, **context: Any) -> PresenceFilter:
         CheckpointError: a checkpoint that cannot be had.
     """
     return parse_presence(text).make(PresenceContext(**context))
+
+
+def refuse_idle(settings: Mapping[str, Any], text: str) -> None:
+    """Refuse settings of the step `presence` where a filter decides in its place: they would change nothing.
+
+    Args:
+        settings: those that were asked for, by dotted name.
+        text: the filter, as it is written on the command line.
+
+    Raises:
+        PresenceError: one of them is of that step, and does not turn it off.
+    """
+    for name, value in settings.items():
+        if name.partition(".")[0] == "presence" and value is not None:
+            raise PresenceError(
+                f"the setting {name} is of the step presence, in whose place the filter {text!r} decides; leave the "
+                f"setting out, or give the filter a bar of its own, such as itm:0.4"
+            )

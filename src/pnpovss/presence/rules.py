@@ -13,7 +13,7 @@ class Rule:
     """Turns scores into a decision; all that is not None must hold. If nothing passes, the best name is kept.
 
     Attributes:
-        above: scores must be greater than this.
+        above: scores must be greater than this, 1 at most.
         top: greatest number of names.
         within: greatest distance below the best score.
     """
@@ -23,6 +23,10 @@ class Rule:
     within: float | None = None
 
     def __post_init__(self) -> None:
+        if self.above is not None and not self.above <= 1:
+            raise PresenceError(
+                f"no score exceeds {self.above:g}, for scores end at 1; write 0.7 for 70%, or top3 for the best three"
+            )
         if self.top is not None and self.top < 1:
             raise PresenceError(f"top{self.top} would keep no name; give 1 or more")
         if self.within is not None and not self.within >= 0:
@@ -53,7 +57,7 @@ def parse_rule(text: str) -> Rule:
     """A rule as it is written on the command line: "0.4", "top3", "within0.05", or several with commas.
 
     Raises:
-        PresenceError: none of these.
+        PresenceError: none of these, or out of range.
     """
     above: float | None = None
     top: int | None = None
