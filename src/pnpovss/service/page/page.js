@@ -314,7 +314,6 @@ async function start() {
     at("model").textContent = `${model.name} on ${model.device}`;
     at("model").classList.add("ready");
     segment();
-    at("reset").addEventListener("click", () => { if (at("heads").childElementCount) heads(); }); // another is read again
   } catch (problem) {
     at("model").textContent = "No model";
     tell(problem);
