@@ -41,6 +41,11 @@ def test_other_settings_are_refused_in_a_line(program):
     assert "Traceback" not in output
 
 
+def test_a_bar_of_the_step_that_the_filter_replaces_is_refused(program):
+    output = program("eval", "colours", *COMMON, "--out", "one", "--set", "presence.above=0.2", code=2)
+    assert "presence.above is of the step presence, in whose place the filter 'oracle' decides" in output
+
+
 def test_ablate_writes_its_table(program, tmp_path):
     output = program("ablate", "colours", *COMMON, "--out", "run", "--steps", "dropout,blur", "--set", "crf=none")
     assert output.count("\n|") >= 3

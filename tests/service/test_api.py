@@ -182,6 +182,14 @@ def test_filters_that_ask_the_model_may_be_named(serve: Serve, flag: bytes):
     kept = [row["kept"] for row in post(client, flag, presence="itm:top1").json()["names"]]
     assert kept.count(True) == 1
     assert [row["kept"] for row in post(client, flag, presence="all").json()["names"]] == [True, True]
+    idle = post(client, flag, presence="itm", settings=json.dumps({"presence.above": 0.2}))
+    assert (idle.status_code, idle.json()["field"]) == (422, "presence")
+    assert "in whose place the filter 'itm' decides" in idle.json()["detail"]
+
+
+def test_a_field_that_cannot_be_read_is_named(serve: Serve, flag: bytes):
+    answer = post(serve(), flag, settings="threshold=0.2")
+    assert (answer.status_code, answer.json()["field"]) == (400, "settings")
 
 
 BAD = {

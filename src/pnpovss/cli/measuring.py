@@ -53,8 +53,10 @@ class Measured:
             without: steps of the method to turn off, as they were typed.
         """
         from pnpovss.datasets import open_dataset
+        from pnpovss.presence.registry import refuse_idle
 
         settings, steps = parse_settings(self.set_ or []), tuple(parse_steps(without or []))
+        refuse_idle(settings, self.presence)
         choice = ModelChoice(self.model, self.device, self.dtype, self.preset, settings, steps)
         chosen = FilterChoice(self.presence, parse_llm(self.llm or [], self.presence), self.device, masks=True)
         early = None if chosen.asks_model else chosen.make()

@@ -15,7 +15,7 @@ from pnpovss.config import Config
 from pnpovss.errors import InvalidInputError, NamesError, PresenceError
 from pnpovss.files.json import from_json
 from pnpovss.names import parse_names
-from pnpovss.presence import parse_presence
+from pnpovss.presence.registry import parse_presence, refuse_idle
 from pnpovss.presets import read_preset
 from pnpovss.segmenter import Segmenter
 from pnpovss.service.limits import Limits
@@ -83,8 +83,8 @@ def _refuse_many_values(text: bytes) -> None:
         raise Problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "large", "The body holds too many values", said)
 
 
-def _malformed(text: str) -> Problem:
-    return Problem(HTTPStatus.BAD_REQUEST, "malformed", "The body cannot be read", text)
+def _malformed(text: str, field: str | None = None) -> Problem:
+    return Problem(HTTPStatus.BAD_REQUEST, "malformed", "The body cannot be read", text, field)
 
 
 class _InMemory(MultiPartParser):
@@ -135,7 +135,7 @@ def _value(key: str, text: str) -> Any:
         try:
             return from_json(text)
         except InvalidInputError as error:
-            raise _malformed(f"the field {key} cannot be read: {error}") from error
+            raise _malformed(f"the field {key} cannot be read: {error}", key) from error
     return text
 
 
@@ -167,6 +167,7 @@ def asked(sent: Sent, kind: type[R], base: Segmenter, limits: Limits) -> tuple[A
     presence = request.presence if isinstance(request, SegmentRequest) else None
     if presence is not None:
         _refuse_what_opens_files(presence)
+        refuse_idle(request.settings, presence)
     config = _base(base, request.preset).replace(request.settings).without(*request.without)
     if presence is not None:
         config = config.without("presence")  # whoever is asked replaces the method's own judgement
