@@ -102,6 +102,10 @@ def test_a_browser_shows_it_from_the_disk(call: Call, run: Path, page):
     assert re.search(r"red \d+\.\d%( \(.*?\))?, blue \d+\.\d%", figures.nth(1).inner_text())
     assert f"{EVIL} (0)" in page.locator("#name").inner_text()
     assert "hardly found (2)" in page.locator("#hint").inner_text()
+    assert figures.nth(1).get_by_role("button", name="drop a/2 %#?", exact=True).count() == 1
+    assert EVIL not in figures.nth(1).locator("details").inner_text()
+    figures.nth(1).locator("summary").click()  # by keyboard and touch, too: hints are no mere tooltip
+    assert EVIL in figures.nth(1).locator("details").inner_text()
 
     page.locator("#hint").select_option("jagged (0)")
     assert page.locator("#told").inner_text() == "0 of 2 photos"
