@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -159,10 +160,18 @@ def sweep(job: Job, name: str, dataset: Dataset) -> None:
 def unpack(data: Path, runs: Path) -> Path:
     """The photos and masks as folders; COCO-Object's masks are made from the panoptic ones."""
     folder = runs / "data"
-    if not (folder / "voc").exists():
-        extract(data / "voc2012-val-subset.tar", folder / "voc")
-        extract(data / "coco-semantic-val-subset.tar", folder / "coco")
-        object_masks(folder / "coco", folder / "object" / "coco_stuff164k")
+    if not folder.exists():
+        runs.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=runs) as beside:  # another process may begin at the same moment
+            unpacked = Path(beside, "data")
+            extract(data / "voc2012-val-subset.tar", unpacked / "voc")
+            extract(data / "coco-semantic-val-subset.tar", unpacked / "coco")
+            object_masks(unpacked / "coco", unpacked / "object" / "coco_stuff164k")
+            try:
+                unpacked.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
     return folder
 
 
