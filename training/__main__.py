@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         choices=tuple(stages.LOOKS),
-        default=(4,),
+        default=(4, 5),
         help="rounds of `views`: 4 with a teacher of few looks, 5 and 6 with one of many",
     )
     parser.add_argument(

@@ -24,12 +24,11 @@ from training.pseudo import NAMES, open_pseudo
 log = logging.getLogger(__name__)
 
 _CRF = {"crf.max_pixels": 60_000}  # ends at cells of a thirty-third of the photo anyway
-ONE_LOOK = {"presence": None, "dropout": None, "threshold": 0.05, **_CRF}
-"""For small photos, of which there is nothing to be seen from near; the threshold is what boxes chose for `distill-2`."""
-FEW_LOOKS = {**ONE_LOOK, "views.mirror": False, "views.tiles": [0.6]}
-"""For sharp ones, likewise, see the notebook."""
-MANY_LOOKS = {**FEW_LOOKS, "views.tiles": [0.6, 0.5], "views.tiles_across": 3}
-"""The same where a teacher can tell more from more looks: nineteen, those of `best` but for the mirror image."""
+_ALONE = {"presence": None, "dropout": None, **_CRF}
+FEW_LOOKS = {**_ALONE, "threshold": 0.05, "views.mirror": False, "views.tiles": [0.6]}
+"""How sharp photos are looked at: as boxes chose, see the notebook; the threshold for the weights of `distill-2`."""
+MANY_LOOKS = {**FEW_LOOKS, "threshold": 0.07, "views.tiles": [0.6, 0.5], "views.tiles_across": 3}
+"""Where a teacher can tell more from more looks: nineteen, those of `best` but for the mirror image."""
 
 
 def exclusive_names(
@@ -77,7 +76,7 @@ def draw_pseudo_maps(
         backbone: the teacher.
         names: the vocabulary.
         chosen: names of each photo.
-        near: which photos are worth several looks.
+        near: which photos are worth several looks; of small ones there is nothing to be seen from near.
         reader: the photos.
         folder: for the arrays.
         looks: settings for those.
@@ -85,9 +84,8 @@ def draw_pseudo_maps(
         part: number of this share of the work.
     """
     out = open_pseudo(folder, len(near), cells**2, write=True)
-    methods = {
-        flag: Segmenter(backbone, Config.preset("default", looks if flag else ONE_LOOK)) for flag in (False, True)
-    }
+    config = Config.preset("default", looks)
+    methods = {True: Segmenter(backbone, config), False: Segmenter(backbone, config.without("views"))}
     done_file = folder / f"{part}.done"
     start = int(done_file.read_text()) if done_file.exists() else 0
     for place, (photo, mine) in enumerate(chosen.items()):
