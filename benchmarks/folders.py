@@ -125,7 +125,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--scratch", type=Path)
     parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--without", nargs="*", default=[], help="steps to turn off")
+    parser.add_argument("--without", nargs="*", action="extend", default=[], help="steps to turn off")
     given = parser.parse_args()
     kept = RESULTS / "folders.json"
     known = json.loads(kept.read_text()) if kept.exists() else {"ways": [], "parts": {}}

@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
-    parser.add_argument("--without", nargs="*", default=[], help="steps to turn off")
+    parser.add_argument("--without", nargs="*", action="extend", default=[], help="steps to turn off")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="replace a setting")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/segment_speed.md"))
     arguments = parser.parse_args()

@@ -112,7 +112,7 @@ def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, worker
     maps = _begun_maps(work, round_)
     in_parts(_pseudo_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
-    chance = chances(weights, (pseudo.names[rows] >= 0).any(1))
+    chance = chances(weights, np.asarray((pseudo.names[rows] >= 0).any(1)))
     folder = work.cache / STAGES[round_]
     fit(
         work.restore(work.cache / STAGES[round_ - 1] / "last.pt").train(),
@@ -137,7 +137,7 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
     in_parts(_views_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     rows, weights = work.trainable
-    chance = chances(weights, (pseudo.names[rows] >= 0).any(1))
+    chance = chances(weights, np.asarray((pseudo.names[rows] >= 0).any(1)))
     folder = work.cache / STAGES[round_]
     fit(
         read_checkpoint(teacher).model.train(),
