@@ -54,9 +54,7 @@ class ViewSettings(_Frozen):
     """More than one look at the photo; what is found is averaged."""
 
     mirror: bool = Field(default=True, description="look at the mirror image, too")
-    tiles: tuple[_Part, ...] = Field(
-        default=(), max_length=8, description="look at tiles, too, of these parts of a side: [0.6]"
-    )
+    tiles: tuple[_Part, ...] = Field(default=(), max_length=8, description="tiles, too, of these parts of sides: [0.6]")
     tiles_across: int = Field(default=2, ge=2, le=8, description="tiles along each side, evenly spaced: 2 are corners")
     tiles_weight: float = Field(default=0.5, ge=0, le=1, description="weight of the tiles beside the whole photo")
 

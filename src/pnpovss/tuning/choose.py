@@ -36,10 +36,11 @@ def choose(
     if judge is None:
         return _by_measure(plan, photos, collected, own, segmenter.config.threshold or 0.0)
     heads: list[Heads] = [(head,) for head in collected.heads] if {"heads", "paper"} & set(plan.search) else [own]
-    grid = cells_of(heads, plan.thresholds)
-    started_from = Cell(own, segmenter.config.threshold or 0.0)
-    cells = _with(grid, started_from)
-    reference = cells.index(started_from)
+    if own not in heads:
+        heads.append(own)
+    cells = cells_of(heads, plan.thresholds)
+    near = min(plan.thresholds, key=lambda level: abs(level - (segmenter.config.threshold or 0)))
+    reference = cells.index(Cell(own, near))
     reward = reward_named(plan.reward)
     count = len(photos.photos)
     steps = rounds(count, len(cells), first=count) if plan.exhaustive else rounds(count, len(cells))
@@ -64,7 +65,7 @@ def choose(
     tried = [(stage, column) for stage in stages.values() for column in stage.tried_on_all]
     table = np.stack([stage.rewards[plan.reward][:, column] for stage, column in tried], 1)
     all_cells = tuple(stage.cells[column] for stage, column in tried)
-    path = _annealed(all_cells, grid, table, plan.seed) if "paper" in plan.search else ()
+    path = _annealed(all_cells, table, plan.seed) if "paper" in plan.search else ()
     winner = max(path, key=lambda column: table[:, column].mean()) if path else None
     return Outcome(
         plan=plan,
@@ -74,24 +75,14 @@ def choose(
         cells=all_cells,
         rewards=table,
         sure=certainty(table, [cell.heads for cell in all_cells], winner, seed=plan.seed),
-        reference=all_cells.index(started_from),
+        reference=all_cells.index(cells[reference]),
         path=path,
     )
 
 
-def _with(cells: tuple[Cell, ...], other: Cell) -> tuple[Cell, ...]:
-    """The cells and one more, beside those of its heads, unless it is there."""
-    if other in cells:
-        return cells
-    after = max((i for i, cell in enumerate(cells, 1) if cell.heads == other.heads), default=len(cells))
-    return (*cells[:after], other, *cells[after:])
-
-
-def _annealed(
-    cells: Sequence[Cell], grid: Sequence[Cell], rewards: Float[np.ndarray, "photo cell"], seed: int
-) -> tuple[int, ...]:
-    """The columns that the authors' optimiser tries, in order: of their grid, and not what the tuning started from."""
-    columns = [i for i, cell in enumerate(cells) if cell in grid]
+def _annealed(cells: Sequence[Cell], rewards: Float[np.ndarray, "photo cell"], seed: int) -> tuple[int, ...]:
+    """The columns that the authors' optimiser tries, in order: single heads, whatever the tuning started from."""
+    columns = [i for i, cell in enumerate(cells) if len(cell.heads) == 1]
     path = anneal([cells[i] for i in columns], rewards[:, columns].mean(0), seed=seed)
     return tuple(columns[i] for i in path)
 

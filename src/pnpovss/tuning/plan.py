@@ -46,7 +46,7 @@ class TuningPlan(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[3] = 3
+    format: Literal[2] = 2
     model: str
     revision: str | None
     dtype: str

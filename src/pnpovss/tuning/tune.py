@@ -179,8 +179,7 @@ def _against(truth: Dataset, outcome: Outcome, looker: Segmenter, on_photo: OnPh
     for name in REWARDS if tried else ():
         table = np.stack([stage.rewards[name][:, column] for stage, column in tried], 1)
         rows.append(agreement(name, table, miou, outcome.cells))
-    tried_for_all = {cell.threshold for cell in outcome.cells} & set(outcome.plan.thresholds)
-    near = min(tried_for_all, key=lambda level: abs(level - outcome.winner.threshold))
+    near = min({cell.threshold for cell in outcome.cells}, key=lambda level: abs(level - outcome.winner.threshold))
     there = [
         (i, cell.heads[0]) for i, cell in enumerate(outcome.cells) if len(cell.heads) == 1 and cell.threshold == near
     ]
