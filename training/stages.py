@@ -33,9 +33,9 @@ log = logging.getLogger(__name__)
 
 UNMAPPED = 0.35
 """Share of a step's photos that have no pseudo-map, however few of all have one: they go on teaching names."""
-STAGES = ("start", "distill-1", "distill-2", "distill-3", "views", "views-2", "views-3")
 SHARPER = 4.0
 """How much more readily a sharp photo gets a pseudo-map: small ones show one large thing each, and teach no extents."""
+STAGES = ("start", "distill-1", "distill-2", "distill-3", "views", "views-2", "views-3")
 TEACHER = "teacher.txt"
 """Beside the pseudo-maps of a round: the folder of the model that drew them."""
 LOOKS = {4: FEW_LOOKS, 5: MANY_LOOKS, 6: MANY_LOOKS}
