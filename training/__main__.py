@@ -1,7 +1,8 @@
 """The recipe of the bundled model, step by step: `python -m training all --data DIR --cache DIR --out DIR`.
 
 Every step goes on where it was interrupted; delete its files in the cache to do it anew. `choose` compares settings of
-the exported model on photos that were not trained on, without masks.
+the exported model on photos that were not trained on, without masks. `keep` writes a stage's weights as one file, from which
+another machine goes on with `--begun FILE`, without the stages before it.
 """
 
 import argparse
@@ -16,10 +17,11 @@ from pnpovss.backbones.mini.backbone import load_mini
 from training import stages
 from training.batches import READ_HEAD, READ_LAYER, FitConfig
 from training.choose import choose
+from training.handover import keep, take_up
 from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "views", "export")
-CHOOSE = "choose"
+CHOOSE, KEEP = "choose", "keep"
 RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": [0.6], "presence.above": 0.4}'
 
 
@@ -47,6 +49,8 @@ def main() -> None:
         "photos": options.batch,
     }
     wanted = STEPS if options.step == "all" else (options.step,)
+    if options.begun is not None:
+        take_up(options.begun, work.cache / options.begun.stem)
     if "prepare" in wanted:
         stages.prepare(work)
     if "features" in wanted:
@@ -70,6 +74,9 @@ def main() -> None:
     if "export" in wanted:
         stage = options.stage or stages.newest(work)
         stages.write(work, options.out, stage, recommended(options), options.keep)
+    if KEEP in wanted:
+        stage = options.stage or stages.newest(work)
+        keep(work.restore(work.cache / stage / "last.pt"), options.out / f"{stage}.safetensors")
     if CHOOSE in wanted:
         choose(work, load_mini(str(options.out), LoadOptions()), options.cache / "choose.csv", options.count)
 
@@ -83,7 +90,7 @@ def recommended(options: argparse.Namespace) -> Recommended:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("step", choices=(*STEPS, CHOOSE, "all"))
+    parser.add_argument("step", choices=(*STEPS, CHOOSE, KEEP, "all"))
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with the photo archives, that of `training.collect` included"
     )
@@ -132,7 +139,10 @@ def _parser() -> argparse.ArgumentParser:
         help="of the first round of `views`: a model's folder to go on from; else the last one's",
     )
     parser.add_argument("--keep", type=float, default=0.3, help="share of the teacher's weights in the exported mean")
-    parser.add_argument("--stage", choices=stages.STAGES, help="of `export`, by default the last")
+    parser.add_argument("--stage", choices=stages.STAGES, help="of `export` and `keep`, by default the last")
+    parser.add_argument(
+        "--begun", type=Path, help="a stage's weights as `keep` wrote them, STAGE.safetensors: go on behind that stage"
+    )
     parser.add_argument("--count", type=int, default=60, help="photos that settings are judged on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--image-size", type=int, default=320, help="recommended side at inference")

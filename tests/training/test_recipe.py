@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pnpovss.backbones.base import Reading, Recommended
 from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
@@ -15,10 +16,13 @@ from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, match_promp
 from pnpovss.prompts import TextTokens
 from training.batches import READ_HEAD, READ_LAYER, WHOLE, Batch, Batches, FitConfig, Near, seen_of
 from training.export import export
+from training.features import load_trunk
 from training.fit import Heads, _schedule, fit, parameter_groups, to_device
 from training.forward import by_prompt, from_middle, last_blocks, look, mean_of_slots
+from training.handover import keep, take_up
 from training.labels import class_labels
 from training.losses import contrastive, extent, presence_by_attention, rising, spread, toward
+from training.minilm import load_text
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
 from training.relations import kinship, rival_names
@@ -438,6 +442,25 @@ def test_the_newest_stage_is_exported_and_each_round_goes_on_from_the_one_before
     assert newest(work) == "views-2"
     assert newest(work, before=5) == "views"
     assert newest(work, before=4) == "distill-2"
+
+
+@pytest.mark.extra("training")
+def test_another_machine_goes_on_from_the_weights_of_a_stage(tmp_path: Path):
+    torch.manual_seed(0)
+    work = Workspace(tmp_path, tmp_path / "cache", tmp_path)
+    here, there, file = work.cache / "here", work.cache / "distill-2", tmp_path / "distill-2.safetensors"
+    here.mkdir(parents=True)
+    trained = Mini()
+    trained.trunk, trained.text = load_trunk(torch.device("cpu")), load_text()
+    trained.text.encoder.layer[5].apply(lambda part: [torch.nn.init.normal_(p, std=0.02) for p in part.parameters()])
+    torch.save({"model": trained.state_dict(), "mean": {}}, here / "last.pt")
+    keep(work.restore(here / "last.pt"), file)
+    assert not any(name.startswith(("trunk.", "text.embeddings.", "text.encoder.layer.0.")) for name in load_file(file))
+    take_up(file, there)
+    assert newest(work) == "distill-2"
+    theirs = work.restore(there / "last.pt").state_dict()
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(theirs[name], value, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.extra("training")
