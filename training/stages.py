@@ -2,7 +2,7 @@
 
 import logging
 import multiprocessing
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -94,7 +94,7 @@ def start(work: Workspace, config: FitConfig) -> None:
     folder = work.cache / STAGES[0]
     fit(
         model,
-        work.batches(config),
+        work.batches(replace(config, near=0.0)),  # without maps nobody knows what lies in a part
         work.writer(seed=config.seed),
         lambda random, count: random.choice(rows, count, replace=False, p=chance),
         folder,
