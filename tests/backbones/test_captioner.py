@@ -59,6 +59,10 @@ def original(backbone: CaptionerBackbone, image: Tensor, layer: int) -> tuple[Te
     return likely, output.cross_attentions[layer]
 
 
+CLOSE = 5e-5
+"""Relative; processors add float32 up in different orders."""
+
+
 @pytest.mark.parametrize("size", [(32, 32), (24, 56)], ids=str)
 @pytest.mark.parametrize("layer", [0, 2])
 def test_equals_transformers(backbone: CaptionerBackbone, size: tuple[int, int], layer: int):
@@ -67,18 +71,18 @@ def test_equals_transformers(backbone: CaptionerBackbone, size: tuple[int, int],
     words, cells = words_of(prompt), slice(1, 1 + size[0] * size[1] // 64)
     features = backbone.encode_images(image)
     match = backbone.match(features, [[prompt]], Reading((layer,)))
-    assert relative(match.logits[0], likely[words].sum()) < 1e-5
+    assert relative(match.logits[0], likely[words].sum()) < CLOSE
     [seen] = match.maps
     assert seen.gradient is not None
     assert seen.composed is not None
     rows = slice(0, len(prompt))
-    assert relative(seen.attention[0].flatten(2), attention[0, :, rows, cells]) < 1e-5
+    assert relative(seen.attention[0].flatten(2), attention[0, :, rows, cells]) < CLOSE
     [whole] = torch.autograd.grad(likely[words].sum(), [attention], retain_graph=True)
-    assert relative(seen.gradient[0].flatten(2), whole[0, :, rows, cells]) < 1e-5
+    assert relative(seen.gradient[0].flatten(2), whole[0, :, rows, cells]) < CLOSE
     for token in words:
         [own] = torch.autograd.grad(likely[token], [attention], retain_graph=True)
         wanted = (own.clamp(min=0) * attention)[0, :, token, cells]
-        assert relative(seen.composed[0, :, token].flatten(1), wanted) < 1e-5
+        assert relative(seen.composed[0, :, token].flatten(1), wanted) < CLOSE
     special = [token for token in range(len(prompt)) if token not in words]
     assert special
     assert not seen.composed[0, :, special].any()
@@ -103,6 +107,24 @@ def test_probability_is_against_a_picture_of_the_mean_colour(backbone: Captioner
     for side in (40, 48, 56, 64, 72):  # few are remembered
         backbone.match(backbone.encode_images(pixels(side, 32)), [[prompt]])
     assert len(backbone._blanks) <= 4
+
+
+def test_what_another_thread_forgets_meanwhile_is_not_missed(
+    backbone: CaptionerBackbone, monkeypatch: pytest.MonkeyPatch
+):
+    features = backbone.encode_images(pixels())
+    prompts = [backbone.tokenize(f"A picture of {name}") for name in ("cat", "dog")]
+    expected = backbone.match(features, [prompts]).probability[0]
+    [blank] = (each for each in backbone._blanks.values() if prompts[1] in each.likely)
+    del blank.likely[prompts[1]]
+    read = backbone._read
+
+    def forgetful(*given: Any) -> Any:
+        blank.likely.clear()
+        return read(*given)
+
+    monkeypatch.setattr(backbone, "_read", forgetful)
+    assert relative(backbone.match(features, [prompts]).probability[0], expected) < 1e-6
 
 
 def test_many_texts_are_written_in_parts(backbone: CaptionerBackbone):

@@ -147,25 +147,30 @@ class CaptionerBackbone:
 
     def _blank(self, grid: tuple[int, int]) -> "_Blank":
         """A picture of the mean colour, encoded once for each size."""
-        if grid not in self._blanks:
-            if len(self._blanks) == _BLANKS:
-                self._blanks.clear()
+        blank = self._blanks.get(grid)
+        if blank is None:
             with torch.inference_mode(False):
-                blank = self.encode_images(torch.zeros(1, 3, *(side * self.card.patch for side in grid)))
-            self._blanks[grid] = _Blank(blank.tokens)
-        return self._blanks[grid]
+                seen = self.encode_images(torch.zeros(1, 3, *(side * self.card.patch for side in grid)))
+            if len(self._blanks) >= _BLANKS:
+                self._blanks.clear()
+            blank = self._blanks[grid] = _Blank(seen.tokens)
+        return blank
 
     def _neutral(self, grid: tuple[int, int], prompts: Sequence[TextTokens]) -> Float[Tensor, " p"]:
         """Log-likelihoods over the blank. No photo changes them: each text is written once, not at every look."""
         blank = self._blank(grid)
         if len(blank.likely) > _TEXTS:
             blank.likely.clear()
-        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in blank.likely]
+        # A copy of what is known: another thread may forget it meanwhile.
+        likely = {prompt: known for prompt in prompts if (known := blank.likely.get(prompt)) is not None}
+        new = [prompt for prompt in dict.fromkeys(prompts) if prompt not in likely]
         for start in range(0, len(new), PROMPTS):
             some = new[start : start + PROMPTS]
             ids, _ = pad_prompts(some, self._writer.pad_id, self.card.max_tokens, self.card.device)
-            blank.likely.update(zip(some, self._read(blank.tokens, ids, _written(some, ids), NOTHING)[0], strict=True))
-        return torch.stack([blank.likely[prompt] for prompt in prompts])
+            found = self._read(blank.tokens, ids, _written(some, ids), NOTHING)[0]
+            likely.update(zip(some, found, strict=True))
+            blank.likely.update(zip(some, found, strict=True))
+        return torch.stack([likely[prompt] for prompt in prompts])
 
 
 @dataclass(frozen=True, eq=False)
