@@ -40,6 +40,15 @@ def test_terms_of_no_weight_give_the_unary_back(backend: str, size: tuple[int, i
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_a_photo_that_is_drawn_over_afterwards_changes_nothing(backend: str) -> None:
+    image, probabilities = scene(30, 27, 3)
+    expected = DenseCRF(image.copy(), backend=backend).infer(probabilities=probabilities).q
+    crf = DenseCRF(image, backend=backend)
+    image[:] = 255 - image
+    np.testing.assert_array_equal(crf.infer(probabilities=probabilities).q, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("labels", [3, 7, 18])
 def test_permuted_labels_give_permuted_q(backend: str, labels: int) -> None:
     image, probabilities = scene(30, 27, labels)

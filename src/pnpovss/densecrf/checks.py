@@ -35,7 +35,9 @@ def as_array(values: Any) -> np.ndarray:
 
 
 def as_image(image: Any) -> Shaped[np.ndarray, "h w channel"]:
-    """An image as a writable C-contiguous (h, w, channel) array of uint8 or float32.
+    """A copy of an image as a writable C-contiguous (h, w, channel) array of uint8 or float32.
+
+    What is built from it later does not change with the caller's array; and numba compiles anew for read-only ones.
 
     Raises:
         InvalidInputError: another shape or type, no pixels, or values that are not finite.
@@ -48,9 +50,7 @@ def as_image(image: Any) -> Shaped[np.ndarray, "h w channel"]:
         raise InvalidInputError(f"the image must be uint8 or floating-point, got {array.dtype}")
     if array.dtype == np.float32 and not np.isfinite(array).all():
         raise InvalidInputError("the image holds NaN or infinite values")
-    array = np.ascontiguousarray(array.reshape(*array.shape[:2], -1))
-    # numba compiles anew for read-only arrays.
-    return array if array.flags.writeable else array.copy()
+    return np.array(array.reshape(*array.shape[:2], -1), order="C")
 
 
 def check_image_shape(shape: tuple[int, ...]) -> None:

@@ -82,7 +82,7 @@ class TorchEngine:
         self.device = tensor.device
         self.lattices: dict[int, TorchLattice] = {}
         self._size = (tensor.shape[0], tensor.shape[1])
-        self._channels = tensor.reshape(self._size[0] * self._size[1], -1)
+        self._channels = tensor.reshape(self._size[0] * self._size[1], -1).clone()  # the caller may change the image
         self._terms = tuple(terms)
 
     def free_memory(self) -> int | None:
