@@ -13,6 +13,7 @@ from pnpovss.backbones.base import Match, Reading, TextTokens
 from pnpovss.backbones.parts.text_side import PatchTokens
 from pnpovss.config import Config, Settings, ViewSettings
 from pnpovss.errors import ConfigError, ImageError, ModelError, NamesError, UnknownModelError
+from pnpovss.heads import look_with_all_heads
 from pnpovss.inputs import input_size, prepare
 from pnpovss.saliency.views import views_of
 from pnpovss.segmenter import Segmenter
@@ -313,6 +314,13 @@ class Overflowing(FakeBackbone):
 def test_numbers_that_are_not_finite_are_the_models_fault(backbone: FakeBackbone, what: str) -> None:
     with pytest.raises(ModelError, match=f"fake gives {what} that are not finite"):
         Segmenter(backbone, by_hand())(GREY, ["cat", "dog"])
+
+
+def test_a_study_of_all_heads_refuses_numbers_that_are_not_finite() -> None:
+    backbone = Overflowing(CAT_AND_DOG)
+    config = Segmenter(backbone, by_hand()).config
+    with pytest.raises(ModelError, match="fake gives maps that are not finite"):
+        look_with_all_heads(backbone, prepare(GREY, ["cat", "dog"], backbone.card, config), config)
 
 
 def test_the_best_synonym_decides() -> None:

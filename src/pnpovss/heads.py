@@ -14,6 +14,7 @@ from torch import Tensor
 from pnpovss.backbones.base import Backbone, Card, Reading
 from pnpovss.config import Settings
 from pnpovss.inputs import Inputs, ask
+from pnpovss.matching import refuse_what_is_not_finite
 from pnpovss.saliency.gradcam import sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 
@@ -56,6 +57,9 @@ def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) 
         backbone: the model.
         inputs: of one photo.
         settings: how names are written, and whether attention is weighed by the gradient of the match logit.
+
+    Raises:
+        ModelError: the model answers with numbers that are not finite.
     """
     features = backbone.encode_images(inputs.pixels)
     prompts = ask(inputs.names, backbone, settings)
@@ -67,6 +71,7 @@ def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) 
                 cam = merge_tokens(sum_heads(seen, [(row, head)]), prompts.name_tokens)
                 plain = merge_tokens(seen.attention[row, head].float(), prompts.name_tokens)
                 looks.append(HeadLook(layer, head, cam if settings.gradcam else plain, plain, float(cam.sum())))
+    refuse_what_is_not_finite(backbone, "maps", [each for look in looks for each in (look.maps, look.attention)])
     return sorted(looks, key=lambda look: (look.layer, look.head))
 
 

@@ -129,7 +129,8 @@ def refuse_what_is_not_finite(backbone: Backbone, what: str, values: Sequence[Te
     Raises:
         ModelError: it answered with `what` that is not finite.
     """
-    if not all(bool(torch.isfinite(each).all()) for each in values):
+    finite = torch.stack([torch.isfinite(each).all() for each in values])
+    if not bool(finite.all()):  # asked once: a GPU has to be waited for
         raise ModelError(
             f"{backbone.card.name} gives {what} that are not finite; is its checkpoint damaged? (It computes in "
             f"{str(backbone.card.dtype).removeprefix('torch.')}; float32 is exact.)"
