@@ -60,6 +60,8 @@ class ViewSettings(_Frozen):
 
     @model_validator(mode="after")
     def _tiles_cover_the_photo(self) -> "ViewSettings":
+        if len(set(self.tiles)) < len(self.tiles):
+            raise ValueError(f"tiles {list(self.tiles)} name a share twice; each is looked at once")
         if gaps := [f"{share} of a side" for share in self.tiles if share * self.tiles_across < 1]:
             raise ValueError(f"{self.tiles_across} tiles of {gaps[0]} leave gaps; take more of them, or larger ones")
         return self
@@ -141,9 +143,7 @@ class Background(_Frozen):
     policy: Literal["auto", "always", "never", "fewer_than"] = Field(
         default="auto", description="always, never, or by count of names; auto: always, or as a benchmark asks"
     )
-    count: int = Field(
-        default=3, ge=1, description="with fewer_than: there is a background only with fewer names than this"
-    )
+    count: int = Field(default=3, ge=1, description="with fewer_than: a background only with fewer names than this")
 
     def applies(self, names: int) -> bool:
         """Whether an image with so many names has a background."""

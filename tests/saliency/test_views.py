@@ -43,6 +43,11 @@ def test_tiles_that_leave_gaps_are_refused() -> None:
     assert Config.preset("default", {"views.tiles": [0.6, 0.4], "views.tiles_across": 3}).views is not None
 
 
+def test_a_share_of_tiles_is_taken_once() -> None:
+    with pytest.raises(ConfigError, match=r"tiles \[0.6, 0.6\] name a share twice"):
+        Config.preset("default", {"views.tiles": [0.6, 0.6]})
+
+
 def test_a_mirrored_view_swaps_left_and_right() -> None:
     image = photo(3, 5)
     seen = np.asarray(take_view(image, View(mirrored=True)))
