@@ -1,8 +1,8 @@
 """The recipe of the bundled model, step by step: `python -m training all --data DIR --cache DIR --out DIR`.
 
 Every step goes on where it was interrupted; delete its files in the cache to do it anew. `choose` compares settings of
-the exported model on photos that were not trained on, without masks. `keep` writes a stage's weights as one file, from which
-another machine goes on with `--begun FILE`, without the stages before it.
+the exported model on photos that were not trained on, without masks. `keep` writes a stage's weights as one file, from
+which another machine goes on with `--begun FILE`, without the stages before it.
 """
 
 import argparse

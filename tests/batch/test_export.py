@@ -88,7 +88,7 @@ def test_two_results_of_one_photo_are_told(
 
 
 def written(made: tuple[Path, Any], tmp_path: Path, word: str) -> Path:
-    [spec] = parse_formats(word)
+    [spec] = parse_formats([word])
     stems = list(export(read_run(made[0]), spec, tmp_path / word))
     assert stems == ["1", "a__1", "empty", "a/1", "a/2"]
     return tmp_path / word
@@ -338,11 +338,11 @@ def test_without_photos_files_are_called_as_they_are(tmp_path: Path):
     photos = {"cat.jpg": "cat.jpg", "cat.png": "cat.png", "in-cat.jpg": "in/cat.jpg", "dog": "dog.jpg"}
     photos["a.jpg"] = "a.jpg.png"
     run = read_run(job_over(tmp_path, {stem: (name, "PNG") for stem, name in photos.items()}))
-    list(export(run, parse_formats("coco")[0], tmp_path / "coco", photos=False))
+    list(export(run, parse_formats(["coco"])[0], tmp_path / "coco", photos=False))
     told = json.loads((tmp_path / "coco" / "annotations.json").read_text())
     names = ["a.jpg.png", "cat.jpg", "cat.png", "dog.jpg", "in-cat.jpg"]
     assert [image["file_name"] for image in told["images"]] == names
-    list(export(run, parse_formats("cvat")[0], tmp_path / "cvat", photos=False))
+    list(export(run, parse_formats(["cvat"])[0], tmp_path / "cvat", photos=False))
     images = ElementTree.parse(tmp_path / "cvat" / "annotations.xml").findall("image")
     assert [image.attrib["name"] for image in images] == names
 
@@ -360,7 +360,7 @@ def test_a_file_name_that_is_no_text(tmp_path: Path, word: str, photos: bool):
 
 def test_photos_are_exported_as_what_they_are(tmp_path: Path):
     files = {"a": ("a.jpg", "WEBP"), "b": ("b.png", "JPEG"), "c": ("c.jpeg", "JPEG"), "d": ("d.jpg", "PNG")}
-    list(export(read_run(job_over(tmp_path, files)), parse_formats("yolo")[0], tmp_path / "yolo"))
+    list(export(read_run(job_over(tmp_path, files)), parse_formats(["yolo"])[0], tmp_path / "yolo"))
     kinds = {}
     for path in (tmp_path / "yolo" / "images" / "train").iterdir():
         with Image.open(path) as image:
@@ -420,7 +420,7 @@ def test_what_was_corrected_by_hand_is_exported_as_it_is_and_has_no_score(made, 
     corrected = made[1]["1"].copy()
     corrected[:10] = 2
     Image.fromarray(corrected).save(run / "1.labels.png")
-    list(export(read_run(run), parse_formats("coco")[0], tmp_path / "coco", photos=False))
+    list(export(read_run(run), parse_formats(["coco"])[0], tmp_path / "coco", photos=False))
     told = json.loads((tmp_path / "coco" / "annotations.json").read_text())
     [image] = [image for image in told["images"] if image["file_name"] == "1.png"]
     changed = [entry for entry in told["annotations"] if entry["image_id"] == image["id"]]
@@ -429,14 +429,14 @@ def test_what_was_corrected_by_hand_is_exported_as_it_is_and_has_no_score(made, 
     assert sum("score" in entry for entry in told["annotations"]) > 0
     Image.fromarray(np.full((40, 60), 9, np.uint8)).save(run / "1.labels.png")
     with pytest.raises(InvalidInputError, match=r"1\.labels\.png is no label map .* with labels up to 3; .* up to 9"):
-        list(export(read_run(run), parse_formats("coco")[0], tmp_path / "coco", photos=False))
+        list(export(read_run(run), parse_formats(["coco"])[0], tmp_path / "coco", photos=False))
 
 
 def test_decisions_are_obeyed(made, tmp_path: Path):
     run = tmp_path / "run"
     shutil.copytree(made[0], run)
     (run / DECISIONS).write_text(json.dumps({"a/1": "drop", "1": "keep"}))
-    assert list(export(read_run(run), parse_formats("masks")[0], tmp_path / "masks")) == ["1", "a__1", "empty", "a/2"]
+    assert list(export(read_run(run), parse_formats(["masks"])[0], tmp_path / "masks")) == ["1", "a__1", "empty", "a/2"]
     (run / DECISIONS).write_text(json.dumps({"a/1": "maybe"}))
     with pytest.raises(InvalidInputError, match="'maybe' is neither keep nor drop"):
         read_run(run)
@@ -461,7 +461,7 @@ def test_what_may_not_be_read_is_not_left_out_in_silence(made, tmp_path: Path, l
 
 
 def test_an_export_is_whole_or_absent(made, tmp_path: Path):
-    spec = parse_formats("yolo")[0]
+    spec = parse_formats(["yolo"])[0]
     writing = export(read_run(made[0]), spec, tmp_path / "yolo")
     next(writing)
     assert not (tmp_path / "yolo").exists()
@@ -487,14 +487,14 @@ def test_a_photo_that_is_gone_or_changed_is_refused(made, tmp_path: Path):
         (tmp_path / "other.png").write_bytes(b"other")
         (tmp_path / "run" / "1.json").write_text(json.dumps({**record, "photo": photo}))
         with pytest.raises(InvalidInputError, match=says):
-            list(export(read_run(tmp_path / "run"), parse_formats("yolo")[0], tmp_path / "yolo"))
+            list(export(read_run(tmp_path / "run"), parse_formats(["yolo"])[0], tmp_path / "yolo"))
 
 
 def test_formats_are_a_table_that_packages_can_add_to():
     assert {*"masks coco yolo voc cvat labelme labelstudio fiftyone huggingface".split()} <= set(known_formats())
-    assert [spec.key for spec in parse_formats("coco, yolo,coco")] == ["coco", "yolo"]
+    assert [spec.key for spec in parse_formats(["coco", "yolo", "coco"])] == ["coco", "yolo"]
     with pytest.raises(InvalidInputError, match=r"unknown format .dota.; known: masks, coco, yolo"):
-        parse_formats("coco,dota")
+        parse_formats(["coco", "dota"])
     with pytest.raises(InvalidInputError, match="holds no finished photos"):
         read_run(Path(__file__).parent)
 
@@ -514,7 +514,7 @@ def test_the_format_of_the_documentation(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(registry, "_formats", plugins.Registry(own._what, own._kind, own._group, own._own))
     monkeypatch.setattr(plugins, "entry_points", lambda group: entry_points(group=group))
     run = read_run(job_over(tmp_path, {"a": ("a.png", "PNG")}))
-    [spec] = parse_formats("tally")
+    [spec] = parse_formats(["tally"])
     assert list(export(run, spec, tmp_path / "made")) == ["a"]
     [header, *rows] = (tmp_path / "made" / "tally.csv").read_text().splitlines()
     assert header == "photo,name,pixels"

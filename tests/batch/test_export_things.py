@@ -53,7 +53,7 @@ def test_where_things_are_told_apart_each_is_an_object_of_its_own(apart: Path, t
     with Image.open(apart / "one.instances.png") as numbers:
         assert np.asarray(numbers).max() == 3
     for word in ("coco", "yolo", "voc", "labelstudio", "masks"):
-        list(export(read_run(apart), parse_formats(word)[0], tmp_path / word))
+        list(export(read_run(apart), parse_formats([word])[0], tmp_path / word))
     told = json.loads((tmp_path / "coco" / "annotations.json").read_text())["annotations"]
     assert [(entry["category_id"], entry["area"], entry["bbox"]) for entry in told] == [
         (1, 48, [2, 2, 6, 8]),
@@ -91,12 +91,12 @@ def test_eight_thousand_names(tmp_path: Path):
     assert done.hints[-1].endswith("lines more")
     run = read_run(tmp_path / "out")
     for word in ("masks", "fiftyone"):
-        list(export(run, parse_formats(word)[0], tmp_path / word))
+        list(export(run, parse_formats([word])[0], tmp_path / word))
         with Image.open(tmp_path / word / "labels" / "1.png") as picture:
             assert np.array_equal(np.asarray(picture), labels)
-    list(export(run, parse_formats("coco")[0], tmp_path / "coco"))
+    list(export(run, parse_formats(["coco"])[0], tmp_path / "coco"))
     told = json.loads((tmp_path / "coco" / "annotations.json").read_text())
     assert len(told["categories"]) == 8000
     assert len(told["annotations"]) == len(np.unique(labels[labels > 0]))
     with pytest.raises(InvalidInputError, match="254 names at most, this run has 8000; use coco"):
-        list(export(run, parse_formats("voc")[0], tmp_path / "voc"))
+        list(export(run, parse_formats(["voc"])[0], tmp_path / "voc"))

@@ -57,7 +57,7 @@ def test_ablate_writes_its_table(program, tmp_path):
 @pytest.mark.parametrize(("axis", "rows"), [("heads", 1), ("threshold", 3)])
 def test_sweep_writes_a_table_and_a_picture(program, tmp_path, axis, rows):
     pytest.importorskip("matplotlib", reason="in the extra `figures`")
-    values = ["--values", "0.1,0.3"] if axis == "threshold" else []
+    values = ["--values", "0.1", "--values", "0.3"] if axis == "threshold" else []
     program("sweep", axis, "colours", *COMMON, "--out", "run", "--without", "crf", *values)
     assert len((tmp_path / "run" / "sweep.csv").read_text().splitlines()) == 1 + rows
     assert (tmp_path / "run" / "sweep.png").exists()

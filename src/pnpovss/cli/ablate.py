@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from pnpovss.cli import options
+from pnpovss.cli.listed import listed
 from pnpovss.cli.measuring import Measured, described, progress_bar
-from pnpovss.cli.settings import parse_steps
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
 from pnpovss.evaluation.runs.ablation import POSSIBLE, ablated_steps, ablation_markdown, ablation_variants
 
@@ -36,7 +36,7 @@ def ablate(
         from pnpovss.files.writing import write_all
 
         out = measured.out
-        chosen = parse_steps(steps or []) or ablated_steps(segmenter.config)
+        chosen = listed(steps) or ablated_steps(segmenter.config)
         variants = ablation_variants(segmenter.config, chosen, combinations=combinations)
         with progress_bar(notes) as shown:
             summary = run_variants("ablation", segmenter, data, names, variants, out, **measured.draw(shown))

@@ -51,12 +51,13 @@ def compare(
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
         from pnpovss.batch.sheet import check_target, sheet
+        from pnpovss.cli.listed import listed
         from pnpovss.cli.names import gather_names
-        from pnpovss.cli.settings import parse_settings, parse_steps
+        from pnpovss.cli.settings import parse_settings
         from pnpovss.files.writing import write_all
 
         asked = gather_names(names, names_file)
-        replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        replaced, off = parse_settings(set_ or []), tuple(listed(without))
         for path in out:
             check_target(path, overwrite=overwrite)
         models, photos = _sorted(what, out[0], notes)

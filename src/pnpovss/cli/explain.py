@@ -38,8 +38,9 @@ def explain(
     """
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
+        from pnpovss.cli.listed import listed
         from pnpovss.cli.names import gather_names
-        from pnpovss.cli.settings import parse_settings, parse_steps
+        from pnpovss.cli.settings import parse_settings
         from pnpovss.errors import ConfigError
         from pnpovss.files.writing import write_all
         from pnpovss.results.figures.canvas import figure_bytes, figure_format
@@ -47,7 +48,7 @@ def explain(
         asked, form = gather_names(names, names_file), figure_format(figure)
         if animation not in ("webp", "gif", "none"):
             raise ConfigError(f"an animation is written as webp or gif, or not at all (none); got {animation!r}")
-        settings, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        settings, off = parse_settings(set_ or []), tuple(listed(without))
         choice = ModelChoice(model, device, dtype, preset, settings, off)
         with notes.status(f"Loading {model}"):
             from pnpovss.steps import steps_of

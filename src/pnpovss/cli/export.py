@@ -44,8 +44,9 @@ def export(
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
         from pnpovss.batch.export.registry import parse_formats
+        from pnpovss.cli.listed import listed
 
-        write_exports(run, parse_formats(",".join(formats)), out, results, notes, photos=photos, overwrite=overwrite)
+        write_exports(run, parse_formats(listed(formats)), out, results, notes, photos=photos, overwrite=overwrite)
 
 
 def write_exports(

@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from pnpovss.batch.model import ModelChoice
 from pnpovss.batch.recipe import FilterChoice
 from pnpovss.cli import options
+from pnpovss.cli.listed import listed
 from pnpovss.cli.presence import parse_llm
-from pnpovss.cli.settings import parse_settings, parse_steps
+from pnpovss.cli.settings import parse_settings
 from pnpovss.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Measured:
         from pnpovss.datasets import open_dataset
         from pnpovss.presence.registry import refuse_idle
 
-        settings, steps = parse_settings(self.set_ or []), tuple(parse_steps(without or []))
+        settings, steps = parse_settings(self.set_ or []), tuple(listed(without))
         refuse_idle(settings, self.presence)
         choice = ModelChoice(self.model, self.device, self.dtype, self.preset, settings, steps)
         chosen = FilterChoice(self.presence, parse_llm(self.llm or [], self.presence), self.device, masks=True)

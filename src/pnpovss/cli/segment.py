@@ -109,7 +109,7 @@ def segment(
     ] = None,
     device: options.Device = "auto",
     devices: Annotated[
-        str | None, typer.Option(metavar="DEVICE,...", help="Instead of --device: workers take these in turn.")
+        list[str] | None, typer.Option(metavar="DEVICE,...", help="Instead of --device: workers take these in turn.")
     ] = None,
     dtype: options.Dtype = "float32",
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
@@ -134,9 +134,10 @@ def segment(
         from pnpovss.batch.photos import find
         from pnpovss.batch.recipe import EVERYTHING, FilterChoice, Recipe
         from pnpovss.batch.records import refuse_target
+        from pnpovss.cli.listed import listed
         from pnpovss.cli.names import gather_names
         from pnpovss.cli.presence import parse_llm, tell_presence
-        from pnpovss.cli.settings import parse_settings, parse_steps
+        from pnpovss.cli.settings import parse_settings
         from pnpovss.errors import InvalidInputError
         from pnpovss.files.remote import is_url
         from pnpovss.hints.sentences import sentences
@@ -145,16 +146,16 @@ def segment(
         from pnpovss.results.figures.canvas import figure_format
 
         place = out if is_url(out) else Path(out)
-        if (ray is not None and devices is not None) or (ray is None and parquet is not None):
+        if (ray is not None and devices) or (ray is None and parquet is not None):
             raise InvalidInputError("--devices is for this machine, --parquet for --ray")
         if formats and is_url(out):
             raise InvalidInputError("--format writes to a disk, and --out is a URL; use `pnpovss export` afterwards")
-        exports = parse_formats(",".join(formats)) if formats else []
+        exports = parse_formats(listed(formats)) if formats else []
         may_lack = from_ is not None and not names and names_file is None  # entries of a list may bring their own
         asked = () if may_lack else gather_names(names, names_file)
         for line in sentences(asked):
             say(notes, line, "yellow")
-        replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        replaced, off = parse_settings(set_ or []), tuple(listed(without))
         if instances is not None:
             replaced = {"instances.split": instances, **replaced}
         if presence is not None:
@@ -184,7 +185,7 @@ def segment(
 
             if ray is None:
                 crew = crew_for(
-                    recipe, early, photos=len(found.photos), workers=workers or 1, devices=_devices(devices)
+                    recipe, early, photos=len(found.photos), workers=workers or 1, devices=tuple(listed(devices))
                 )
             else:
                 crew = Cluster(recipe, ray, workers, parquet)
@@ -209,10 +210,6 @@ def segment(
         if view.failed:
             _hint_at_words(found.words, asked, notes)
             raise typer.Exit(FAILED)
-
-
-def _devices(text: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
 
 
 def _hint_at_words(words: "Sequence[str]", asked: "Sequence[Name]", notes: Console) -> None:

@@ -54,9 +54,10 @@ def serve(
     """
     _, notes = consoles(machine_readable=True)
     with readable_errors(notes, debug=debug), logged_to(notes):
-        from pnpovss.cli.settings import parse_settings, parse_steps
+        from pnpovss.cli.listed import listed
+        from pnpovss.cli.settings import parse_settings
 
-        replaced, off = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        replaced, off = parse_settings(set_ or []), tuple(listed(without))
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
         from pnpovss.service.limits import Limits
         from pnpovss.service.options import KEY_VARIABLE, ServiceOptions, keys_from

@@ -10,7 +10,7 @@ from rich.text import Text
 from pnpovss.config import PRESETS, STEPS, Config, setting_names
 from pnpovss.errors import ConfigError
 
-__all__ = ["parse_settings", "parse_steps", "setting_value", "settings_table"]
+__all__ = ["parse_settings", "setting_value", "settings_table"]
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -37,11 +37,6 @@ def _value(text: str) -> Any:
         return json.loads(text.lower() if text.lower() in ("true", "false", "null") else text)
     except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or nested too deep: no value
         return text
-
-
-def parse_steps(given: Sequence[str]) -> list[str]:
-    """Steps to turn off, from words that may each hold several, separated by commas."""
-    return [step.strip() for text in given for step in text.split(",") if step.strip()]
 
 
 def settings_table() -> Table:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from pnpovss.cli import options
+from pnpovss.cli.listed import numbers
 from pnpovss.cli.measuring import Measured, described, progress_bar
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
 from pnpovss.errors import ConfigError
@@ -32,7 +33,8 @@ def sweep(
     ],
     measured: Measured,
     values: Annotated[
-        str | None, typer.Option(metavar="N,N,...", help="Thresholds, passes or sides in px, instead of the usual.")
+        list[str] | None,
+        typer.Option(metavar="N,N,...", help="Thresholds, passes or sides in px, instead of the usual."),
     ] = None,
     without: options.Without = None,
 ) -> None:
@@ -43,8 +45,8 @@ def sweep(
     """
     _, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=measured.debug), logged_to(notes):
-        numbers = _numbers(values)
-        if numbers and over in ("heads", "instances"):
+        levels = numbers(values, "--values", float)
+        if levels and over in ("heads", "instances"):
             raise ConfigError(f"a sweep over {over} takes all of them, and no --values; leave it out")
         data, segmenter, names = measured.load(notes, without)
         from pnpovss.evaluation.report.plots import plot_heads, plot_variants, require_matplotlib
@@ -64,7 +66,7 @@ def sweep(
             if over == "heads":
                 summary = run_heads(segmenter, data, names, out, **chosen)
             else:
-                variants = sweep_variants(over, segmenter.config, segmenter.backbone, numbers)
+                variants = sweep_variants(over, segmenter.config, segmenter.backbone, levels)
                 summary = run_variants(f"sweep {over}", segmenter, data, names, variants, out, **chosen)
         run = read_run(out)
         title = described(out)
@@ -98,10 +100,3 @@ def _instances(
     write_all({out / "things.md": text.encode()})
     typer.echo(text, nl=False)
     say(notes, f"{out / 'things.md'}")
-
-
-def _numbers(text: str | None) -> list[float]:
-    try:
-        return [float(part) for part in (text or "").split(",") if part.strip()]
-    except ValueError as error:
-        raise ConfigError(f"--values wants numbers with commas between them, got {text!r}") from error

@@ -11,7 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
-from pnpovss.cli.settings import parse_settings, parse_steps
+from pnpovss.cli.listed import listed, numbers
+from pnpovss.cli.settings import parse_settings
 from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
 from pnpovss.errors import ConfigError
 
@@ -61,17 +62,17 @@ def tune(
         ),
     ] = None,
     search: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             metavar="WHAT,...",
             help="Any of heads, threshold (the default: these two), blur, dropout, size (with Optuna), or paper alone.",
         ),
     ] = None,
     thresholds: Annotated[
-        str | None, typer.Option(metavar="T,T,...", help="Thresholds to try, instead of the authors'.")
+        list[str] | None, typer.Option(metavar="T,T,...", help="Thresholds to try, instead of the authors'.")
     ] = None,
     means: Annotated[
-        str | None, typer.Option(metavar="K,K...", help="Try the mean of so many of the best heads, too, as 2,3.")
+        list[str] | None, typer.Option(metavar="K,K...", help="Try the mean of so many of the best heads, too, as 2,3.")
     ] = None,
     exhaustive: Annotated[
         bool, typer.Option("--exhaustive", help="Try everything on all photos, instead of the best third on more.")
@@ -110,9 +111,9 @@ def tune(
     """
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
-        levels, counts = _numbers(thresholds), _counts(means)
-        words = [word.strip() for word in (search or "").split(",") if word.strip()] or None
-        chosen, steps = parse_settings(set_ or []), tuple(parse_steps(without or []))
+        levels, counts = _thresholds(thresholds), _counts(means)
+        words = listed(search) or None
+        chosen, steps = parse_settings(set_ or []), tuple(listed(without))
         choice = ModelChoice(model, device, dtype, preset, chosen, steps)
         from pnpovss.batch.recipe import FilterChoice
         from pnpovss.datasets import open_dataset
@@ -195,21 +196,15 @@ def _bar(notes: Console) -> Iterator[Any]:
         yield show
 
 
-def _numbers(text: str | None) -> list[float]:
-    try:
-        levels = [float(part) for part in (text or "").split(",") if part.strip()]
-    except ValueError as error:
-        raise ConfigError(f"--thresholds wants numbers with commas between them, got {text!r}") from error
+def _thresholds(given: list[str] | None) -> list[float]:
+    levels = numbers(given, "--thresholds", float)
     if wrong := [level for level in levels if not 0 <= level < 1]:
         raise ConfigError(f"a threshold is a part of a map's range, from 0 to below 1, got {wrong[0]:g}")
     return levels
 
 
-def _counts(text: str | None) -> tuple[int, ...]:
-    try:
-        counts = tuple(int(part) for part in (text or "").split(",") if part.strip())
-    except ValueError as error:
-        raise ConfigError(f"--means wants whole numbers with commas between them, got {text!r}") from error
+def _counts(given: list[str] | None) -> tuple[int, ...]:
+    counts = numbers(given, "--means", int)
     if wrong := [count for count in counts if count < 2]:
         raise ConfigError(f"a mean is that of two heads or more, got {wrong[0]}")
-    return counts
+    return tuple(counts)

@@ -6,7 +6,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from pnpovss.cli.settings import parse_settings, parse_steps
+from pnpovss.cli.listed import listed
+from pnpovss.cli.settings import parse_settings
 from pnpovss.config import PRESETS, STEPS, Config, setting_names
 from pnpovss.segmenter import Segmenter
 from tests.fuzz.mutate import change_bytes, odd_text, odd_value
@@ -33,7 +34,7 @@ class Settings:
             overrides = parse_settings(texts)
         else:
             overrides = dict(given)
-        steps = parse_steps([rng.choice((*STEPS, "blur,crf", "x", ""))]) if rng.random() < 0.3 else []
+        steps = listed([rng.choice((*STEPS, "blur,crf", "x", ""))]) if rng.random() < 0.3 else []
         config = Config.preset(rng.choice(list(PRESETS)), overrides).without(*steps)
         if (config.image_size or 0) <= 512:
             Segmenter(self._backbone, config)(self._photo, ["red", "blue", "rock"], name_match=True)

@@ -1,6 +1,6 @@
 """Every format by the word that asks for it: this package's own, and those of installed packages."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,14 +57,13 @@ def known_formats() -> dict[str, FormatSpec]:
     return _formats.known()
 
 
-def parse_formats(text: str) -> list[FormatSpec]:
-    """Formats as they are written on the command line: "coco,yolo".
+def parse_formats(words: Sequence[str]) -> list[FormatSpec]:
+    """Formats by their keys, each once: ["coco", "yolo"].
 
     Raises:
         InvalidInputError: an unknown one, or none.
     """
     known = known_formats()
-    words = [word.strip() for word in text.split(",") if word.strip()]
     if unknown := [word for word in words if word not in known] or ([""] if not words else []):
         raise InvalidInputError(f"unknown format {unknown[0]!r}; known: {', '.join(known)} (see docs/folders.md)")
     return [known[word] for word in dict.fromkeys(words)]
