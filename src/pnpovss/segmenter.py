@@ -199,7 +199,7 @@ class Segmenter:
             pairs: images, each with its own names; see `__call__`.
             name_match: see `__call__`.
             instances: see `__call__`.
-            batch_size: images, or views of them, that the model reads at once. Results do not depend on it.
+            batch_size: images, or views, that the model reads at once, those of one photo together; changes no result.
         """
         telling = self._telling(instances)
         prepared = (prepare(image, names, self.backbone.card, self.config) for image, names in pairs)
