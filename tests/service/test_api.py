@@ -232,7 +232,11 @@ BAD = {
         "at most 16",
     ),
     "many looks": (
-        {"names": ["red"], "photo": "data:;base64,", "settings": {"views.tiles": [0.5] * 8, "views.tiles_across": 8}},
+        {
+            "names": ["red"],
+            "photo": "data:;base64,",
+            "settings": {"views.tiles": [0.5, 0.51, 0.52, 0.53, 0.54, 0.55, 0.56, 0.57], "views.tiles_across": 8},
+        },
         422,
         "settings",
         "at most 40, got 514",
