@@ -1,14 +1,16 @@
 """Names that the model holds to be absent are told, left out or painted."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pnpovss.config import Settings
 from pnpovss.hints.doubts import doubts
 from pnpovss.hints.looks_like import looks_like
 from pnpovss.segmenter import Segmenter
-from tests.support.results import labelled
+from tests.support.results import PROVENANCE, labelled
 
 CAT = Path(__file__).parents[2] / "examples" / "cat.jpg"
 
@@ -27,9 +29,18 @@ def test_a_name_that_mini_paints_and_doubts():
 
 
 def test_names_that_are_left_out():
-    result = labelled([[1, 1, 0]], ["cat", "cup", "rocket"], kept=(0,), name_match=(0.9, 0.04, 0.001))
+    own = replace(PROVENANCE, config=Settings.model_validate({**PROVENANCE.config.model_dump(), "presence": {}}))
+    scores = (0.9, 0.04, 0.001)
+    result = labelled([[1, 1, 0]], ["cat", "cup", "rocket"], kept=(0,), name_match=scores, provenance=own)
     assert doubts(result) == ["left out as absent: 'cup' (match 0.04), 'rocket' (match 0.00) (more: docs/presence.md)"]
     assert not [line for line in looks_like(result) if "cup" in line or "rocket" in line]
+
+
+def test_the_match_is_no_reason_where_another_decided():
+    """GPT-4o says that no cup is there; the model's own score of it would read like an error."""
+    assert PROVENANCE.config.presence is None
+    result = labelled([[1, 1, 0]], ["cat", "cup"], kept=(0,), name_match=(0.9, 0.97))
+    assert doubts(result) == ["left out as absent: 'cup' (more: docs/presence.md)"]
 
 
 def test_nothing_that_was_asked_for():

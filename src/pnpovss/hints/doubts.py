@@ -1,6 +1,6 @@
 """Names that the model holds to be absent: those that were left out, and those that were painted all the same."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pnpovss.results.segmentation import Segmentation
 
@@ -19,10 +19,12 @@ def doubts(result: Segmentation) -> list[str]:
     lines = []
     if absent:
         start = "left out as absent" if result.kept else "nothing that was asked for is held to be in the photo"
-        lines.append(f"{start}: {_listed(result, absent)} (more: docs/presence.md)")
+        scores = result.name_match if result.provenance.config.presence is not None else None  # who decided?
+        lines.append(f"{start}: {_listed(result, absent, scores)} (more: docs/presence.md)")
     if painted := [i for i in result.kept if result.shares[i] and _doubtful(result, i)]:
+        told = _listed(result, painted, result.name_match)
         lines.append(
-            f"hardly there, by its match score: {_listed(result, painted)}; the step presence leaves such names out "
+            f"hardly there, by its match score: {told}; the step presence leaves such names out "
             "(--set presence.above=0.5, with neither --presence nor --without presence)"
         )
     return lines
@@ -32,9 +34,8 @@ def _doubtful(result: Segmentation, index: int) -> bool:
     return result.name_match is not None and result.name_match[index] < DOUBTFUL
 
 
-def _listed(result: Segmentation, indices: Iterable[int]) -> str:
-    """Names with their match scores, where these are known."""
-    scores = result.name_match
+def _listed(result: Segmentation, indices: Iterable[int], scores: Sequence[float] | None) -> str:
+    """Names, with the match scores that speak of them."""
     return ", ".join(
         repr(result.names[i].text) + ("" if scores is None else f" (match {scores[i]:.2f})") for i in indices
     )
