@@ -49,22 +49,28 @@ def main() -> None:
         "photos": options.batch,
     }
     wanted = STEPS if options.step == "all" else (options.step,)
+    done = -1
     if options.begun is not None:
+        if options.begun.stem not in stages.STAGES:
+            raise SystemExit(f"--begun {options.begun}: a file is called after its stage, {', '.join(stages.STAGES)}")
+        done = stages.STAGES.index(options.begun.stem)
         take_up(options.begun, work.cache / options.begun.stem)
     if "prepare" in wanted:
         stages.prepare(work)
     if "features" in wanted:
         stages.features(work, options.workers)
-    if "train" in wanted:
+    if "train" in wanted and done < 0:
         stages.start(work, FitConfig(steps=options.steps[0], **common))
     if "distill" in wanted:
-        for round_ in options.rounds:
+        for round_ in (each for each in options.rounds if each > done):
             rates = {"rate_new": 5e-4, "rate_old": 8e-5, "rate_trunk": options.rate_trunk if round_ == 3 else 0.0}
-            config = FitConfig(steps=options.steps[round_], **rates, **common)
+            # Class activation maps are as coarse as the patches of a whole photo: that round sees no parts from near.
+            near = 0.0 if round_ == 1 else FitConfig.near
+            config = FitConfig(steps=options.steps[round_], near=near, **rates, **common)
             stages.distill(work, config, round_, options.mapped, options.workers)
     if "views" in wanted:
         rates = {"rate_new": 2e-4, "rate_old": 4e-5, "rate_trunk": options.rate_trunk, "keep": 0.2}
-        for round_ in options.generations:
+        for round_ in (each for each in options.generations if each > done):
             teacher = options.teacher if round_ == options.generations[0] else None
             if teacher is None:
                 folder, stage = work.cache / f"teacher-{round_}", stages.newest(work, before=round_)

@@ -19,7 +19,8 @@ def doubts(result: Segmentation) -> list[str]:
     lines = []
     if absent:
         start = "left out as absent" if result.kept else "nothing that was asked for is held to be in the photo"
-        scores = result.name_match if result.provenance.config.presence is not None else None  # who decided?
+        decided = result.provenance.config.presence is not None  # by the match; another's judgement has other reasons
+        scores = result.name_match if decided else None
         lines.append(f"{start}: {_listed(result, absent, scores)} (more: docs/presence.md)")
     if painted := [i for i in result.kept if result.shares[i] and _doubtful(result, i)]:
         told = _listed(result, painted, result.name_match)
