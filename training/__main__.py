@@ -116,7 +116,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--share", type=float, default=1.0, help="of the small photos that take part")
     parser.add_argument("--alike", type=int, default=200, help="sharp photos with just the same labels that take part")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, ...")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="bfloat16 is twice as fast on processors that compute in it, and twenty times slower on others",
+    )
     parser.add_argument("--threads", type=int, default=2, help="of the training loop")
     parser.add_argument("--workers", type=int, default=2, help="single-threaded processes for features and pseudo-maps")
     parser.add_argument("--batch", type=int, default=16, help="photos a step")
