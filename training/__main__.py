@@ -64,9 +64,7 @@ def main() -> None:
     if "distill" in wanted:
         for round_ in (each for each in options.rounds if each > done):
             rates = {"rate_new": 5e-4, "rate_old": 8e-5, "rate_trunk": options.rate_trunk if round_ == 3 else 0.0}
-            # Class activation maps are as coarse as the patches of a whole photo: that round sees no parts from near.
-            near = 0.0 if round_ == 1 else FitConfig.near
-            config = FitConfig(steps=options.steps[round_], near=near, **rates, **common)
+            config = FitConfig(steps=options.steps[round_], **rates, **common)
             stages.distill(work, config, round_, options.mapped, options.workers)
     if "views" in wanted:
         rates = {"rate_new": 2e-4, "rate_old": 4e-5, "rate_trunk": options.rate_trunk, "keep": 0.2}

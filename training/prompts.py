@@ -157,8 +157,9 @@ class PromptWriter:
     ) -> tuple[list[int], list[tuple[int, bool]], bool]:
         row = self.labels[photo]
         here = np.flatnonzero(row > 0)
-        if self.mapped is not None and (only_mapped or self.random.random() < 0.85) and (self.mapped[photo] >= 0).any():
-            here = self.mapped[photo][self.mapped[photo] >= 0]
+        mapped = np.array([], int) if self.mapped is None else self.mapped[photo][self.mapped[photo] >= 0]
+        if only_mapped or (self.mapped is not None and self.random.random() < 0.85 and len(mapped)):
+            here = mapped
         chosen: list[tuple[int, bool]] = []
         if present and len(here):
             weight = self.weights[here] / self.weights[here].sum()

@@ -312,6 +312,8 @@ def test_a_photo_seen_in_part_is_asked_for_nothing_without_a_map():
     drawn = writer(mapped=mapped).draw([0] * 40, only_mapped=[True] * 40)
     assert set(drawn.names[drawn.present & (drawn.names >= 0)].tolist()) == {0}
     assert (writer(mapped=mapped).draw([0] * 40).names == 1).any()
+    for nothing in (None, np.full((1, 4), -1)):
+        assert not writer(mapped=nothing).draw([0] * 40, only_mapped=[True] * 40).present.any()
 
 
 @pytest.mark.extra("training")
