@@ -80,7 +80,7 @@ def main() -> None:
         stages.write(work, options.out, stage, recommended(options), options.keep)
     if KEEP in wanted:
         stage = options.stage or stages.newest(work)
-        keep(work.restore(work.cache / stage / "last.pt"), options.out / f"{stage}.safetensors")
+        keep(stages.finished(work, stage, options.keep), options.out / f"{stage}.safetensors")
     if CHOOSE in wanted:
         choose(work, load_mini(str(options.out), LoadOptions()), options.cache / "choose.csv", options.count)
 
@@ -147,7 +147,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         help="of the first round of `views`: a model's folder to go on from; else the last one's",
     )
-    parser.add_argument("--keep", type=float, default=0.3, help="share of the teacher's weights in the exported mean")
+    parser.add_argument("--keep", type=float, default=0.3, help="share of the teacher's weights in what is written")
     parser.add_argument("--stage", choices=stages.STAGES, help="of `export` and `keep`, by default the last")
     parser.add_argument(
         "--begun", type=Path, help="a stage's weights as `keep` wrote them, STAGE.safetensors: go on behind that stage"

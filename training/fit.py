@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -333,12 +333,16 @@ def _save(
     writer: PromptWriter,
     batches: Batches,
 ) -> None:
-    """Write beside, then rename, so that a kill never leaves half a checkpoint."""
     frozen = ("trunk.", "text.embeddings.")
     kept = {n: value for n, value in model.state_dict().items() if n in mean or not n.startswith(frozen)}
     state = {
         "model": kept, "heads": heads.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step,
         "random": (writer.random.bit_generator.state, batches.random.bit_generator.state), "asked": writer.asked,
     }  # fmt: skip
+    save_whole(state, path)
+
+
+def save_whole(state: dict[str, Any], path: Path) -> None:
+    """Write beside, then rename, so that a kill never leaves half a checkpoint."""
     torch.save(state, path.with_suffix(".part"))
     path.with_suffix(".part").replace(path)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from pnpovss.backbones.mini.model import Mini
 from training.features import load_trunk
+from training.fit import save_whole
 from training.minilm import load_text
 
 
@@ -33,4 +34,4 @@ def take_up(path: Path, stage: Path) -> None:
         return
     stage.mkdir(parents=True, exist_ok=True)
     model: dict[str, Tensor] = {name: value.float() for name, value in load_file(path).items()}
-    torch.save({"model": model, "mean": {}}, stage / "last.pt")
+    save_whole({"model": model, "mean": {}}, stage / "last.pt")

@@ -94,7 +94,7 @@ def start(work: Workspace, config: FitConfig) -> None:
     folder = work.cache / STAGES[0]
     fit(
         model,
-        work.batches(replace(config, near=0.0)),  # without maps nobody knows what lies in a part
+        work.batches(replace(config, near=0.0)),  # without any maps a part would teach no name but absent ones
         work.writer(seed=config.seed),
         lambda random, count: random.choice(rows, count, replace=False, p=chance),
         folder,
@@ -245,17 +245,22 @@ def newest(work: Workspace, before: int = len(STAGES)) -> str:
 
 
 def write(work: Workspace, out: Path, stage: str, recommended: Recommended, share: float) -> Path:
-    """Export the model of a stage, its weights averaged with a share of its teacher's, if it had one.
+    """Export what came of a stage; see `finished`.
 
     Returns:
         The folder.
     """
+    export(finished(work, stage, share), out, recommended)
+    return out
+
+
+def finished(work: Workspace, stage: str, share: float) -> Mini:
+    """The model of a stage, its weights averaged with a share of its teacher's, if it had one."""
     model = work.restore(work.cache / stage / "last.pt")
     told = work.cache / f"pseudo-{STAGES.index(stage)}" / TEACHER
     if told.exists():
         model = mean_weights(model, read_checkpoint(Path(told.read_text())).model, share)
-    export(model, out, recommended)
-    return out
+    return model
 
 
 def mean_weights(model: Mini, other: Mini, share: float) -> Mini:

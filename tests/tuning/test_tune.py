@@ -224,10 +224,7 @@ def test_the_program_tunes(tmp_path: Path, call: Call, monkeypatch: pytest.Monke
     assert "collected 9 of 9" in done.output
     assert json.loads((tmp_path / "run/tuned.json").read_text())["settings"]["threshold"] == 0.3
     for wrong, said in (
-        (
-            ["--thresholds", "0.1", "--thresholds", "x"],
-            "--thresholds wants numbers",
-        ),
+        (["--thresholds", "0.1", "--thresholds", "x"], "--thresholds wants numbers"),
         (["--thresholds", "7"], "a threshold is a part of a map's range"),
         (["--means", "2,x"], "--means wants whole numbers"),
         (["--means", "1"], "a mean is that of two heads or more, got 1"),
