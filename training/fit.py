@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,7 +19,7 @@ from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.text import CLS_ID, CROSS_HEADS, SEP_ID
 from training.batches import FROZEN_LAYERS, READ_HEAD, READ_LAYER, WHOLE, Batch, Batches, FitConfig
-from training.forward import Looked, by_prompt, from_middle, last_blocks, look, mean_of_slots
+from training.forward import Looked, from_middle, last_blocks, look
 from training.losses import (
     amount,
     contrastive,
@@ -143,20 +144,21 @@ def step_losses(
         features = from_middle(model, batch.features) if config.rate_trunk else batch.features
         tokens = model.neck(features, (side, side))
         seen = look(model.text, tokens, prompts.ids, prompts.mask, frozen_layers=FROZEN_LAYERS, silence=silence)
-        logits = model.itm_head(seen.hidden[:, 0]).float()
+        logits = model.itm_head(seen.rows.first_of(seen.hidden)).float()
         ids, mask, target = texts
         image = F.normalize(model.vision_proj(tokens[:, 0]).float(), dim=-1)
         text = F.normalize(model.text_proj(model.text(ids, mask)).float(), dim=-1)
         named = prompts.names >= 0
         by_layer = {
-            layer: presence_by_attention(scores[:, [READ_HEAD]], prompts.slot_of, named, prompts.present)[0]
+            layer: presence_by_attention(_of_names(seen, scores[:, READ_HEAD], prompts), named, prompts.present)
             for layer, scores in seen.scores.items()
         }
+        states = seen.rows.mean_of_slots(seen.hidden, prompts.slot_of, SLOTS)
         losses = {
             "match": F.cross_entropy(logits, prompts.matches.long()),
             "read": by_layer[READ_LAYER],
             "attend": 0.3 * by_layer[READ_LAYER - 1],
-            "state": presence_by_state(seen.hidden, heads.presence, prompts.slot_of, named, prompts.present),
+            "state": presence_by_state(states, heads.presence, named, prompts.present),
             "contrast": 0.5 * contrastive(image @ text.T, target, heads.scale.exp(), heads.bias),
         }
         if config.rate_trunk:
@@ -166,9 +168,13 @@ def step_losses(
         if targets is not None:
             losses |= map_losses(seen, logits, prompts, targets, config)
         else:
-            read = mean_of_slots(seen.probs[READ_LAYER][:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:]
+            read = _of_names(seen, seen.probs[READ_LAYER][:, READ_HEAD], prompts)[..., 1:]
             losses["spread"] = config.spread * spread(read, named & prompts.present)
     return losses, float((logits.argmax(1) == prompts.matches).float().mean())
+
+
+def _of_names(seen: Looked, values: Float[Tensor, "b l n"], prompts: Prompts) -> Float[Tensor, "p slot n"]:
+    return seen.rows.mean_of_slots(values.float(), prompts.slot_of, SLOTS)
 
 
 def map_losses(
@@ -176,26 +182,26 @@ def map_losses(
 ) -> dict[str, Tensor]:
     """The attention of names, and the GradCAM map that the method makes of it, against pseudo-maps."""
     target, exists = targets
-    probs = seen.probs[READ_LAYER]
-    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), seen.raw[READ_LAYER], create_graph=True)
-    gradient = by_prompt(gradient, len(probs))
+    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), seen.probs[READ_LAYER], create_graph=True)
+    gradient, probs = gradient[:, READ_HEAD], seen.probs[READ_LAYER][:, READ_HEAD]
 
     def of_names(values: Tensor) -> Tensor:
-        return mean_of_slots(values[:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:][exists]
+        return _of_names(seen, values, prompts)[..., 1:]
 
     wanted = target[exists]
     named = prompts.names >= 0
-    positive = mean_of_slots((F.relu(gradient) * probs)[:, READ_HEAD].float(), prompts.slot_of, SLOTS)[..., 1:]
+    positive = of_names(F.relu(gradient) * probs)
     total = config.amount * amount(positive.sum(-1)[named], prompts.present[named])
     if not bool(exists.any()):
         return {"amount": total}
+    read = of_names(probs)[exists]
     return {
         "amount": total,
-        "look": config.look * toward(of_names(probs), wanted),
-        "look_below": 0.5 * config.look * toward(of_names(seen.probs[READ_LAYER - 1]), wanted),
+        "look": config.look * toward(read, wanted),
+        "look_below": 0.5 * config.look * toward(of_names(seen.probs[READ_LAYER - 1][:, READ_HEAD])[exists], wanted),
         "gradcam": config.gradcam * toward(positive[exists], wanted),
-        "extent": 0.5 * config.extent * (extent(of_names(probs), wanted) + extent(positive[exists], wanted)),
-        "rising": config.rising * rising(of_names(gradient), wanted),
+        "extent": 0.5 * config.extent * (extent(read, wanted) + extent(positive[exists], wanted)),
+        "rising": config.rising * rising(of_names(gradient)[exists], wanted),
     }
 
 

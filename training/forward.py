@@ -6,7 +6,7 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -17,21 +17,79 @@ from pnpovss.backbones.mini.text import Attention, Text
 from pnpovss.backbones.parts.text_side import feed_forward, self_attention
 
 
-@dataclass
-class Looked:
-    """What the text side made of the image.
+@dataclass(frozen=True)
+class Rows:
+    """The tokens that count of each image's prompts, one after another in one row of `l` places.
+
+    Half of what prompts hold when they are padded to the longest is padding; in a row of an image's prompts there is
+    little.
 
     Attributes:
-        hidden: last hidden states, "p t d".
-        scores: for each layer that looks, attention scores before the softmax, "p head t n", global token first.
-        probs: their softmax.
-        raw: the same as they stand in the graph, "b head k*t n": differentiate with respect to these, see `by_prompt`.
+        source: which of the image's k * t tokens stands at each place, "b l".
+        prompt: of which of its k prompts it is, "b l"; -1 where a row is over.
+        prompts: k.
+        first: places of the prompts' first tokens, "b k".
     """
 
+    source: Int[Tensor, "b l"]
+    prompt: Int[Tensor, "b l"]
+    prompts: int
+    first: Int[Tensor, "b k"]
+
+    @classmethod
+    def of(cls, mask: Bool[Tensor, "p t"], images: int) -> "Rows":
+        """Of p prompts, p / images in a row for each image; `mask` tells which tokens count."""
+        prompts, length = len(mask) // images, mask.shape[1]
+        counts = mask.reshape(images, prompts * length)
+        # Those that count come first, in their order.
+        source = (~counts).int().argsort(dim=1, stable=True)[:, : int(counts.sum(1).max())]
+        prompt = torch.where(counts.gather(1, source), source // length, -1)
+        sizes = mask.sum(1).view(images, prompts)
+        return cls(source, prompt, prompts, sizes.cumsum(1) - sizes)
+
+    @property
+    def same_prompt(self) -> Bool[Tensor, "b 1 l l"]:
+        """Which tokens may attend to which."""
+        return (self.prompt[:, :, None] == self.prompt[:, None])[:, None]
+
+    def put(self, values: Shaped[Tensor, "p t *rest"]) -> Shaped[Tensor, "b l *rest"]:
+        """What belongs to each token of padded prompts, place by place."""
+        images = len(self.source)
+        image = torch.arange(images, device=values.device)[:, None]
+        return values.reshape(images, -1, *values.shape[2:])[image, self.source]
+
+    def first_of(self, values: Float[Tensor, "b l d"]) -> Float[Tensor, "p d"]:
+        """What belongs to each prompt's first token."""
+        image = torch.arange(len(values), device=values.device)[:, None]
+        return values[image, self.first].flatten(0, 1)
+
+    def mean_of_slots(
+        self, values: Float[Tensor, "b l d"], slot_of: Int[Tensor, "p t"], slots: int
+    ) -> Float[Tensor, "p slot d"]:
+        """Mean over the tokens of each name of each prompt; zeros for a slot without tokens."""
+        slot = self.put(slot_of)
+        wanted = torch.where((slot >= 0) & (self.prompt >= 0), self.prompt * slots + slot, -1)
+        every = torch.arange(self.prompts * slots, device=values.device)
+        member = (wanted[:, None] == every[:, None]).to(values.dtype)
+        member = member / member.sum(-1, keepdim=True).clamp_min(1)
+        return (member @ values).unflatten(1, (self.prompts, slots)).flatten(0, 1)
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What the text side made of the image, in rows of tokens.
+
+    Attributes:
+        rows: which token stands where.
+        hidden: last hidden states, "b l d".
+        scores: for each layer that looks, attention scores before the softmax, "b head l n", global token first.
+        probs: their softmax, as it stands in the graph: one may differentiate with respect to it.
+    """
+
+    rows: Rows
     hidden: Tensor
     scores: dict[int, Tensor]
     probs: dict[int, Tensor]
-    raw: dict[int, Tensor]
 
 
 def last_blocks(model: Mini) -> list[Block]:
@@ -88,11 +146,6 @@ def _filter(x: Tensor, weight: Tensor, bias: Tensor | None, dilation: int) -> Te
     )
 
 
-def by_prompt(maps: Float[Tensor, "b head kt n"], prompts: int) -> Float[Tensor, "p head t n"]:
-    """Maps of the prompts of each image side by side as one map a prompt."""
-    return maps.unflatten(2, (prompts // len(maps), -1)).transpose(1, 2).flatten(0, 1)
-
-
 def look(
     text: Text,
     tokens: Float[Tensor, "b n d"],
@@ -112,45 +165,38 @@ def look(
         frozen_layers: how many layers, from the bottom, run without a graph.
         silence: for a layer, a factor on what each head brings each token (0: it learns nothing from the image there).
     """
+    rows = Rows.of(mask, len(tokens))
     scores: dict[int, Tensor] = {}
-    raw: dict[int, Tensor] = {}
-    counts = mask[:, None, None]
+    probs: dict[int, Tensor] = {}
+    same = rows.same_prompt
     with torch.no_grad():
-        hidden = text.embeddings(ids)
+        hidden = rows.put(text.embeddings(ids))
         for layer in text.encoder.layer[:frozen_layers]:
-            hidden = feed_forward(layer, self_attention(layer.attention, hidden, counts))
+            hidden = feed_forward(layer, self_attention(layer.attention, hidden, same))
     for index, layer in enumerate(text.encoder.layer):
         if index < frozen_layers:
             continue
-        hidden = self_attention(layer.attention, hidden, counts)
+        hidden = self_attention(layer.attention, hidden, same)
         if layer.crossattention is not None:
             factor = (silence or {}).get(index)
-            hidden, scores[index], raw[index] = _cross(layer.crossattention, hidden, tokens, factor)
+            factor = None if factor is None else rows.put(factor.transpose(1, 2))
+            hidden, scores[index], probs[index] = _cross(layer.crossattention, hidden, tokens, factor)
         hidden = feed_forward(layer, hidden)
-    probs = {index: by_prompt(maps, len(ids)) for index, maps in raw.items()}
-    return Looked(hidden, scores, probs, raw)
+    return Looked(rows, hidden, scores, probs)
 
 
-def _cross(module: Attention, hidden: Tensor, tokens: Tensor, factor: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    attention, images = module.self, len(tokens)
+def _cross(
+    module: Attention, hidden: Float[Tensor, "b l d"], tokens: Float[Tensor, "b n d"], factor: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    attention = module.self
     heads = (attention.num_attention_heads, -1)
-    prompts, length, _ = hidden.shape
-    # (b, head, prompts of one image * t, width of a head)
-    query = attention.query(hidden).reshape(images, -1, hidden.shape[-1]).unflatten(-1, heads).transpose(1, 2)
-    key, value = (linear(tokens).unflatten(-1, heads).transpose(1, 2) for linear in (attention.key, attention.value))
+    query, key, value = (
+        linear(states).unflatten(-1, heads).transpose(1, 2)
+        for linear, states in ((attention.query, hidden), (attention.key, tokens), (attention.value, tokens))
+    )
     scores = (query * query.shape[-1] ** -0.5) @ key.mT
     probs = scores.softmax(-1)
-    context = (probs @ value).transpose(1, 2).reshape(prompts, length, *heads[:1], -1)
+    context = (probs @ value).transpose(1, 2)
     if factor is not None:
-        context = context * factor.transpose(1, 2)[..., None].to(context.dtype)
-
-    return module.output(context.flatten(2), hidden), by_prompt(scores, prompts), probs
-
-
-def mean_of_slots(
-    values: Float[Tensor, "p t *rest"], slot_of: Int[Tensor, "p t"], slots: int
-) -> Float[Tensor, "p slot *rest"]:
-    """Mean over the tokens of each name; zeros for a slot without tokens."""
-    member = (slot_of[:, None] == torch.arange(slots, device=slot_of.device)[:, None]).to(values.dtype)
-    member = member / member.sum(-1, keepdim=True).clamp_min(1)
-    return (member @ values.flatten(2)).unflatten(-1, values.shape[2:])
+        context = context * factor[..., None].to(context.dtype)
+    return module.output(context.flatten(2), hidden), scores, probs

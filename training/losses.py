@@ -1,40 +1,32 @@
 """The losses; see each function for what it teaches."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.forward import mean_of_slots
-
 
 def presence_by_attention(
-    scores: Float[Tensor, "p head t n"],
-    slot_of: Int[Tensor, "p t"],
-    named: Bool[Tensor, "p slot"],
-    present: Bool[Tensor, "p slot"],
-) -> Float[Tensor, " head"]:
-    """A name that is there must look at patches, one that is absent at the global token.
+    scores: Float[Tensor, "p slot n"], named: Bool[Tensor, "p slot"], present: Bool[Tensor, "p slot"]
+) -> Float[Tensor, ""]:
+    """A name that is there must look at patches, one that is absent at the global token, which comes first.
 
     The odds of a patch against the global token are exp(logsumexp of patch scores - global score): multiple-instance
     learning with the attention's own scores, so what wins is where the evidence is.
     """
-    per_name = mean_of_slots(scores.transpose(1, 2).float(), slot_of, named.shape[1])
-    odds = per_name[..., 1:].logsumexp(-1) - per_name[..., 0]
-    target = present[..., None].expand_as(odds).float()
-    losses = F.binary_cross_entropy_with_logits(odds, target, reduction="none")
-    return losses[named].mean(0)
+    scores = scores.float()
+    odds = scores[..., 1:].logsumexp(-1) - scores[..., 0]
+    return F.binary_cross_entropy_with_logits(odds[named], present[named].float())
 
 
 def presence_by_state(
-    hidden: Float[Tensor, "p t d"],
+    states: Float[Tensor, "p slot d"],
     head: torch.nn.Linear,
-    slot_of: Int[Tensor, "p t"],
     named: Bool[Tensor, "p slot"],
     present: Bool[Tensor, "p slot"],
 ) -> Float[Tensor, ""]:
     """The last hidden state of a name must tell whether the photo shows it: what it looked at has to carry evidence."""
-    logits = head(mean_of_slots(hidden, slot_of, named.shape[1]))[..., 0].float()
+    logits = head(states)[..., 0].float()
     return F.binary_cross_entropy_with_logits(logits[named], present[named].float())
 
 

@@ -20,7 +20,7 @@ from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.densecrf import Bilateral, DenseCRF, Gaussian
 from training.batches import FROZEN_LAYERS, READ_HEAD, WHOLE, Batch, Batches, seen_of
-from training.forward import look, mean_of_slots
+from training.forward import look
 from training.minilm import pad
 from training.photos import PhotoReader
 from training.prompts import Prompts, PromptWriter, enc_ids, prefix_ids
@@ -102,7 +102,7 @@ def attention_of(
     total = torch.zeros(len(rows), side * side)
     odds = []
     for scores in seen.scores.values():
-        named = mean_of_slots(scores[:, [READ_HEAD]].transpose(1, 2), slot_of, 1)[:, 0]
+        named = seen.rows.mean_of_slots(scores[:, READ_HEAD], slot_of, 1)
         patches = named[..., 1:]
         peak = patches.topk(5).values.mean(-1, keepdim=True)
         total += (patches - peak).clamp(max=0.5).exp().mean(1)

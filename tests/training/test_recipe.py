@@ -18,7 +18,7 @@ from training.batches import READ_HEAD, READ_LAYER, WHOLE, Batch, Batches, FitCo
 from training.export import export
 from training.features import load_trunk
 from training.fit import Heads, _schedule, fit, parameter_groups, to_device
-from training.forward import by_prompt, from_middle, last_blocks, look, mean_of_slots
+from training.forward import Rows, from_middle, last_blocks, look
 from training.handover import keep, take_up
 from training.labels import class_labels
 from training.losses import contrastive, extent, presence_by_attention, rising, spread, toward
@@ -177,23 +177,31 @@ def test_hidden_things_become_absent():
 
 
 def test_the_mean_of_a_name_is_over_its_tokens():
-    values = torch.tensor([[[1.0], [3.0], [5.0], [9.0]]])
-    slots = torch.tensor([[-1, 0, 0, 2]])
-    assert mean_of_slots(values, slots, 3).squeeze(-1).tolist() == [[4.0, 0.0, 9.0]]
+    mask = torch.tensor([[1, 1, 1, 1], [1, 1, 0, 0]]).bool()  # two prompts of one image
+    rows = Rows.of(mask, 1)
+    values = torch.tensor([[[1.0], [3.0], [5.0], [9.0], [2.0], [4.0]]])
+    slots = torch.tensor([[-1, 0, 0, 2], [1, 1, 1, 1]])
+    assert rows.mean_of_slots(values, slots, 3).squeeze(-1).tolist() == [[4.0, 0.0, 9.0], [0.0, 3.0, 0.0]]
 
 
-def test_maps_side_by_side_become_one_a_prompt():
-    maps = torch.arange(2 * 1 * 6 * 1).view(2, 1, 6, 1)  # two images, three prompts each of two tokens
-    assert by_prompt(maps, 6)[:, 0, :, 0].tolist() == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9], [10, 11]]
+def test_an_image_has_its_prompts_in_one_row_without_what_padded_them():
+    mask = torch.tensor([[1, 1, 1], [1, 0, 0], [1, 1, 0], [1, 1, 1]]).bool()  # two prompts of each of two images
+    rows = Rows.of(mask, 2)
+    tokens = torch.arange(12).view(4, 3)
+    assert rows.put(tokens)[0, :4].tolist() == [0, 1, 2, 3]
+    assert rows.put(tokens)[1].tolist() == [6, 7, 9, 10, 11]
+    assert rows.prompt.tolist() == [[0, 0, 0, 1, -1], [0, 0, 1, 1, 1]]
+    assert rows.first.tolist() == [[0, 3], [0, 2]]
+    assert rows.same_prompt[0, 0, 3].tolist() == [False, False, False, True, False]
 
 
 def test_presence_by_attention_is_low_when_looking_where_it_should():
-    scores = torch.full((2, 1, 1, 3), -5.0)
-    scores[0, 0, 0, 1] = 5.0  # looks at a patch
-    scores[1, 0, 0, 0] = 5.0  # looks at the global token
-    slots, named = torch.zeros(2, 1, dtype=torch.long), torch.ones(2, 1, dtype=torch.bool)
-    right = presence_by_attention(scores, slots, named, torch.tensor([[True], [False]]))
-    wrong = presence_by_attention(scores, slots, named, torch.tensor([[False], [True]]))
+    scores = torch.full((2, 1, 3), -5.0)
+    scores[0, 0, 1] = 5.0  # looks at a patch
+    scores[1, 0, 0] = 5.0  # looks at the global token
+    named = torch.ones(2, 1, dtype=torch.bool)
+    right = presence_by_attention(scores, named, torch.tensor([[True], [False]]))
+    wrong = presence_by_attention(scores, named, torch.tensor([[False], [True]]))
     assert float(right) < 0.001 < 5 < float(wrong)
 
 
@@ -393,11 +401,11 @@ def test_the_rate_rises_then_falls():
 def test_training_and_inference_see_the_same():
     torch.manual_seed(0)
     model = Mini().eval()
-    tokens = torch.randn(1, 10, 384)
-    ids = torch.tensor([[1, 2000, 3000, 102], [1, 4000, 102, 0]])
-    seen = look(model.text, tokens, ids, ids != 0)
-    logits = model.itm_head(seen.hidden[:, 0])
-    (gradient,) = torch.autograd.grad(logits[:, 1].sum(), seen.raw[4])
+    tokens = torch.randn(2, 10, 384)
+    ids = torch.tensor([[1, 2000, 3000, 102], [1, 4000, 102, 0], [1, 102, 0, 0], [1, 5000, 6000, 102]])
+    ours = look(model.text, tokens, ids, ids != 0)
+    logits = model.itm_head(ours.rows.first_of(ours.hidden))[:, 1]
+    (gradient,) = torch.autograd.grad(logits.sum(), ours.probs[4])
     text = TextSide(
         embed=model.text.embeddings,
         layers=list(model.text.encoder.layer),
@@ -405,14 +413,15 @@ def test_training_and_inference_see_the_same():
         pad_id=0,
         max_tokens=128,
     )
-    rows = [tuple(row[row != 0].tolist()) for row in ids]
-    prompts = [TextTokens(row, ("x",) * len(row), ((0, 0),) * len(row)) for row in rows]
-    match = match_prompts(text, PatchTokens(tokens, (3, 3)), [prompts], Reading((4,)))
-    [seen] = match.maps
-    torch.testing.assert_close(match.logits[0], logits[:, 1].detach(), atol=1e-5, rtol=1e-4)
-    ours = by_prompt(gradient, 2)[:, :, :, 1:].unflatten(-1, (3, 3))
-    assert seen.gradient is not None
-    torch.testing.assert_close(seen.gradient[0][:, :4], ours[0].detach(), atol=1e-6, rtol=1e-4)
+    prompts = [tuple(row[row != 0].tolist()) for row in ids]
+    texts = [TextTokens(prompt, ("x",) * len(prompt), ((0, 0),) * len(prompt)) for prompt in prompts]
+    match = match_prompts(text, PatchTokens(tokens, (3, 3)), [texts[:2], texts[2:]], Reading((4,)))
+    torch.testing.assert_close(torch.cat(match.logits), logits.detach(), atol=1e-5, rtol=1e-4)
+    for image, maps in enumerate(match.maps):
+        assert maps.gradient is not None
+        for prompt, theirs in enumerate(maps.gradient):
+            mine = gradient[image][:, ours.rows.prompt[image] == prompt, 1:].unflatten(-1, (3, 3))
+            torch.testing.assert_close(theirs[:, : mine.shape[1]], mine, atol=1e-6, rtol=1e-4)
 
 
 def test_nouns_are_counted_by_caption(wordnet: WordNet):
