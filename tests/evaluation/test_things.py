@@ -129,6 +129,16 @@ def test_average_precision_by_hand():
     assert np.isnan(short["medium"])
 
 
+def test_what_is_found_has_the_size_of_its_mask_and_not_of_its_box():
+    slanted = np.zeros((200, 200), bool)
+    for i in range(150):
+        slanted[i : i + 4, i] = True  # 600 pixels: small; its box would be large
+    small = np.zeros((200, 200), bool)
+    small[150:170, 10:30] = True
+    found = [Marked(1, encode(small), 0.5), Marked(1, encode(slanted), 0.9)]
+    assert average_precision([([Marked(1, encode(small))], found)])["small"] == pytest.approx(0.5)
+
+
 def test_average_precision_is_the_mean_over_classes_and_crowds_are_not_to_be_found():
     truth = [marked(0, 20, row=1), marked(40, 60, row=2), marked(60, 100, row=2, crowd=True)]
     found = [marked(0, 20, row=1), marked(65, 95, row=2, score=0.9)]

@@ -68,9 +68,19 @@ def average_precision(photos: Sequence[tuple[Sequence[Marked], Sequence[Marked]]
         for each in (*things, *guesses):
             truth.dataset["images"][image - 1] |= dict(zip(("height", "width"), each.mask["size"], strict=True))
         for thing in things:
-            number = len(truth.dataset["annotations"]) + 1
-            truth.dataset["annotations"].append({**_entry(thing, image, number), "iscrowd": int(thing.crowd)})
-        found += [{**_entry(each, image, len(found) + i), "score": each.score} for i, each in enumerate(guesses, 1)]
+            mask = decode(thing.mask)
+            area = int(mask.sum())
+            truth.dataset["annotations"].append(
+                {
+                    **_entry(thing, image),
+                    "id": len(truth.dataset["annotations"]) + 1,
+                    "area": area,
+                    "bbox": list(box_of(mask)) if area else [0, 0, 0, 0],
+                    "iscrowd": int(thing.crowd),
+                }
+            )
+        # No box: what is found with one gets its box's area from `loadRes`, and a false alarm the size of its box.
+        found += [{**_entry(each, image), "score": each.score} for each in guesses]
     names = ("ap", "ap50", "ap75", "small", "medium", "large")
     if not found or not rows:
         return dict.fromkeys(names, 0.0 if rows else float("nan"))
@@ -84,15 +94,5 @@ def average_precision(photos: Sequence[tuple[Sequence[Marked], Sequence[Marked]]
     return {name: float(value) if value >= 0 else float("nan") for name, value in zip(names, judge.stats, strict=False)}
 
 
-def _entry(thing: Marked, image: int, number: int) -> dict[str, Any]:
-    mask = decode(thing.mask)
-    area = int(mask.sum())
-    box = list(box_of(mask)) if area else [0, 0, 0, 0]
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": thing.row + 1,
-        "segmentation": dict(thing.mask),
-        "area": area,
-        "bbox": box,
-    }
+def _entry(thing: Marked, image: int) -> dict[str, Any]:
+    return {"image_id": image, "category_id": thing.row + 1, "segmentation": dict(thing.mask)}
