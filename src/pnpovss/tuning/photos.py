@@ -10,6 +10,7 @@ from random import Random
 import numpy as np
 
 from pnpovss.errors import InvalidInputError
+from pnpovss.files.json import to_json
 from pnpovss.images import ImageSource, load_image
 from pnpovss.names import Name, NameLike, parse_names, spelling
 
@@ -34,14 +35,13 @@ class TuningPhoto:
 
     @cached_property
     def digest(self) -> str:
-        """Of its content (the file's bytes, or the pixels) and its names."""
+        """Of its content: the file's bytes, or the pixels."""
         content = (
             Path(self.image).read_bytes()
             if isinstance(self.image, str | Path)
             else np.asarray(load_image(self.image)).tobytes()
         )
-        names = "\n".join(name.text for name in self.names).encode()
-        return blake2b(blake2b(content).digest() + names, digest_size=8).hexdigest()
+        return blake2b(content, digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,10 +131,13 @@ class TuningPhotos:
 
     @property
     def digest(self) -> str:
-        """Of the contents and names of all photos, in whatever order, and of the vocabulary."""
-        parts = sorted(photo.digest for photo in self.photos)
-        words = sorted(word for name in self.vocabulary for word in name.all)
-        return blake2b("\n".join([*parts, *words]).encode(), digest_size=8).hexdigest()
+        """Of what each photo is called, holds and shows, and of the vocabulary; in whatever order.
+
+        What was found in a photo is kept by its key, and asked for with all words of each of its names.
+        """
+        photos = sorted([each.key, each.digest, sorted(name.all for name in each.names)] for each in self.photos)
+        vocabulary = sorted(name.all for name in self.vocabulary)
+        return blake2b(to_json([photos, vocabulary]), digest_size=8).hexdigest()
 
     def asked(self, photo: TuningPhoto) -> tuple[int, ...]:
         """Indices into the vocabulary of a photo's names."""

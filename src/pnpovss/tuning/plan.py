@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from pnpovss._version import __version__
 from pnpovss.config import Settings
 from pnpovss.errors import ConfigError, InvalidInputError, OutputError
 from pnpovss.files.json import from_json, to_json
@@ -28,12 +29,13 @@ class TuningPlan(BaseModel):
 
     Attributes:
         format: of the folder.
+        version: of this package.
         model: name, hub id or folder.
         revision: of its weights, where known.
         dtype: it computes in.
         config: the settings to start from.
         photos: how many.
-        photos_digest: of their contents, their names and the vocabulary.
+        photos_digest: of what they are called, their contents, their names and the vocabulary.
         judge: its key; "none" for measures alone.
         reward: or measure.
         masking: how masks are made.
@@ -46,7 +48,8 @@ class TuningPlan(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[2] = 2
+    format: Literal[3] = 3
+    version: str = __version__
     model: str
     revision: str | None
     dtype: str
