@@ -17,6 +17,7 @@ from pnpovss.tuning.guard import refuse_evaluation_photos, refuse_likenesses
 from pnpovss.tuning.labels import names_in, read_labels
 from pnpovss.tuning.photos import TuningPhoto, TuningPhotos
 from tests.support import trees
+from tests.support.colours import colour_dataset
 
 
 def save(path: Path, seed: int = 0, size: tuple[int, int] = (60, 40)) -> Path:
@@ -165,6 +166,14 @@ def test_photos_of_benchmarks_are_refused_unless_named(tmp_path: Path) -> None:
     assert found.names_from == "masks of voc2012"
     with pytest.raises(InvalidInputError, match="'cityscapes' is no benchmark"):
         gather(root, dataset=data, evaluation_photos=["voc2012", "cityscapes"])
+
+
+def test_a_names_file_widens_the_vocabulary_of_a_data_set(tmp_path: Path) -> None:
+    data = colour_dataset(tmp_path, 3)
+    wider = parse_names(["purple", ["crimson", data.space.names[0].text]])
+    found = gather(data.root, dataset=data, vocabulary=wider)
+    assert found.vocabulary == (*data.space.names, Name("purple"))  # crimson is another word for a name that is there
+    assert {name for photo in found.photos for name in photo.names} <= set(data.space.names)
 
 
 @pytest.mark.parametrize(

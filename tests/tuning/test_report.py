@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from pnpovss.config import Config
+from pnpovss.errors import ConfigError
+from pnpovss.names import Name
 from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.cells import cells_of
 from pnpovss.tuning.gather import gather
+from pnpovss.tuning.photos import TuningPhoto, TuningPhotos
 from pnpovss.tuning.truth import agreement
 from pnpovss.tuning.tune import tune
 from tests.support.colours import colour_dataset
@@ -30,6 +33,20 @@ def test_the_page_shows_every_head_and_what_masks_say(tmp_path: Path) -> None:
         assert said in page, said
     for picture in ("heads", "thresholds", "sheet"):
         assert (tmp_path / f"run/{picture}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_masks_of_other_photos_or_names_are_refused_before_anything_is_done(tmp_path: Path) -> None:
+    data = colour_dataset(tmp_path / "data", 3)
+    segmenter = Segmenter(two_heads(), Config.preset("default"))
+    by_path = [(sample.image, ["red", "green"]) for sample in data]
+    with pytest.raises(ConfigError, match=r"truth: .* has no photo '.*'; give the photos of that data set"):
+        tune(segmenter, by_path, tmp_path / "run", judge=ColourJudge(), truth=data)
+    purple = TuningPhotos.joined(
+        [TuningPhoto(each.key, each.image, (Name("purple"),)) for each in data], [Name("red")], ""
+    )
+    with pytest.raises(ConfigError, match=r"has no masks of 'purple'"):
+        tune(segmenter, purple, tmp_path / "run", judge=ColourJudge(), truth=data)
+    assert not (tmp_path / "run").exists()
 
 
 def test_nothing_in_the_page_is_markup_that_came_with_a_name(tmp_path: Path) -> None:

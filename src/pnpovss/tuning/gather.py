@@ -34,7 +34,7 @@ def gather(
         folder: of photos; of a data set, its root.
         dataset: names come from its masks.
         labels: names or captions come from this table.
-        vocabulary: names to look for, and to tell from one another.
+        vocabulary: names to look for, and to tell from one another; of a data set, beside its own.
         presence: decides which of them are in a photo, where neither a data set nor a table tells.
         evaluation_photos: benchmarks whose evaluation photos may be used; the result says so.
         keep_out: folders of photos that results are reported on: likenesses of them are refused.
@@ -78,7 +78,7 @@ def _named(
     if dataset is not None:
         if labels is not None:
             raise InvalidInputError("the names of a data set come from its masks; leave --labels out")
-        return from_dataset(dataset), f"masks of {dataset.space.key}", dataset.space.names
+        return from_dataset(dataset), f"masks of {dataset.space.key}", (*dataset.space.names, *vocabulary)
     if labels is not None:
         return from_labels(folder, labels, vocabulary), f"the table {labels.name}", vocabulary
     if vocabulary and presence is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pnpovss.datasets.base import Dataset, Sample
+from pnpovss.errors import ConfigError
 from pnpovss.evaluation.measures.bootstrap import ImageCounts
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.measures.ranks import rank_correlation
@@ -23,7 +24,7 @@ from pnpovss.tuning.cells import Cell
 from pnpovss.tuning.collect import Collected
 from pnpovss.tuning.photos import OnPhoto, TuningPhotos
 
-__all__ = ["Agreement", "agreement", "cell_counts"]
+__all__ = ["Agreement", "agreement", "cell_counts", "refuse_other_photos"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,23 @@ class Agreement:
     pick: str
     miou: float
     lost: float
+
+
+def refuse_other_photos(photos: TuningPhotos, dataset: Dataset) -> None:
+    """Before hours are spent on them: the masks of a data set say something of its own photos and names only.
+
+    Raises:
+        ConfigError: a photo, or a name of one, that the data set does not have.
+    """
+    keys, names, key = {sample.key for sample in dataset}, set(dataset.space.names), dataset.space.key
+    for photo in photos.photos:
+        if photo.key not in keys:
+            raise ConfigError(
+                f"truth: {key} has no photo {photo.key!r}; give the photos of that data set under its keys, as "
+                "`pnpovss tune --dataset` does, or no truth"
+            )
+        if unknown := [name for name in photo.names if name not in names]:
+            raise ConfigError(f"truth: {key} has no masks of {unknown[0].text!r}, which {photo.key!r} is said to show")
 
 
 def cell_counts(

@@ -28,7 +28,7 @@ from pnpovss.tuning.space import parameters_of
 from pnpovss.tuning.storage import check_storage
 from pnpovss.tuning.study import require_optuna
 from pnpovss.tuning.tables import cell_rows, head_rows
-from pnpovss.tuning.truth import Agreement, agreement, cell_counts
+from pnpovss.tuning.truth import Agreement, agreement, cell_counts, refuse_other_photos
 
 __all__ = ["CANDIDATES", "TUNED", "tune"]
 
@@ -85,13 +85,15 @@ def tune(
         What OUT/tuned.json holds.
 
     Raises:
-        ConfigError: choices that do not fit, or a folder of another tuning.
+        ConfigError: choices that do not fit, photos that `truth` does not have, or a folder of another tuning.
         InvalidInputError: photos without names, or of one name only.
         OutputError: the folder cannot be written, or another process works on it.
         MissingExtraError: Optuna or matplotlib is needed, and not installed.
     """
     given = photos if isinstance(photos, TuningPhotos) else TuningPhotos.of(photos)
     photos, folder = given.drawn(None, seed), Path(out)
+    if truth is not None:
+        refuse_other_photos(photos, truth)
     has_judge = judge != "none"
     reward = reward or ("keep-delete" if has_judge else "spatial-entropy")
     chosen = tuple(search or (("heads", "threshold") if has_judge else ("heads",)))
