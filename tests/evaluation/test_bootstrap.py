@@ -1,8 +1,10 @@
+import weakref
+
 import numpy as np
 import pytest
 
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.measures.bootstrap import LEAST, ImageCounts, difference, interval, mean_interval
+from pnpovss.evaluation.measures.bootstrap import LEAST, ImageCounts, compare, difference, interval, mean_interval
 from pnpovss.evaluation.measures.confusion import Confusion
 
 
@@ -19,6 +21,28 @@ def test_the_value_is_the_data_sets_own_miou():
     found = interval(ImageCounts.of(parts))
     assert found.value == pytest.approx(Confusion.total(parts, 2).miou)
     assert found.low < found.value < found.high
+
+
+def test_matrices_of_photos_that_come_one_by_one_are_let_go():
+    alive: list[weakref.ref[np.ndarray]] = []
+
+    def one_by_one():
+        for confusion in photos(np.linspace(0.1, 0.9, 20)):
+            counts = confusion.counts.copy()
+            alive.append(weakref.ref(counts))
+            yield Confusion(counts)
+            del counts
+            assert sum(each() is not None for each in alive) <= 2
+
+    compared = compare({"one by one": one_by_one(), "at once": photos(np.linspace(0.1, 0.9, 20))})
+    assert compared["one by one"].own == compared["at once"].own
+    assert sum(each() is not None for each in alive) == 0
+
+
+def test_some_of_the_photos_are_counted_as_they_are_alone():
+    parts = photos([0.1, 0.5, 0.9, 0.3])
+    some = ImageCounts.of(parts).chosen([1, 3])
+    assert interval(some).value == interval(ImageCounts.of([parts[1], parts[3]])).value
 
 
 def test_a_draw_is_the_miou_of_the_photos_drawn():

@@ -106,7 +106,7 @@ def cell_counts(
                     on_photo("measured", i + 1, len(collected.keys))
             records = journal.records
     return [
-        ImageCounts.of([Confusion.from_sparse(records[key]["cells"][i], classes) for key in collected.keys])
+        ImageCounts.of(Confusion.from_sparse(records[key]["cells"][i], classes) for key in collected.keys)
         for i in range(len(cells))
     ]
 

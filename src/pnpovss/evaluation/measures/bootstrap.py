@@ -5,11 +5,11 @@ comes out is the interval. Two variants are compared on the same draws (paired),
 photos came, and both saw the same. A handful of photos says nothing of others: below `LEAST` there is no interval.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from pnpovss.errors import InvalidInputError
 from pnpovss.evaluation.measures.confusion import Confusion
@@ -91,16 +91,21 @@ class ImageCounts:
     union: Float[np.ndarray, "photo class"]
 
     @classmethod
-    def of(cls, photos: Sequence[Confusion]) -> "ImageCounts":
-        """From one confusion matrix per photo.
+    def of(cls, photos: Iterable[Confusion]) -> "ImageCounts":
+        """From one confusion matrix per photo, of which nothing is kept but what is needed: they may come one by one.
 
         Raises:
             InvalidInputError: no photos.
         """
-        if not photos:
+        counted = [(photo.hits, photo.truth + photo.predicted) for photo in photos]
+        if not counted:
             raise InvalidInputError("an interval needs at least one photo")
-        hits = np.stack([photo.hits for photo in photos]).astype(np.float64)
-        return cls(hits, np.stack([photo.truth + photo.predicted for photo in photos]) - hits)
+        hits, both = (np.stack(each).astype(np.float64) for each in zip(*counted, strict=True))
+        return cls(hits, both - hits)
+
+    def chosen(self, photos: Sequence[int] | Integer[np.ndarray, " photo"]) -> "ImageCounts":
+        """Of some of the photos, by their places."""
+        return ImageCounts(self.hits[photos], self.union[photos])
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -130,7 +135,7 @@ def difference(photos: ImageCounts, reference: ImageCounts, draws: int = DRAWS, 
     return _bootstrap(lambda weights: photos.miou(weights) - reference.miou(weights), len(photos), draws, seed)
 
 
-def compare(variants: Mapping[str, Sequence[Confusion]]) -> dict[str, Compared]:
+def compare(variants: Mapping[str, Iterable[Confusion]]) -> dict[str, Compared]:
     """Each variant's mIoU, and how it differs from that of the first, on the same photos."""
     counts = {name: ImageCounts.of(photos) for name, photos in variants.items()}
     reference = next(iter(counts.values()))

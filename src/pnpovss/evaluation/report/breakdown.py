@@ -82,14 +82,17 @@ def break_down(run: Run) -> Breakdown:
     """Break down the score of a run of `pnpovss eval`, from its records."""
     records = list(run.records.values())
     classes, background = len(run.settings.classes), run.settings.background_class
-    whole = [Confusion.from_sparse(record["confusion"], classes) for record in records]
+    # Photo by photo: the matrices of all photos at once would fill the memory.
+    whole = ImageCounts.of(Confusion.from_sparse(record["confusion"], classes) for record in records)
     regions = [regions_of(record) for record in records]
-    total = Confusion.total(whole, classes)
+    total = Confusion.total((Confusion.from_sparse(record["confusion"], classes) for record in records), classes)
     near = Confusion.total((Confusion.from_sparse(record["trimap"], classes) for record in records), classes)
     findings = [
         finding
-        for record, own, counts in zip(records, regions, whole, strict=True)
-        for finding in find_failures(record["key"], own, counts, record["size"], background)
+        for record, own in zip(records, regions, strict=True)
+        for finding in find_failures(
+            record["key"], own, Confusion.from_sparse(record["confusion"], classes), record["size"], background
+        )
     ]
     judged = [
         is_judged(region, record["size"])
@@ -100,8 +103,8 @@ def break_down(run: Run) -> Breakdown:
     return Breakdown(
         groups={
             "object size": _by_size(records, regions),
-            "names in the photo": _by_photo(records, whole, regions, _objects, (1, 2)),
-            "instances in the photo (pieces of the masks)": _by_photo(records, whole, regions, _instances, (1, 3)),
+            "names in the photo": _by_photo(whole, regions, _objects, (1, 2)),
+            "instances in the photo (pieces of the masks)": _by_photo(whole, regions, _instances, (1, 3)),
             "how busy the photo is (share of edges)": _by_terciles(records, whole),
         },
         boundary_iou=_boundary_iou([region for own in regions for region in own]),
@@ -153,8 +156,7 @@ def _instances(regions: Sequence[Region]) -> int:
 
 
 def _by_photo(
-    records: Sequence[Record],
-    whole: Sequence[Confusion],
+    whole: ImageCounts,
     regions: Sequence[Sequence[Region]],
     count: Callable[[Sequence[Region]], int],
     edges: Sequence[int],
@@ -164,14 +166,14 @@ def _by_photo(
     spans = zip((0, *edges), (*edges, max([*counts, 0])), strict=True)
     groups = []
     for low, high in spans:
-        chosen = [counts_ for counts_, n in zip(whole, counts, strict=True) if low < n <= high]
+        chosen = [i for i, n in enumerate(counts) if low < n <= high]
         if chosen:
             name = f"{high}" if high == low + 1 else (f"{low + 1} to {high}" if high in edges else f"{low + 1} or more")
-            groups.append(Group(name, len(chosen), interval(ImageCounts.of(chosen))))
+            groups.append(Group(name, len(chosen), interval(whole.chosen(chosen))))
     return groups
 
 
-def _by_terciles(records: Sequence[Record], whole: Sequence[Confusion]) -> list[Group]:
+def _by_terciles(records: Sequence[Record], whole: ImageCounts) -> list[Group]:
     """Photos in three groups of one size, from plain to busy."""
     order = np.argsort([record["edges"] for record in records], kind="stable")
     groups = []
@@ -179,7 +181,7 @@ def _by_terciles(records: Sequence[Record], whole: Sequence[Confusion]) -> list[
         if len(chosen):
             edges = [records[i]["edges"] for i in chosen]
             label = f"{name} ({min(edges):.1%} to {max(edges):.1%})"
-            groups.append(Group(label, len(chosen), interval(ImageCounts.of([whole[i] for i in chosen]))))
+            groups.append(Group(label, len(chosen), interval(whole.chosen(chosen))))
     return groups
 
 
