@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pnpovss._version import __version__
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import ConfigError, DatasetError, InvalidInputError, OutputError
 from pnpovss.evaluation.runs.evaluate import evaluate
@@ -231,5 +232,13 @@ def test_a_run_of_another_version_is_told_from_a_damaged_one(segmenter, dataset,
     settings = json.loads((folder / "run.json").read_text())
     del settings["data"]
     (folder / "run.json").write_text(json.dumps({**settings, "format": 2}))
-    with pytest.raises(InvalidInputError, match=r"run.json has format 2, this version reads 3; run it again"):
+    with pytest.raises(InvalidInputError, match=r"run.json has format 2, this version reads 4; run it again"):
+        evaluate(segmenter, dataset, Oracle(), folder)
+
+
+def test_what_another_version_began_is_not_gone_on_with(segmenter, dataset, folder):
+    settings = json.loads((folder / "run.json").read_text())
+    assert settings["version"] == __version__
+    (folder / "run.json").write_text(json.dumps({**settings, "version": "0.0.9"}))
+    with pytest.raises(ConfigError, match=rf"holds a run with another version \(0.0.9 there, {__version__} asked\)"):
         evaluate(segmenter, dataset, Oracle(), folder)

@@ -116,6 +116,10 @@ def test_a_folder_of_another_tuning_is_refused(segmenter: Segmenter, tmp_path: P
         tune(segmenter, photos[1:], tmp_path / "run", judge=ColourJudge())
     with pytest.raises(ConfigError, match="holds other things"):
         tune(segmenter, photos, tmp_path / "data", judge=ColourJudge())
+    plan = tmp_path / "run/tuning.json"
+    plan.write_text(json.dumps({**json.loads(plan.read_text()), "version": "0.0.9"}))
+    with pytest.raises(ConfigError, match=r"holds a tuning with another version \(0.0.9, now "):
+        tune(segmenter, photos, tmp_path / "run", judge=ColourJudge())
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,8 @@ def settings_line(run: Run) -> str:
     commits = sorted({(session.commit or "installed package")[:20] for session in run.sessions})
     days = sorted({session.started[:10] for session in run.sessions})
     paces = dict.fromkeys(session.pace for session in run.sessions)
-    return f"{', '.join(parts)}; commit {', '.join(commits)}; {', '.join(days)}; timed on {'; '.join(paces)}"
+    made = f"pnpovss {settings.version}, commit {', '.join(commits)}; {', '.join(days)}"
+    return f"{', '.join(parts)}; {made}; timed on {'; '.join(paces)}"
 
 
 def short_revision(revision: str | None) -> str:

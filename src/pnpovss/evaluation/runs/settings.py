@@ -6,6 +6,7 @@ from random import Random
 
 from pydantic import BaseModel, ConfigDict
 
+from pnpovss._version import __version__
 from pnpovss.config import Settings
 from pnpovss.datasets.base import Counting, Dataset, Exif, Sample
 from pnpovss.datasets.content import masks_digest, photos_digest
@@ -14,7 +15,7 @@ from pnpovss.segmenter import Segmenter
 
 __all__ = ["FORMAT", "Data", "RunSettings", "Subset", "choose", "describe"]
 
-FORMAT = 3  # of the files in a run's folder
+FORMAT = 4  # of the files in a run's folder
 
 
 class Subset(BaseModel):
@@ -89,10 +90,11 @@ class Data(BaseModel):
 
 
 class RunSettings(BaseModel):
-    """Everything that the scores depend on; a resumed run must have the same."""
+    """Everything that the scores depend on, the version of this package included; a resumed run must have the same."""
 
     model_config = ConfigDict(frozen=True)
     format: int = FORMAT
+    version: str = __version__
     kind: str
     dataset: str
     protocol: Counting
