@@ -44,9 +44,23 @@ def _machine() -> int | None:
 
 
 def _container() -> int | None:
-    """What control group 2 of this container still allows."""
+    """What control group 2 of this container still allows.
+
+    Files that were read or written count as taken, though the kernel gives their memory back when it is wanted.
+    """
     try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        return None if limit == "max" else max(0, int(limit) - int((_CGROUP / "memory.current").read_text()))
+        told = (_CGROUP / "memory.max").read_text().strip()
+        if told == "max":
+            return None
+        limit, taken = int(told), int((_CGROUP / "memory.current").read_text())
+        return max(0, min(limit, limit - taken + _file_cache()))
     except (OSError, ValueError):
         return None
+
+
+def _file_cache() -> int:
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith(("inactive_file ", "active_file ")))
