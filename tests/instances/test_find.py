@@ -1,5 +1,7 @@
 """From regions to things: whatever is cut, a name's region stays what it was."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
@@ -89,6 +91,15 @@ def test_two_products_resize_a_picture(way):
         rows, columns = side_weights(37, height, way), side_weights(50, width, way)
         resized = cv2.resize(picture, (width, height), interpolation=way)
         assert rows @ picture @ columns.T == pytest.approx(resized, abs=1e-5)
+
+
+def test_the_sides_of_a_long_photo_take_no_square_of_it():
+    tracemalloc.start()
+    weights = side_weights(40_000, 37, cv2.INTER_AREA)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10 * weights.nbytes
+    assert weights.sum(1) == pytest.approx(1)
 
 
 def test_what_only_a_later_pass_sees_counts_once_each_pass_has_its_own_scale():

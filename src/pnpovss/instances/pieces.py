@@ -78,5 +78,10 @@ def side_weights(extent: int, wanted: int, interpolation: int) -> Float32[np.nda
         wanted: what it becomes [px].
         interpolation: of OpenCV, such as cv2.INTER_AREA.
     """
+    if interpolation == cv2.INTER_AREA and wanted <= extent:
+        # Shares of overlap, as OpenCV has them, without a matrix as large as the square of a photo's side.
+        edges, starts = np.arange(wanted + 1) * (extent / wanted), np.arange(extent)
+        overlap = np.minimum(edges[1:, None], starts + 1) - np.maximum(edges[:-1, None], starts)
+        return (overlap.clip(0) * (wanted / extent)).astype(np.float32)
     pixels = np.eye(extent, dtype=np.float32)
     return cv2.resize(pixels, (extent, wanted), interpolation=interpolation).reshape(wanted, extent)
