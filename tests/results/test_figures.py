@@ -2,6 +2,9 @@
 
 import io
 import re
+import threading
+import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -240,3 +243,22 @@ def test_notes_and_scales():
     assert note_of(0.0, kept=False, match=None) == "absent"
     assert note_of(0.0, kept=True, match=None) == "not found"
     assert top_of([None, np.zeros((2, 2), np.float32)]) == 1.0
+
+
+def test_one_figure_is_written_at_a_time_for_its_style_is_that_of_the_process() -> None:
+    writing: list[int] = []
+    most: list[int] = []
+
+    class Slow:
+        def savefig(self, file: Any, **options: Any) -> None:
+            writing.append(1)
+            most.append(len(writing))
+            time.sleep(0.02)
+            writing.pop()
+
+    threads = [threading.Thread(target=figure_bytes, args=(Slow(), "png")) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1, 1, 1, 1]

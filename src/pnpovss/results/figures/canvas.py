@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ _LINE = 26  # letters in a line over a panel of 3 inches
 _NAME = 200  # letters of a name that are shown; the longest of WordNet has 71
 # Text stays text in SVG and PDF, and two runs give the same bytes.
 _STYLE: Any = {"svg.fonttype": "none", "svg.hashsalt": "pnpovss", "pdf.fonttype": 42, "font.size": TEXT}
+_style_lock = threading.Lock()
 
 
 def new_figure(width: float, height: float, feature: str = "figures") -> "Figure":
@@ -131,7 +133,7 @@ def figure_bytes(figure: "Figure", form: str = "png") -> bytes:
 
     dates: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
     file = io.BytesIO()
-    with rc_context(_STYLE):
+    with _style_lock, rc_context(_STYLE):  # the style is the process's: a thread that ends would take it from another
         figure.savefig(file, format=form, dpi=_DPI, metadata=dates[form], bbox_inches="tight", pad_inches=0.06)
     return _without_spaces_at_ends(file.getvalue()) if form == "svg" else file.getvalue()
 
