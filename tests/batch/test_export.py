@@ -21,7 +21,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from pnpovss import plugins
-from pnpovss.batch.events import Done, Task
+from pnpovss.batch.events import Done, Skipped, Task
 from pnpovss.batch.export import registry
 from pnpovss.batch.export.label_studio import brush_rle
 from pnpovss.batch.export.photos import flat_name
@@ -30,9 +30,12 @@ from pnpovss.batch.export.run import DECISIONS, read_run
 from pnpovss.batch.export.write import export
 from pnpovss.batch.export.yolo import polygons
 from pnpovss.batch.job import Job
+from pnpovss.config import Config
 from pnpovss.errors import InvalidInputError, OutputError
 from pnpovss.names import parse_names
+from pnpovss.segmenter import Segmenter
 from tests.support import foreign_readers
+from tests.support.fakes import colour_backbone
 from tests.support.painter import NAMES, Painter
 
 READERS = list(foreign_readers.READERS)
@@ -347,8 +350,36 @@ def test_without_photos_files_are_called_as_they_are(tmp_path: Path):
     assert [image.attrib["name"] for image in images] == names
 
 
-@pytest.mark.parametrize("word", list(known_formats()))
-@pytest.mark.parametrize("photos", [True, False])
+def test_a_format_that_needs_photos_is_not_written_without(tmp_path: Path):
+    run = read_run(job_over(tmp_path, {"cat": ("cat.png", "PNG")}))
+    with pytest.raises(InvalidInputError, match="labelme is of use only with the photos in it; leave --no-photos out"):
+        list(export(run, parse_formats(["labelme"])[0], tmp_path / "labelme", photos=False))
+    (tmp_path / "coco").write_text("a file")
+    with pytest.raises(OutputError, match="coco is a file; choose another --out"):
+        list(export(run, parse_formats(["coco"])[0], tmp_path / "coco"))
+
+
+def test_photos_that_were_moved_are_exported_from_where_they_are_now(tmp_path: Path):
+    (tmp_path / "old").mkdir()
+    Image.fromarray(np.full((20, 30, 3), (200, 0, 0), np.uint8)).save(tmp_path / "old/flag.png")
+    job = Job(Segmenter(colour_backbone(), Config.preset("default")), parse_names(["red", "blue"]), tmp_path / "out")
+    assert isinstance(job.run(Task(str(tmp_path / "old/flag.png"), "flag")), Done)
+    (tmp_path / "old").rename(tmp_path / "new")
+    [labelme] = parse_formats(["labelme"])
+    with pytest.raises(InvalidInputError, match=r"old/flag.png cannot be read.*give their new place"):
+        list(export(read_run(tmp_path / "out"), labelme, tmp_path / "labelme"))
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")}
+    again = job.run(Task(str(tmp_path / "new/flag.png"), "flag"))
+    assert isinstance(again, Skipped)
+    assert again.record["photo"] == str(tmp_path / "new/flag.png")
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*.png")} == before
+    assert list(export(read_run(tmp_path / "out"), labelme, tmp_path / "labelme")) == ["flag"]
+
+
+@pytest.mark.parametrize(
+    ("word", "photos"),
+    [(word, photos) for word, spec in known_formats().items() for photos in (True, False) if photos or not spec.photos],
+)
 def test_a_file_name_that_is_no_text(tmp_path: Path, word: str, photos: bool):
     name = os.fsdecode(b"caf\xe9")
     run = read_run(job_over(tmp_path, {name: (f"{name}.png", "PNG")}))

@@ -129,7 +129,7 @@ def test_a_run_behind_a_url_is_exported(call: Call, tmp_path: Path):
     assert len(list((tmp_path / "exports/masks/labels").rglob("*.png"))) == 2
     fsspec.filesystem("memory").rm("/bucket/in/1.png")
     gone = call("export", "memory://bucket/out", "--format", "voc", "--out", "exports")
-    assert "1.png cannot be read: there is no such file; --no-photos exports labels alone" in gone.stderr
+    assert "1.png cannot be read: there is no such file; --no-photos exports labels alone, in formats" in gone.stderr
     assert "give the --out folder" in call("export", "memory://bucket/none", "--format", "voc", "--out", "x").stderr
 
 

@@ -88,10 +88,16 @@ class FileSet(PhotoFiles):
 
     def put_note(self, note: bytes) -> None:
         """See `PhotoFiles`."""
-        path = self.folder / f"{self.name}{FAILURE}"
+        self._put(self.folder / f"{self.name}{FAILURE}", note)
+
+    def put_record(self, record: bytes) -> None:
+        """See `PhotoFiles`."""
+        self._put(self._target, record)
+
+    def _put(self, path: Path, content: bytes) -> None:
         try:
             self._announce([])
-            self._stage(path, note)
+            self._stage(path, content)
             self._parts[-1].replace(path)
         except OSError as error:
             raise error if isinstance(error, OutputError) else _cannot_write(path, error) from error

@@ -141,6 +141,9 @@ class Job:
         content = source.content
         anew = self._why_anew(files, content, names) if files.record else None
         if files.record and anew is None:
+            if files.record["photo"] != identity(task.photo):  # it was moved; exports look for it where it is told
+                files.record = {**files.record, "photo": identity(task.photo)}
+                files.put_record(json_bytes(files.record))
             return Skipped(task, files.record)
         told = self._failed_before(files, content, names)
         if told and not (self.redo or self.retry_failed or task.given_up):

@@ -96,6 +96,14 @@ class PhotoFiles:
         """
         raise NotImplementedError
 
+    def put_record(self, record: bytes) -> None:
+        """Write the record of the set that is there anew.
+
+        Raises:
+            OutputError: as `replace`.
+        """
+        raise NotImplementedError
+
     @property
     def failure(self) -> dict[str, Any] | None:
         """The note of a failure that is there."""

@@ -67,6 +67,10 @@ class RemoteFiles(PhotoFiles):
         """See `PhotoFiles`."""
         self.folder.put(f"{self.name}{FAILURE}", note)
 
+    def put_record(self, record: bytes) -> None:
+        """See `PhotoFiles`."""
+        self.folder.put(f"{self.name}{RECORD}", record)
+
 
 @contextmanager
 def claimed_remotely(out: str, stem: str) -> Iterator[RemoteFiles]:

@@ -55,4 +55,4 @@ def _mask(region: Found) -> str:
     )
 
 
-CVAT = FormatSpec("cvat", "CVAT for images 1.1: annotations.xml with masks, and images/", write)
+CVAT = FormatSpec("cvat", "CVAT for images 1.1: annotations.xml with masks, and images/", write, photos=False)

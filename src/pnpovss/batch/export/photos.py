@@ -60,7 +60,10 @@ def _content(photo: str) -> bytes:
     except (OSError, InvalidInputError) as error:
         reason = getattr(error, "strerror", None)
         told = f"{photo} cannot be read: {reason}" if reason else str(error)
-        raise InvalidInputError(f"{told}; --no-photos exports labels alone") from error
+        raise InvalidInputError(
+            f"{told}; --no-photos exports labels alone, in formats that can do without. Photos that were moved are "
+            "found by their content: give their new place to `pnpovss segment` with the same --out"
+        ) from error
 
 
 def _png(content: bytes) -> bytes:

@@ -66,4 +66,4 @@ def _annotation(photo: RunPhoto, file: str) -> "ElementTree.ElementTree[ElementT
     return ElementTree.ElementTree(root)
 
 
-VOC = FormatSpec("voc", "the tree of Pascal VOC, with index masks and boxes", write)
+VOC = FormatSpec("voc", "the tree of Pascal VOC, with index masks and boxes", write, photos=False)

@@ -9,7 +9,7 @@ from pathlib import Path
 from pnpovss._version import __version__
 from pnpovss.batch.export.registry import FormatSpec
 from pnpovss.batch.export.run import Run
-from pnpovss.errors import OutputError
+from pnpovss.errors import InvalidInputError, OutputError
 
 __all__ = ["export"]
 
@@ -30,8 +30,13 @@ def export(run: Run, spec: FormatSpec, folder: Path, *, photos: bool = True, ove
 
     Raises:
         OutputError: something else is there, or it cannot be written.
-        InvalidInputError: a photo or a label map cannot be used.
+        InvalidInputError: no photos, for a format that is of no use without; or a photo or label map that cannot be
+            used.
     """
+    if not photos and spec.photos:
+        raise InvalidInputError(f"{spec.key} is of use only with the photos in it; leave --no-photos out")
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; choose another --out")
     if folder.exists() and not overwrite and not (folder / MARK).exists() and any(folder.iterdir()):
         raise OutputError(f"{folder} is not of this program; choose another --out, or replace it with --overwrite")
     part, old = (folder.parent / f".{folder.name}.{word}" for word in ("part", "old"))

@@ -79,4 +79,4 @@ def _closed(corners: Polygon) -> Polygon:
     return np.concatenate([corners, np.repeat(corners[-1:], max(0, 3 - len(corners)), axis=0)])
 
 
-YOLO = FormatSpec("yolo", "images/, labels/ with polygons, data.yaml", write)
+YOLO = FormatSpec("yolo", "images/, labels/ with polygons, data.yaml", write, photos=False)
