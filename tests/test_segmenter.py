@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from pnpovss.backbones.parts.text_side import PatchTokens
 from pnpovss.config import Config, Settings, ViewSettings
 from pnpovss.errors import ConfigError, ImageError, ModelError, NamesError, UnknownModelError
 from pnpovss.heads import look_with_all_heads
-from pnpovss.inputs import input_size, prepare
+from pnpovss.inputs import _indices, input_size, prepare
 from pnpovss.saliency.views import views_of
 from pnpovss.segmenter import Segmenter
 from tests.support.fakes import FakeBackbone, colour_backbone, fake_spec
@@ -339,3 +339,31 @@ def test_anothers_judgement_replaces_the_models() -> None:
     assert set(np.unique(found.labels)) <= {0, 2, 3}
     with pytest.raises(NamesError, match=r"present names the indices \[3\], but 3 names were given"):
         segmenter(GREY, ["cat", "ghost", "dog"], present=[3])
+
+
+@pytest.mark.parametrize("present", [[False, True, True], np.array([False, True, True]), [1.0], ["dog", 1]])
+def test_a_mask_of_names_is_not_taken_for_indices(present: Any) -> None:
+    with pytest.raises(NamesError, match=r"present takes indices of names, such as \[0, 2\], got \["):
+        _indices(present, 3)
+
+
+def test_indices_may_be_those_of_numpy() -> None:
+    assert [type(i) for i in _indices(np.flatnonzero([False, True]), 2)] == [int]
+
+
+def test_a_stream_gives_what_is_done_before_it_asks_for_more() -> None:
+    segmenter, asked = Segmenter(FakeBackbone(CAT_AND_DOG), by_hand()), []
+
+    def photos() -> Iterator[tuple[Any, list[str]]]:
+        for number in range(3):
+            asked.append(number)
+            yield GREY, ["cat"]
+        yield "nowhere.png", ["cat"]
+
+    next(segmenter.stream(photos(), batch_size=1))
+    assert asked == [0]
+    found = segmenter.stream(photos(), batch_size=8)
+    for _ in range(3):
+        next(found)
+    with pytest.raises(ImageError, match=r"nowhere.png"):
+        next(found)

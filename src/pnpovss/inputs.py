@@ -1,6 +1,7 @@
 """From a photo and some names to what a backbone reads: normalised pixels, and names that it can read."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from pnpovss.names import Name, NameLike, parse_names
 from pnpovss.prompts import Prompts, build_prompts
 from pnpovss.saliency.views import take_view, views_of
 
-__all__ = ["Inputs", "ask", "input_size", "prepare", "to_pixels"]
+__all__ = ["Inputs", "ask", "batches", "input_size", "prepare", "to_pixels"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +52,51 @@ def prepare(
         ImageError: a photo that cannot be read.
     """
     parsed = parse_names(names)
-    if present is not None and not set(present) <= set(range(len(parsed))):
-        raise NamesError(f"present names the indices {sorted(present)}, but {len(parsed)} names were given")
+    there = None if present is None else _indices(present, len(parsed))
     image = load_image(source)
     size = input_size(image, settings.image_size, card.patch, settings.keep_aspect)
     shown = [take_view(image, view) for view in views_of(settings.views)]
     pixels = torch.cat([to_pixels(each, size, card) for each in shown])
-    return Inputs(image, parsed, pixels, None if present is None else tuple(sorted(set(present))))
+    return Inputs(image, parsed, pixels, there)
+
+
+def _indices(present: Iterable[object], names: int) -> tuple[int, ...]:
+    """Ascending. True and False are none: a mask of names would be taken for the first two of them."""
+    given = list(present)
+    try:
+        if any(isinstance(each, bool | np.bool_) for each in given):
+            raise TypeError
+        indices = {operator.index(each) for each in given}  # type: ignore[call-overload]
+    except TypeError:
+        raise NamesError(f"present takes indices of names, such as [0, 2], got {given!r:.200}") from None
+    if not indices <= set(range(names)):
+        raise NamesError(f"present names the indices {sorted(indices)}, but {names} names were given")
+    return tuple(sorted(indices))
+
+
+def batches(images: Iterable[Inputs], size: int) -> Iterator[list[Inputs]]:
+    """Neighbours of one input size, at most `size` at a time, in order, each batch as soon as it is full.
+
+    Where an image raises, those before it still come.
+    """
+    batch: list[Inputs] = []
+    source = iter(images)
+    while True:
+        try:
+            image = next(source, None)
+        except Exception:
+            if batch:
+                yield batch
+            raise
+        if batch and (image is None or batch[0].pixels.shape != image.pixels.shape):
+            yield batch
+            batch = []
+        if image is None:
+            return
+        batch.append(image)
+        if len(batch) == size:
+            yield batch
+            batch = []
 
 
 def ask(names: Sequence[Name], backbone: Backbone, settings: Settings) -> Prompts:

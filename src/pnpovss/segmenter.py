@@ -15,7 +15,7 @@ from pnpovss.backbones.base import Backbone, Card, ImageFeatures, LoadOptions, R
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.images import ImageSource
-from pnpovss.inputs import Inputs, ask, prepare
+from pnpovss.inputs import Inputs, ask, batches, prepare
 from pnpovss.instances.find import check_installed, find_instances
 from pnpovss.matching import match_names, refuse_what_is_not_finite
 from pnpovss.names import NameLike
@@ -94,11 +94,13 @@ class Segmenter:
         preset: str = "default",
         settings_source: str | None = None,
     ) -> None:
+        if config is None:
+            chosen = read_preset(preset)
+            config, preset = chosen.config(backbone.card.recommended.settings), chosen.name
+            settings_source = settings_source or (chosen.tuned and chosen.tuned.source)
         self.backbone = backbone
         self.preset = preset
         self.settings_source = settings_source or backbone.card.recommended.source
-        if config is None:
-            config = read_preset(preset).config(backbone.card.recommended.settings)
         self.config = config.resolve(backbone.card)
         check_installed(self.config.instances)
 
@@ -200,11 +202,15 @@ class Segmenter:
             name_match: see `__call__`.
             instances: see `__call__`.
             batch_size: images, or views, that the model reads at once, those of one photo together; changes no result.
+                A result comes when its batch is full: with 1, before the next pair is asked for.
+
+        Raises:
+            ImageError, NamesError: see `__call__`; after the results of the pairs before it.
         """
         telling = self._telling(instances)
         prepared = (prepare(image, names, self.backbone.card, self.config) for image, names in pairs)
         views = len(views_of(self.config.views))
-        for batch in _batches(prepared, max(1, batch_size // views)):
+        for batch in batches(prepared, max(1, batch_size // views)):
             for inputs, explained in zip(batch, self.explain(batch, name_match=name_match), strict=True):
                 yield telling.finish(inputs, explained)
 
@@ -386,15 +392,3 @@ def _warn_of_another(card: Card, preset: Preset) -> None:
             card.name,
             card.revision,
         )
-
-
-def _batches(images: Iterable[Inputs], batch_size: int) -> Iterator[list[Inputs]]:
-    """Neighbours of one input size, at most `batch_size` at a time, in order."""
-    batch: list[Inputs] = []
-    for image in images:
-        if batch and (len(batch) == batch_size or batch[0].pixels.shape != image.pixels.shape):
-            yield batch
-            batch = []
-        batch.append(image)
-    if batch:
-        yield batch

@@ -171,6 +171,8 @@ def test_tuned_settings_are_a_preset_everywhere(
     path = tmp_path / "run/tuned.json"
     loaded = pnpovss.Segmenter.from_pretrained("fake", preset=path)
     assert (loaded.config.head, loaded.preset) == (0, "tuned.json")
+    made = Segmenter(two_heads(), preset=str(path))
+    assert (made.config, made.preset, made.settings_source) == (loaded.config, "tuned.json", tuned.source)
     assert loaded.config.blur is not None
     assert loaded.config.blur.sigma == 0.02  # what was set by hand before goes with it
     result = loaded(photo, ["red", "blue"])
