@@ -3,15 +3,17 @@
 python scripts/settings_page.py > docs/settings.md
 """
 
+import json
 import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pnpovss.cli.settings import setting_value
-from pnpovss.config import PRESETS, STEPS, Config, setting_names
+from pnpovss.config import PRESETS, STEPS, Config, InstanceSettings, ViewSettings, setting_names
 
 HEAD = """\
 # Settings
@@ -31,10 +33,18 @@ differ:
 
 """
 AFTER_PRESETS = """
-`default` also takes what a checkpoint was tuned to. For `mini`: {own}. The record of each result holds the values that
-were used.
+`default` and `best` also take what a checkpoint was tuned to, `best` but for its views; the columns show what holds
+where nobody tuned. For `mini`: {own}. The record of each result holds the values that were used.
 """
 DOCS = Path(__file__).parent.parent / "docs"
+
+
+def _defaults(step: type[BaseModel]) -> str:
+    """What the settings of a step are where the step is turned on and they are not set."""
+    values = step().model_dump(mode="json").items()
+    return ", ".join(f"`{key}={value if isinstance(value, str) else json.dumps(value)}`" for key, value in values)
+
+
 # Heading and what to know of each group: settings that stand alone, then the steps in the order in which they run.
 SECTIONS: dict[str, tuple[str, str]] = {
     "": (
@@ -43,7 +53,12 @@ SECTIONS: dict[str, tuple[str, str]] = {
         "is a size the model was less trained on.",
     ),
     "presence": ("Presence", "Who is not there is not drawn. See [Which names are in a photo](presence.md)."),
-    "views": ("Views", "Tiles see small things nearer, and things that are larger than a tile in parts."),
+    "views": (
+        "Views",
+        "Tiles see small things nearer, and things that are larger than a tile in parts. Each is 0.25 of a side to "
+        "below the whole, of eight sizes at most, and size times `views.tiles_across` is 1 or more. Setting any of "
+        f"these turns the step on; what is not set is then {_defaults(ViewSettings)}.",
+    ),
     "gradcam": ("GradCAM", "Off, attention alone is taken, also where it did not matter for the match."),
     "dropout": (
         "Salience Dropout",
@@ -63,7 +78,8 @@ SECTIONS: dict[str, tuple[str, str]] = {
     ),
     "instances": (
         "Instances",
-        "On, things of one name are told apart. [How, and how well](instances.md)",
+        "On, things of one name are told apart. [How, and how well](instances.md). Setting any of these turns the "
+        f"step on; what is not set is then {_defaults(InstanceSettings)} (`heat` wants the extra `instances`).",
     ),
 }
 PICTURES = {"": "setting-image_size", "presence": "presence"}

@@ -54,8 +54,8 @@ def segment(
         str | None,
         typer.Option(
             metavar="FILTER",
-            help="Who says which names are in a photo: all (look for every name), itm, itc, file:PATH, clip:MODEL, "
-            "llm:MODEL. Default: the model, by the step presence.",
+            help="Who says which names are in a photo: all (look for every name), itm, itc, itm+itc, "
+            "itm+itc+attention, file:PATH, clip:MODEL, llm:MODEL. Default: the model, by the step presence.",
         ),
     ] = None,
     llm: options.Llm = None,

@@ -25,7 +25,8 @@ def serve(
     revision: Annotated[str | None, typer.Option(help="Revision of a hub id.")] = None,
     local_files_only: Annotated[bool, typer.Option("--local-files-only", help="Never ask a hub.")] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Requests computed at once. Default: one per core.")
+        int | None,
+        typer.Option(min=1, metavar="N", help="Requests computed at once. Default: one per core; 4 on a GPU."),
     ] = None,
     batch: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Photos encoded together. Default: 8 on a GPU, else 1.")

@@ -92,7 +92,7 @@ def refuse_beyond(image: Image.Image, what: str, max_pixels: int | None) -> None
     if max_pixels is not None and width * height > max_pixels:
         raise ImageError(
             f"{what} has {width:,} x {height:,} = {width * height:,} pixels, more than the limit of {max_pixels:,}; "
-            f"make it smaller, or raise the limit (max_pixels=, on the command line --max-pixels)"
+            f"make it smaller, or raise the limit (max_pixels=, or --max-pixels of segment and serve)"
         )
 
 

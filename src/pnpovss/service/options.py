@@ -23,7 +23,7 @@ class ServiceOptions:
         keys: any of which a client has to show; empty lets everybody in.
         origins: other web sites ("https://example.org") whose pages may use the API.
         hosts: names it is called by; empty takes any, or the usual ones where only this machine reaches it.
-        workers: requests computed at once; None for one per core, or one where the model is on a GPU.
+        workers: requests computed at once; None for one per core, or four where the model is on a GPU.
         batch: photos encoded together; None for eight on a GPU, else one.
         limits: on each request.
         stop_seconds: until which what was accepted must be finished, once it is told to stop.
