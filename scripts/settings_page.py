@@ -3,9 +3,8 @@
 python scripts/settings_page.py > docs/settings.md
 """
 
-import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -41,8 +40,11 @@ DOCS = Path(__file__).parent.parent / "docs"
 
 def _defaults(step: type[BaseModel]) -> str:
     """What the settings of a step are where the step is turned on and they are not set."""
-    values = step().model_dump(mode="json").items()
-    return ", ".join(f"`{key}={value if isinstance(value, str) else json.dumps(value)}`" for key, value in values)
+    return _as_typed(step().model_dump(mode="json"))
+
+
+def _as_typed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"`{name}={'none' if value is None else str(value).lower()}`" for name, value in settings.items())
 
 
 # Heading and what to know of each group: settings that stand alone, then the steps in the order in which they run.
@@ -99,8 +101,7 @@ def _own() -> str:
     from pnpovss.backbones.base import LoadOptions
     from pnpovss.backbones.registry import load_backbone
 
-    own = load_backbone("mini", LoadOptions.parse("cpu")).card.recommended.settings
-    return ", ".join(f"`{name}={'none' if value is None else str(value).lower()}`" for name, value in own.items())
+    return _as_typed(load_backbone("mini", LoadOptions.parse("cpu")).card.recommended.settings)
 
 
 def _sections() -> Iterator[str]:

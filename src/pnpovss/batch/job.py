@@ -141,8 +141,8 @@ class Job:
         content = source.content
         anew = self._why_anew(files, content, names) if files.record else None
         if files.record and anew is None:
-            if files.record["photo"] != identity(task.photo):  # it was moved; exports look for it where it is told
-                files.record = {**files.record, "photo": identity(task.photo)}
+            if files.record["photo"] != (place := identity(task.photo)):  # moved; exports look where the record says
+                files.record = {**files.record, "photo": place}
                 files.put_record(json_bytes(files.record))
             return Skipped(task, files.record)
         told = self._failed_before(files, content, names)
