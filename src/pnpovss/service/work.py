@@ -200,7 +200,7 @@ class Workers:
 
 def _tell(work: Work, answer: Any, error: BaseException | None) -> None:
     def tell() -> None:
-        if work.answer.done():
+        if work.answer.done() or work.given_up:
             return
         if error is None:
             work.answer.set_result(answer)
