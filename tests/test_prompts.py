@@ -35,6 +35,16 @@ def test_squashing_writes_a_name_as_one_word() -> None:
     assert prompt.text == "A picture of pottedplant tvmonitor"
 
 
+@pytest.mark.parametrize("squash", [False, True])
+def test_words_of_names_are_told_from_the_prompts_own(squash: bool) -> None:
+    names = parse_names(["motion picture", "picture frame", "cat"])
+    prompts = build_prompts(names, tokenize, 35, squash=squash, joint=False, wording="A picture of {}?")
+    told = [prompts.words[i] for i in prompts.words_of_names]
+    assert told == (["motionpicture?", "pictureframe?"] if squash else ["motion", "picture?", "picture", "frame?"]) + [
+        "cat?"
+    ]
+
+
 def test_synonyms_share_a_name() -> None:
     [prompt] = build_prompts(parse_names([["sofa", "couch"], "cat"]), tokenize, 35).each
     assert prompt.text == "A picture of sofa couch cat"

@@ -47,6 +47,7 @@ class Prompt:
         name_tokens: for each of those, the indices of its tokens, synonyms included.
         words: the words of the text, those around the names included.
         word_tokens: for each word, the indices of its tokens.
+        words_of_names: which of the words belong to names, as indices.
     """
 
     text: str
@@ -55,6 +56,7 @@ class Prompt:
     name_tokens: tuple[tuple[int, ...], ...]
     words: tuple[str, ...]
     word_tokens: tuple[tuple[int, ...], ...]
+    words_of_names: tuple[int, ...]
 
     def read_at(self, token: int) -> "Prompt":
         """The same prompt, each name read at one token of the whole, counted from the end where negative."""
@@ -94,6 +96,15 @@ class Prompts:
     def word_tokens(self) -> list[tuple[int, ...]]:
         """For each word, its tokens."""
         return self._through_all("word_tokens")
+
+    @property
+    def words_of_names(self) -> tuple[int, ...]:
+        """Which of `words` belong to names, as indices."""
+        found, start = [], 0
+        for prompt in self.each:
+            found += [start + word for word in prompt.words_of_names]
+            start += len(prompt.words)
+        return tuple(found)
 
     def _through_all(self, attribute: str) -> list[tuple[int, ...]]:
         groups, start = [], 0
@@ -164,6 +175,9 @@ def _prompt(
         name_tokens=tuple(_tokens_within(tokens, span) for span in spans),
         words=tuple(text[start:end] for start, end in words),
         word_tokens=tuple(_tokens_within(tokens, span) for span in words),
+        words_of_names=tuple(
+            i for i, (start, end) in enumerate(words) if any(start < last and end > first for first, last in spans)
+        ),
     )
 
 

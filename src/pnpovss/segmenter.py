@@ -338,7 +338,8 @@ class Segmenter:
             explained: what `explain` found in it.
             crf: the Dense CRF of this photo with these settings, to use its filters again; None builds one.
         """
-        pixels, count = np.asarray(inputs.image), len(inputs.names)
+        pixels, count, prompts = np.asarray(inputs.image), len(inputs.names), explained.prompts
+        maps = explained.names.cpu().numpy(), prompts.words, explained.words.cpu().numpy()
         found = refine(explained.names, pixels, self.config, crf) if explained.kept else None
         refined = found or nothing_found(pixels.shape[:2])
         labels, things = as_asked(refined.labels, explained.kept, count), None
@@ -351,7 +352,7 @@ class Segmenter:
             background_score=refined.background_score,
             names=inputs.names,
             kept=explained.kept,
-            heatmaps=HeatMaps(explained.names.cpu().numpy(), explained.prompts.words, explained.words.cpu().numpy()),
+            heatmaps=HeatMaps(*maps, prompts.words_of_names),
             match=explained.match,
             name_match=explained.name_match,
             provenance=Provenance.of(

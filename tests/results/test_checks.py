@@ -86,6 +86,12 @@ def test_heat_maps_that_do_not_fit_are_refused(
         HeatMaps(names, words, word_maps)
 
 
+@pytest.mark.parametrize("word", [-1, 2])
+def test_a_word_of_a_name_is_one_of_the_words(word: int):
+    with pytest.raises(InvalidInputError, match=f"word {word} is said to belong to a name; there are 2 words"):
+        HeatMaps(np.zeros((1, 2, 2), F), ("a", "b"), np.zeros((2, 2, 2), F), (0, word))
+
+
 def test_a_heat_map_for_each_kept_name():
     maps = np.zeros((2, 2, 2), F)
     with pytest.raises(InvalidInputError, match="2 heat maps for 3 kept names"):

@@ -44,6 +44,7 @@ def hand_made(**replaced: Any) -> Segmentation:
             names=np.array([[[0, 0], [4, 0]], [[0, 0], [1, 2]], [[0, 0], [0, 0]]], np.float32),
             words=("A", "picture", "of", "cat", "sofa", "couch", "settee", "dog"),
             word_maps=np.arange(32, dtype=np.float32).reshape(8, 2, 2),
+            words_of_names=(3, 4, 5, 6, 7),
         ),
         "match": 0.875,
         "name_match": (0.9, 0.8, 0.05),

@@ -45,6 +45,7 @@ class SavedMeta(BaseModel):
     names: _Names
     kept: tuple[int, ...]
     words: tuple[str, ...]
+    words_of_names: tuple[int, ...] | None = None
     match: float | None
     name_match: tuple[float, ...] | None
     provenance: Provenance

@@ -268,7 +268,8 @@ class Segmentation(ShowsItself):
             ImageError: the photo has another size than the label map.
             MissingExtraError: matplotlib is not installed.
         """
-        return figure_of(kind, np.asarray(self._upright(photo)), self.labels, self.shown, self._words_of_names(), axes)
+        photo = np.asarray(self._upright(photo))
+        return figure_of(kind, photo, self.labels, self.shown, self.heatmaps.shown_words, axes)
 
     @property
     def shown(self) -> list[Shown]:
@@ -279,16 +280,6 @@ class Segmentation(ShowsItself):
             Shown(name.text, note_of(share, kept=i in self.kept, match=score), share > 0, heats.get(i))
             for i, (name, share, score) in enumerate(zip(self.names, self.shares, match, strict=True))
         ]
-
-    def _words_of_names(self) -> list[tuple[str, Float[np.ndarray, "gh gw"]]]:
-        """The words of the prompts that belong to names, with their maps; all words where names are squashed."""
-        words = list(zip(self.heatmaps.words, self.heatmaps.word_maps, strict=True))
-        wanted = [word for i in self.kept for name in self.names[i].all for word in name.split(" ")]
-        found = []
-        for word, heat in words:
-            if len(found) < len(wanted) and word.rstrip(".?") == wanted[len(found)].rstrip(".?"):
-                found.append((word, heat))
-        return found if len(found) == len(wanted) else words
 
     def _upright(self, source: ImageSource) -> Image.Image:
         photo = load_image(source, max_pixels=None)  # it was accepted once
@@ -336,6 +327,7 @@ class Segmentation(ShowsItself):
             names=self.names,
             kept=self.kept,
             words=self.heatmaps.words,
+            words_of_names=self.heatmaps.words_of_names,
             match=self.match,
             name_match=self.name_match,
             provenance=self.provenance,
@@ -382,7 +374,7 @@ class Segmentation(ShowsItself):
             background_score=arrays.get("background_score"),
             names=meta.names,
             kept=meta.kept,
-            heatmaps=HeatMaps(arrays["name_heatmaps"], meta.words, arrays["word_heatmaps"]),
+            heatmaps=HeatMaps(arrays["name_heatmaps"], meta.words, arrays["word_heatmaps"], meta.words_of_names),
             match=meta.match,
             name_match=meta.name_match,
             provenance=meta.provenance,
