@@ -45,6 +45,14 @@ class Lattice:
         """Values of all lattice points, twice (one half is blurred into the other), and a last row that stays 0."""
         return np.zeros((blocks, 2, (self.size + 1) * lanes), dtype=np.float32)
 
+    def new_parts(self, lanes: int) -> Float32[np.ndarray, "band point_lane"]:
+        """What each band splats by itself, all 0, as every filtering leaves it; nothing where there is one band.
+
+        Made once for many filterings: fresh zeros cost the system as much time as the splatting itself.
+        """
+        bands = self.bands if self.bands > 1 else 0
+        return np.zeros((bands, (self.size + 1) * lanes), dtype=np.float32)
+
     @property
     def bands(self) -> int:
         """Parts of the image that are splatted apart and then summed.
@@ -121,7 +129,7 @@ def _inverse_root_of_sums(lattice: Lattice, workers: Workers) -> Float32[np.ndar
     kernels = kernels_for(1)
     count = len(lattice.points)
     pairs = lattice.new_pairs(1, 1)
-    splat_and_blur([lattice], kernels, np.ones((1, count), dtype=np.float32), [pairs], workers)
+    splat_and_blur([lattice], kernels, np.ones((1, count), dtype=np.float32), [pairs], [lattice.new_parts(1)], workers)
     sums = np.zeros(count, dtype=np.float32)
     tables = (pairs[0, 0], lattice.points, lattice.weights, np.float32(lattice.gain))
     workers.run(kernels.slice(lattice.corners), workers.even(count), sums, sums, *tables)
@@ -133,6 +141,7 @@ def splat_and_blur(
     kernels: Kernels,
     values: Float32[np.ndarray, "block pixel_lane"],
     pairs: Sequence[Float32[np.ndarray, "block half _"]],
+    parts: Sequence[Float32[np.ndarray, "band _"]],
     workers: Workers,
 ) -> None:
     """Splat all labels to all lattices and blur them; the results are in the first halves of `pairs`.
@@ -142,25 +151,26 @@ def splat_and_blur(
         kernels: for this many lanes.
         values: float32 (block, pixel * lane).
         pairs: of each lattice, from `new_pairs`.
+        parts: of each lattice, from `new_parts`; all 0 before and after.
         workers: threads.
     """
     calls = []
-    for lattice, pair in sorted(zip(lattices, pairs, strict=True), key=lambda both: -both[0].corners):
+    largest_first = sorted(zip(lattices, pairs, parts, strict=True), key=lambda each: -each[0].corners)
+    for lattice, pair, part in largest_first:
         tables = (lattice.points, lattice.weights, lattice.before, lattice.after)
         for block, halves in enumerate(pair):
             if lattice.bands == 1:
                 calls.append((kernels.filter(lattice.corners), (values[block], *tables, halves.reshape(-1))))
             else:
-                _filter_in_bands(lattice, kernels, values[block], halves, workers)
+                _filter_in_bands(lattice, kernels, values[block], halves, part, workers)
     workers.run_all(calls)
 
 
 def _filter_in_bands(
-    lattice: Lattice, kernels: Kernels, values: np.ndarray, halves: np.ndarray, workers: Workers
+    lattice: Lattice, kernels: Kernels, values: np.ndarray, halves: np.ndarray, parts: np.ndarray, workers: Workers
 ) -> None:
     """What `kernels.filter` does, with several threads on one register of labels."""
     axes, count, bands = lattice.corners, len(lattice.points), lattice.bands
-    parts = np.zeros((bands, halves.shape[1]), dtype=np.float32)
     cuts = [count * t // bands for t in range(bands + 1)]
     workers.run(kernels.splat(axes), cuts, values, lattice.points, lattice.weights, own=list(parts))
     bounds = workers.even(lattice.size)

@@ -92,9 +92,10 @@ def infer(
     values, start = _planes(logs.copy()), _planes(logs)
     _update(kernels, [], [], values, start, count, workers)
     pairs = [lattice.new_pairs(len(logs), lanes) for lattice in lattices]
+    parts = [lattice.new_parts(lanes) for lattice in lattices]
     measures = []
     for step in range(iterations + diagnose):
-        splat_and_blur(lattices, kernels, values, pairs, workers)
+        splat_and_blur(lattices, kernels, values, pairs, parts, workers)
         for pair, reward in zip(pairs, rewards, strict=True):
             if reward is not None:
                 _mix_labels(pair[:, 0].reshape(len(logs), -1, lanes), reward)
@@ -105,7 +106,7 @@ def infer(
         if step < iterations:
             _update(kernels, lattices, pairs, values, start, count, workers)
     shape = logs.shape
-    del logs, start, pairs  # Before the result is allocated: the peak is the iterations'.
+    del logs, start, pairs, parts  # Before the result is allocated: the peak is the iterations'.
     q, best = np.empty((labels, count), dtype=np.float32), np.empty(count, dtype=np.int32)
     workers.run(blocks_to_maps, workers.even(count), values.reshape(shape), q, best)
     kl, energy = np.array(measures).T if diagnose else (None, None)
