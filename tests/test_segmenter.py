@@ -201,6 +201,19 @@ def test_names_are_read_where_the_match_is_if_that_is_asked_for() -> None:
     assert whole.heatmaps.word_maps.tolist()[3] == [[0, 0], [0, 9]]  # words keep their own
 
 
+def test_another_way_to_read_asks_the_model_anew_which_heads() -> None:
+    """What was resolved for one reading says nothing of another: the same as if it had been asked for at once."""
+    backbone = FakeBackbone(CAT_AND_DOG, heads={1: 2, 3: 2}, reads=("names", "legrad"))
+    at_once = Segmenter(backbone, by_hand().replace({"read": "legrad"}))
+    assert at_once.config.heads == ((1, 0), (1, 1), (3, 0), (3, 1))
+    later = Segmenter(backbone, by_hand())
+    changed = later.replace(config=later.config.replace({"read": "legrad"}))
+    assert changed.config == at_once.config
+    assert changed.replace(config=changed.config.replace({"read": "names"})).config == later.config
+    chosen = later.replace(config=later.config.replace({"read": "legrad", "layer": 3, "head": 1}))
+    assert chosen.config.all_heads == ((3, 1),)
+
+
 def test_what_a_model_cannot_be_read_by_is_refused() -> None:
     backbone = FakeBackbone(CAT_AND_DOG, reads=("names",))
     with pytest.raises(ConfigError, match="'fake' cannot be read by 'answer'; it can by: names"):

@@ -54,7 +54,7 @@ def test_steps_of_a_model_that_is_read_by_its_gradients(tmp_path: Path):
     segmenter = Segmenter.from_pretrained(str(tmp_path), preset="paper", settings={"read": "legrad"})
     steps = steps_of(segmenter, PHOTO, ["dog", "cat"])
     assert list(steps.maps) == ["attention", "LeGrad", "4 passes", "threshold"]
-    config = segmenter.config.without("gradcam", "dropout").replace({"read": "answer"})
+    config = segmenter.config.without("gradcam", "dropout").replace({"read": "answer", "heads": segmenter.config.heads})
     looked = segmenter.replace(config=config)(PHOTO, ["dog", "cat"])
     assert np.array_equal(steps.maps["attention"], looked.heatmaps.names)
     assert not np.allclose(steps.maps["attention"], steps.maps["LeGrad"])

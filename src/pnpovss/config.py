@@ -210,22 +210,23 @@ class Config(_Frozen):
     def replace(self, overrides: Mapping[str, Any]) -> "Config":
         """A copy with some settings replaced, by dotted field name; see `preset`.
 
-        `layer` or `head` takes the place of `heads`, and `heads` that of both.
+        `layer` or `head` takes the place of `heads`, and `heads` that of both; where `read` changes, they are left to
+        the model again, as they were chosen for another reading, and what was resolved has to be resolved anew.
 
         Raises:
             ConfigError: an unknown setting, or a value out of range.
         """
-        values = self.model_dump()
+        values, kind = self.model_dump(), type(self)
+        if values["read"] not in (None, overrides.get("read", values["read"])):
+            values |= {"layer": None, "head": None, "heads": None}
+            kind = Config
         if overrides.get("layer") is not None or overrides.get("head") is not None:
             values["heads"] = None
         if overrides.get("heads") is not None:
             values["layer"] = values["head"] = None
         for dotted, value in overrides.items():
             _put(values, dotted, value)
-        try:
-            return type(self).model_validate(values)
-        except ValidationError as error:
-            raise _refused(error) from error
+        return _checked(kind, values)
 
     def without(self, *steps: str) -> "Config":
         """A copy with the named steps turned off.
@@ -274,10 +275,7 @@ class Config(_Frozen):
             raise ConfigError(f"{card.name!r} reads square images only; leave keep_aspect off")
         layer, head = heads[0] if heads else (layer, head)
         filled = {**self.model_dump(), "layer": layer, "head": head, "heads": heads, "image_size": size, "read": read}
-        try:
-            return Settings.model_validate(filled)
-        except ValidationError as error:
-            raise _refused(error) from error
+        return _checked(Settings, filled)
 
 
 class Settings(Config):
@@ -371,11 +369,14 @@ def _put(values: dict[str, Any], dotted: str, value: Any) -> None:
     node[last] = value
 
 
-def _refused(error: ValidationError) -> ConfigError:
-    """What is wrong with the first setting that was refused."""
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier())
-    return ConfigError(f"setting {field}: {first['msg']}, got {first.get('input')!r:.200}")
+def _checked(kind: type[Config], values: Mapping[str, Any]) -> Any:
+    """The settings, of that class; an error says what is wrong with the first that was refused."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier())
+        raise ConfigError(f"setting {field}: {first['msg']}, got {first.get('input')!r:.200}") from error
 
 
 def _submodel(annotation: Any) -> type[_Frozen] | None:

@@ -65,7 +65,9 @@ def _attention(whole: Segmenter, inputs: Inputs) -> tuple[Inputs, Float[Tensor, 
 
     LeGrad is made of gradients alone, so what it leaves aside is shown: where the same heads look.
     """
-    config = whole.config.replace({"read": "answer"}) if whole.config.read == "legrad" else whole.config
+    config = whole.config
+    if config.read == "legrad":  # the same heads, by their attention
+        config = config.replace({"read": "answer", "heads": config.all_heads})
     plain = whole.replace(config=config.without("gradcam", "dropout"))
     [seen] = plain.explain([inputs])
     if not seen.kept:
