@@ -53,6 +53,11 @@ class Recommended:
     source: str = "untuned"
     heads: tuple[tuple[int, int], ...] | None = None
 
+    @property
+    def tells_absence(self) -> bool:
+        """Whether a low match means that a name is not there; not where nobody knows what a score of the model says."""
+        return self.settings.get("presence", True) is not None
+
 
 @dataclass(frozen=True)
 class Card:

@@ -167,7 +167,7 @@ class Job:
         assert result is not None  # `look` was called
         made = output_files(self.outputs, begun.names, result.kept)
         contents = {file.suffix: file.content(result, begun.image) for file in made}
-        hints = _some((*doubts(result), *looks_like(result)))
+        hints = _some((*doubts(result, self.segmenter.backbone.card), *looks_like(result)))
         record = {
             "photo": identity(begun.task.photo),
             "photo_sha256": begun.content,

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from pnpovss.backbones.base import Card
 from pnpovss.batch.export.yolo import polygons
 from pnpovss.batch.outputs import output_files
 from pnpovss.files.json import to_json
@@ -48,12 +49,14 @@ class Seen:
         image: the photo.
         result: the segmentation.
         decided: what the record says of a filter's choice.
+        card: of the model.
     """
 
     photo: str
     image: Image.Image
     result: Segmentation
     decided: dict[str, Any]
+    card: Card
 
 
 def answer(seen: Seen, outputs: Sequence[str]) -> Answer:
@@ -97,7 +100,7 @@ def _word_pictures(seen: Seen) -> list[tuple[str, bytes]]:
 
 
 def _record(seen: Seen) -> dict[str, Any]:
-    hints = [*doubts(seen.result), *looks_like(seen.result)]
+    hints = [*doubts(seen.result, seen.card), *looks_like(seen.result)]
     return {"photo_id": seen.photo, **seen.result.to_dict(), **seen.decided, "hints": hints}
 
 

@@ -285,7 +285,8 @@ def _segment(loaded: Loaded, asked: Asked, wanted: SegmentRequest) -> Response:
     explained, decided = sight.look(asked)
     least = method.smaller(image, asked.settings) if wanted.draft else method.Smaller(image, asked.settings)
     result = sight.refine(asked, explained, least.image, least.settings)
-    return _response(answer(Seen(asked.photo, least.image, result, decided), wanted.outputs), asked)
+    seen = Seen(asked.photo, least.image, result, decided, loaded.segmenter.backbone.card)
+    return _response(answer(seen, wanted.outputs), asked)
 
 
 def _match(loaded: Loaded, asked: Asked, _: MatchRequest) -> Response:
