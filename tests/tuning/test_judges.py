@@ -1,6 +1,7 @@
 """CLIP and SigLIP as judges, and models that are read otherwise than by their names: random weights, real loading."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,21 @@ import torch
 from PIL import Image
 
 import pnpovss
+from pnpovss.backbones.base import Card, LoadOptions
+from pnpovss.backbones.dual_encoder import DualEncoder, load_dual_encoder
 from pnpovss.config import Config
 from pnpovss.errors import ConfigError
 from pnpovss.images import load_image
 from pnpovss.names import parse_names
 from pnpovss.segmenter import Segmenter
+from pnpovss.tuning import judges
 from pnpovss.tuning.collect import collect
 from pnpovss.tuning.judges import DualJudge, make_judge
 from pnpovss.tuning.photos import TuningPhotos
 from pnpovss.tuning.tune import tune
 from tests.support.dual_checkpoints import END, START, TEXT, WORDS
 from tests.support.dual_encoders import MEAN, PREPROCESSING, STD, save_dual_encoder
-from tests.support.tuning import two_heads
+from tests.support.tuning import TwoHeads, two_heads
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PAIRS = [(EXAMPLES / "cat.jpg", ["cat", "sofa"]), (EXAMPLES / "dog.jpg", ["dog", "plant"])]
@@ -117,3 +121,22 @@ def test_another_model_judges_and_the_file_says_which_and_how_the_model_was_read
     assert list(loaded.config.all_heads) == (heads or [(tuned.settings["layer"], tuned.settings["head"])])
     tried = (out / "cells.csv").read_text()
     assert f"mean of {every[0][0]}.{every[0][1]}, " in tried  # how it was read before is one of the candidates
+
+
+def test_a_judge_computes_where_the_model_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_dual_encoder(tmp_path / "judge", "clip", PREPROCESSING["clip"])
+    place, asked = torch.device("cpu", 0), []  # on any machine, and another than "cpu", which is the default
+
+    class Placed(TwoHeads):
+        @property
+        def card(self) -> Card:
+            return replace(super().card, device=place)
+
+    def load(name: str, options: LoadOptions | None = None) -> DualEncoder:
+        asked.append(None if options is None else options.device)
+        return load_dual_encoder(name, options)
+
+    monkeypatch.setattr(judges, "load_dual_encoder", load)
+    segmenter = Segmenter(Placed(two_heads().attention, heads={0: 2}, grid=4, name="fake"))
+    tune(segmenter, PAIRS, tmp_path / "run", judge=f"clip:{tmp_path / 'judge'}", report=False)
+    assert asked == [place]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pnpovss.backbones.base import LoadOptions
 from pnpovss.datasets.base import Dataset
 from pnpovss.evaluation.runs.sweeps import table_csv
 from pnpovss.files.writing import write_all
@@ -63,8 +64,8 @@ def tune(
         segmenter: the model, and the settings to start from.
         photos: with the names of what is in them, as (image, names) pairs or `TuningPhotos`.
         out: folder of the tuning; a killed one goes on there.
-        judge: "itc" (the model's own contrastive heads), "clip:MODEL", "siglip:MODEL", "tipsv2:MODEL", a
-            `Judge`, or "none".
+        judge: "itc" (the model's own contrastive heads), "clip:MODEL", "siglip:MODEL", "tipsv2:MODEL" (loaded to
+            the device of the model), a `Judge`, or "none".
         reward: "keep-delete" (the default), "vocabulary", "margin" or "paper"; without a judge a measure, such as
             "spatial-entropy" (the default then).
         search: any of "heads", "threshold", "blur", "dropout", "size"; or "paper" alone. Heads and, with a judge,
@@ -104,8 +105,9 @@ def tune(
     if report:
         require_matplotlib()
     template = BARE if reward == "paper" else None
-    looks = make_judge(judge, segmenter.backbone, segmenter.config, template) if isinstance(judge, str) else judge
     card = segmenter.backbone.card
+    load = LoadOptions(device=card.device)  # a judge looks far more often than the model that is tuned
+    looks = make_judge(judge, segmenter.backbone, segmenter.config, template, load) if isinstance(judge, str) else judge
     plan = TuningPlan(
         model=card.name,
         revision=card.revision,
