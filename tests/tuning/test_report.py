@@ -35,6 +35,25 @@ def test_the_page_shows_every_head_and_what_masks_say(tmp_path: Path) -> None:
         assert (tmp_path / f"run/{picture}.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize(("thresholds", "compared"), [([0.15, 0.35], True), ([0.15], False)])
+def test_what_masks_have_nothing_to_order_of_is_left_out_and_said(
+    tmp_path: Path, thresholds: list[float], compared: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = colour_dataset(tmp_path / "data", 8)
+    segmenter = Segmenter(two_heads(), Config.preset("default", {"heads": [[0, 0], [0, 1]]}))
+    photos, choices = gather(data.root, dataset=data), {"search": ["threshold"], "thresholds": thresholds}
+    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), truth=data, **choices)
+    assert (tmp_path / "run/tuned.json").read_bytes() == tuned.as_json
+    said = f"single heads that were tried on all photos at the threshold {tuned.settings['threshold']:g}: 0, expected"
+    page = (tmp_path / "run/report.html").read_text().partition("Against masks")[2]
+    assert said in page
+    assert said in caplog.text
+    table = page.partition("<h2>")[0]
+    assert ("keep-delete" in table) == compared
+    assert ("Rewards are not compared: mean of 0.0, 0.1 at 0.15 is all that was tried" in page) != compared
+    assert "spatial-entropy</td>" not in table
+
+
 def test_masks_of_other_photos_or_names_are_refused_before_anything_is_done(tmp_path: Path) -> None:
     data = colour_dataset(tmp_path / "data", 3)
     segmenter = Segmenter(two_heads(), Config.preset("default"))

@@ -24,7 +24,7 @@ from pnpovss.tuning.cells import Cell
 from pnpovss.tuning.collect import Collected
 from pnpovss.tuning.photos import OnPhoto, TuningPhotos
 
-__all__ = ["Agreement", "agreement", "cell_counts", "refuse_other_photos"]
+__all__ = ["AgainstMasks", "Agreement", "agreement", "cell_counts", "refuse_other_photos"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,19 @@ class Agreement:
     pick: str
     miou: float
     lost: float
+
+
+@dataclass(frozen=True)
+class AgainstMasks:
+    """All that could be said of rewards and measures by the masks.
+
+    Attributes:
+        rows: of each that has two cells or more to order.
+        left_out: what has not, and why, in sentences.
+    """
+
+    rows: tuple[Agreement, ...]
+    left_out: tuple[str, ...]
 
 
 def refuse_other_photos(photos: TuningPhotos, dataset: Dataset) -> None:
@@ -121,7 +134,7 @@ def _digest(dataset: Dataset, samples: Sequence[Sample]) -> str:
 def agreement(
     name: str, values: Float[np.ndarray, "photo cell"], miou: Sequence[float], cells: Sequence[Cell]
 ) -> Agreement:
-    """How the means of a reward order cells, beside their mIoU."""
+    """How the means of a reward order cells, of which there is at least one, beside their mIoU."""
     means = values.mean(0)
     pick = int(means.argmax())
     return Agreement(

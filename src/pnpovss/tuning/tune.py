@@ -1,5 +1,6 @@
 """Choose layer, head, threshold and more without pixel labels (paper section 3.4)."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,11 +30,13 @@ from pnpovss.tuning.space import parameters_of
 from pnpovss.tuning.storage import check_storage
 from pnpovss.tuning.study import require_optuna
 from pnpovss.tuning.tables import cell_rows, head_rows
-from pnpovss.tuning.truth import Agreement, agreement, cell_counts, refuse_other_photos
+from pnpovss.tuning.truth import AgainstMasks, agreement, cell_counts, refuse_other_photos
 
 __all__ = ["CANDIDATES", "TUNED", "tune"]
 
 TUNED = "tuned.json"
+_logger = logging.getLogger(__name__)
+_TO_COMPARE = "Search heads, and try all on all photos (--search heads,threshold --exhaustive), to have them compared"
 CANDIDATES = 3  # heads that the search over the whole method chooses between
 
 
@@ -136,11 +139,13 @@ def tune(
     words = _in_words(plan, outcome) + ("" if found is None else f"; {found.in_words}")
     itself = looks is not None and looks.is_the_model_itself
     tuned = tuned_of(outcome, segmenter, config, words, judged_itself=itself)
-    agreed = () if truth is None else _against(truth, outcome, one_look(segmenter), on_photo)
+    against = None if truth is None else _against(truth, outcome, one_look(segmenter), on_photo)
+    for left_out in () if against is None else against.left_out:
+        _logger.warning("%s", left_out)
     files = {
         folder / "cells.csv": table_csv(cell_rows(outcome)).encode(),
         folder / "heads.csv": table_csv(head_rows(outcome)).encode(),
-        **(report_files(outcome, tuned, found, agreed, folder) if report else {}),
+        **(report_files(outcome, tuned, found, against, folder) if report else {}),
         folder / TUNED: tuned.as_json,
     }
     write_all(files)
@@ -174,25 +179,35 @@ def _search(
     )
 
 
-def _against(truth: Dataset, outcome: Outcome, looker: Segmenter, on_photo: OnPhoto | None) -> list[Agreement]:
-    """Every reward against the masks over the cells that were tried on all photos, and every measure over the heads."""
+def _against(truth: Dataset, outcome: Outcome, looker: Segmenter, on_photo: OnPhoto | None) -> AgainstMasks:
+    """Every reward against the masks over the cells that were tried on all photos, and every measure over the heads.
+
+    Where there are not two of them to order, that is said instead: a rank among one means nothing.
+    """
     counts = cell_counts(looker, outcome.collected, outcome.photos, outcome.cells, truth, on_photo)
     miou = [float(each.miou(np.ones((1, len(each))))[0]) for each in counts]
     tried = [(stage, column) for stage in outcome.stages.values() for column in stage.tried_on_all]
-    rows = []
-    for name in REWARDS if tried else ():
-        table = np.stack([stage.rewards[name][:, column] for stage, column in tried], 1)
-        rows.append(agreement(name, table, miou, outcome.cells))
-    near = min({cell.threshold for cell in outcome.cells}, key=lambda level: abs(level - outcome.winner.threshold))
-    there = [
-        (i, cell.heads[0]) for i, cell in enumerate(outcome.cells) if len(cell.heads) == 1 and cell.threshold == near
-    ]
-    columns = [outcome.collected.heads.index(head) for _, head in there]
-    for name, values in outcome.collected.measures().items():
-        own = [outcome.cells[i] for i, _ in there]
-        row = agreement(name, values[:, columns], [miou[i] for i, _ in there], own)
-        rows.append(replace(row, lost=max(miou) - row.miou))
-    return rows
+    rows, left_out = [], []
+    if len(tried) > 1:
+        for name in REWARDS:
+            table = np.stack([stage.rewards[name][:, column] for stage, column in tried], 1)
+            rows.append(agreement(name, table, miou, outcome.cells))
+    elif tried:
+        left_out.append(f"Rewards are not compared: {outcome.winner} is all that was tried. {_TO_COMPARE}")
+    level = outcome.winner.threshold
+    alone = [i for i, cell in enumerate(outcome.cells) if len(cell.heads) == 1 and cell.threshold == level]
+    if len(alone) > 1:
+        columns = [outcome.collected.heads.index(outcome.cells[i].heads[0]) for i in alone]
+        for name, values in outcome.collected.measures().items():
+            own, found = [outcome.cells[i] for i in alone], [miou[i] for i in alone]
+            row = agreement(name, values[:, columns], found, own)
+            rows.append(replace(row, lost=max(miou) - row.miou))
+    else:
+        left_out.append(
+            f"Measures of heads are not compared: single heads that were tried on all photos at the threshold "
+            f"{level:g}: {len(alone)}, expected two or more. {_TO_COMPARE}"
+        )
+    return AgainstMasks(tuple(rows), tuple(left_out))
 
 
 def _thresholds(segmenter: Segmenter, search: Sequence[str], given: Sequence[float]) -> tuple[float, ...]:

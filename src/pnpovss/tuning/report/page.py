@@ -3,7 +3,6 @@
 import io
 import json
 from base64 import b64encode
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from pnpovss.tuning.report.plots import heads_png, sheet_png, thresholds_png, tr
 from pnpovss.tuning.report.sheet import Sheet, sheet
 from pnpovss.tuning.search import Found
 from pnpovss.tuning.tables import cell_rows, head_rows
-from pnpovss.tuning.truth import Agreement
+from pnpovss.tuning.truth import AgainstMasks
 
 __all__ = ["report_files"]
 
@@ -24,7 +23,7 @@ _CELLS = 20  # shown; all are in the table beside the page
 
 
 def report_files(
-    outcome: Outcome, tuned: Tuned, found: Found | None, truth: Sequence[Agreement], folder: Path
+    outcome: Outcome, tuned: Tuned, found: Found | None, truth: AgainstMasks | None, folder: Path
 ) -> dict[Path, bytes]:
     """The page and its pictures, by path.
 
@@ -32,7 +31,7 @@ def report_files(
         outcome: of heads and thresholds.
         tuned: the answer.
         found: by the search over the whole method; None where there was none.
-        truth: how rewards do against masks; empty where none were given.
+        truth: how rewards do against masks; None where none were given.
         folder: of the tuning.
 
     Raises:
@@ -57,7 +56,7 @@ def _page(
     outcome: Outcome,
     tuned: Tuned,
     found: Found | None,
-    truth: Sequence[Agreement],
+    truth: AgainstMasks | None,
     pictures: dict[str, bytes],
     shown: Sheet,
 ) -> str:
@@ -80,9 +79,10 @@ def _page(
         head_columns=list(heads[0]),
         heads=[[_cell(value) for value in row.values()] for row in heads],
         found=found,
-        truth=[
+        truth=truth,
+        truth_rows=[
             [each.name, f"{each.correlation:+.2f}", each.pick, f"{100 * each.miou:.1f}", f"{100 * each.lost:.1f}"]
-            for each in truth
+            for each in (truth.rows if truth else ())
         ],
     )
 
