@@ -156,6 +156,12 @@ def test_the_model_may_say_what_is_there(tmp_path: Path) -> None:
     assert told[-1] == ("named", 3, 3)
 
 
+def test_names_that_nobody_looks_for_do_not_make_names_of_folders(tmp_path: Path) -> None:
+    save(tmp_path / "2024/holiday.png")
+    with pytest.raises(InvalidInputError, match="2 names to look for were given, and nothing that says which"):
+        gather(tmp_path, vocabulary=parse_names(["cat", "sofa"]))
+
+
 def test_photos_of_benchmarks_are_refused_unless_named(tmp_path: Path) -> None:
     root = trees.voc(tmp_path)
     data = open_dataset("voc2012", root)

@@ -241,3 +241,27 @@ def test_the_program_tunes(tmp_path: Path, call: Call, monkeypatch: pytest.Monke
         refused = call(*shared, "--out", "other", *wrong)
         assert refused.exit_code == 2
         assert said in refused.output
+
+
+def test_a_names_file_may_say_that_all_is_in_every_photo(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry._backbones._specs, "fake", fake_spec(two_heads()))
+    photos_of_colours(tmp_path / "data/2024", 4)
+    (tmp_path / "names.txt").write_text("red\nblue\n")
+    done = call(
+        "tune",
+        "data",
+        "--names-file",
+        "names.txt",
+        "--presence",
+        "all",
+        "--model",
+        "fake",
+        "--out",
+        "run",
+        "--judge",
+        "none",
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads((tmp_path / "run/tuned.json").read_text())["names_from"] == "the filter all"

@@ -115,9 +115,10 @@ def tune(
         words = listed(search) or None
         chosen, steps = parse_settings(set_ or []), tuple(listed(without))
         choice = ModelChoice(model, device, dtype, preset, chosen, steps)
-        from pnpovss.batch.recipe import FilterChoice
+        from pnpovss.backbones.base import LoadOptions
         from pnpovss.datasets import open_dataset
         from pnpovss.names import read_names_file
+        from pnpovss.presence import make_presence
         from pnpovss.tuning.cells import THRESHOLDS
         from pnpovss.tuning.gather import gather
         from pnpovss.tuning.tune import TUNED
@@ -133,8 +134,10 @@ def tune(
         data = None if dataset is None else open_dataset(dataset, photos, protocol=counting, exif=lie)
         with notes.status(f"Loading {model}"):
             segmenter = choice.load()
-            asks = bool(vocabulary) and labels is None and data is None
-            names = FilterChoice(presence, None, device).make(segmenter) if asks else None
+            names = None
+            if vocabulary and labels is None and data is None:
+                load = LoadOptions.parse(device)  # where a filter of its own model computes
+                names = make_presence(presence, backbone=segmenter.backbone, config=segmenter.config, load=load)
         with _bar(notes) as shown:
             found = gather(
                 photos,

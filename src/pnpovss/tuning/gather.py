@@ -35,7 +35,7 @@ def gather(
         dataset: names come from its masks.
         labels: names or captions come from this table.
         vocabulary: names to look for, and to tell from one another; of a data set, beside its own.
-        presence: decides which of them are in a photo, where neither a data set nor a table tells.
+        presence: decides which of them are in a photo; needed where neither a data set nor a table tells.
         evaluation_photos: benchmarks whose evaluation photos may be used; the result says so.
         keep_out: folders of photos that results are reported on: likenesses of them are refused.
         limit: of so many photos, drawn by `seed`.
@@ -81,7 +81,13 @@ def _named(
         return from_dataset(dataset), f"masks of {dataset.space.key}", (*dataset.space.names, *vocabulary)
     if labels is not None:
         return from_labels(folder, labels, vocabulary), f"the table {labels.name}", vocabulary
-    if vocabulary and presence is not None:
-        photos = from_filter(folder, vocabulary, presence, limit, seed, on_photo)
-        return photos, f"the filter {presence.key}", vocabulary
-    return class_folders(folder), "the names of their folders", vocabulary
+    if not vocabulary:
+        return class_folders(folder), "the names of their folders", ()
+    if presence is None:
+        raise InvalidInputError(
+            f"{len(vocabulary)} names to look for were given, and nothing that says which photos show them; give a "
+            "table (labels), a data set or a filter (presence), or leave the names out where folders are called what "
+            "their photos show"
+        )
+    photos = from_filter(folder, vocabulary, presence, limit, seed, on_photo)
+    return photos, f"the filter {presence.key}", vocabulary
