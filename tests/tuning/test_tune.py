@@ -10,7 +10,7 @@ import pytest
 import pnpovss
 from pnpovss.backbones import registry
 from pnpovss.config import Config
-from pnpovss.errors import ConfigError, OutputError
+from pnpovss.errors import ConfigError, InvalidInputError, OutputError
 from pnpovss.presets import read_preset
 from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.collect import collect
@@ -51,6 +51,17 @@ def test_every_reward_finds_it(segmenter: Segmenter, tmp_path: Path, reward: str
     photos = photos_of_colours(tmp_path / "data", 12)
     tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), reward=reward)
     assert tuned.settings["head"] == 0
+
+
+@pytest.mark.parametrize("reward", ["margin", "paper"])
+def test_rewards_of_a_photos_own_names_want_a_photo_of_two(segmenter: Segmenter, tmp_path: Path, reward: str) -> None:
+    photos, judge = [(image, names[:1]) for image, names in photos_of_colours(tmp_path / "data", 6)], ColourJudge()
+    single = TuningPhotos.of(photos, vocabulary=["red", "blue"])
+    with pytest.raises(InvalidInputError, match=f"{reward}.* photos has two, .* take the reward keep-delete"):
+        tune(segmenter, single, tmp_path / "run", judge=judge, reward=reward)
+    assert not (tmp_path / "run").exists()
+    one_of_two = TuningPhotos.of([(photos[0][0], ["red", "blue"]), *photos[1:]])
+    assert tune(segmenter, one_of_two, tmp_path / "run", judge=judge, reward=reward, report=False).reward == reward
 
 
 def test_the_paper_to_the_letter(segmenter: Segmenter, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from pnpovss.errors import ConfigError
 from pnpovss.tuning.similarities import NOTHING, Similarities
 
-__all__ = ["REWARDS", "RewardName", "keep_delete", "margin", "paper", "reward_named", "vocabulary"]
+__all__ = ["OF_OWN_NAMES", "REWARDS", "RewardName", "keep_delete", "margin", "paper", "reward_named", "vocabulary"]
 
 RewardName = Literal["keep-delete", "vocabulary", "margin", "paper"]
 Reward = Callable[[Similarities], Float[np.ndarray, " cell"]]
@@ -29,7 +29,7 @@ def paper(seen: Similarities) -> Float[np.ndarray, " cell"]:
 
 
 def margin(seen: Similarities) -> Float[np.ndarray, " cell"]:
-    """As the paper's, but by how much: mean over the names of log Pr(k | kept) - log Pr(k | black)."""
+    """As the paper's, but by how much: mean over the names of log Pr(k | kept) - log Pr(k | black); 0 with one name."""
     own = _log_softmax(seen.rows[:, list(seen.names)])
     places = np.arange(len(seen.names))
     return (own[seen.kept, places] - own[NOTHING, places]).mean(1)
@@ -57,6 +57,7 @@ REWARDS: dict[str, Reward] = {
     "margin": margin,
     "paper": paper,
 }
+OF_OWN_NAMES = ("margin", "paper")  # tell a photo's own names from one another: one name alone scores nothing
 
 
 def reward_named(name: str) -> Reward:

@@ -9,6 +9,7 @@ import numpy as np
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.datasets.base import Dataset
+from pnpovss.errors import InvalidInputError
 from pnpovss.evaluation.runs.sweeps import table_csv
 from pnpovss.files.writing import write_all
 from pnpovss.images import ImageSource
@@ -24,7 +25,7 @@ from pnpovss.tuning.photos import OnPhoto, TuningPhotos
 from pnpovss.tuning.plan import PIPELINE, TuningPlan, check_search, open_folder
 from pnpovss.tuning.report.page import report_files
 from pnpovss.tuning.report.plots import require_matplotlib
-from pnpovss.tuning.rewards import REWARDS, reward_named
+from pnpovss.tuning.rewards import OF_OWN_NAMES, REWARDS, reward_named
 from pnpovss.tuning.search import Found, search_method
 from pnpovss.tuning.space import parameters_of
 from pnpovss.tuning.storage import check_storage
@@ -90,7 +91,8 @@ def tune(
 
     Raises:
         ConfigError: choices that do not fit, photos that `truth` does not have, or a folder of another tuning.
-        InvalidInputError: photos without names, or of one name only.
+        InvalidInputError: photos without names, one name in all of them, or, for the rewards "margin" and "paper", no
+            photo with two.
         OutputError: the folder cannot be written, or another process works on it.
         MissingExtraError: Optuna or matplotlib is needed, and not installed.
     """
@@ -102,6 +104,7 @@ def tune(
     reward = reward or ("keep-delete" if has_judge else "spatial-entropy")
     chosen = tuple(search or (("heads", "threshold") if has_judge else ("heads",)))
     check_search(chosen, reward, has_judge=has_judge)
+    _refuse_single_names(photos, reward)
     if set(PIPELINE) & set(chosen):
         require_optuna()
         check_storage(storage)
@@ -150,6 +153,16 @@ def tune(
     }
     write_all(files)
     return tuned
+
+
+def _refuse_single_names(photos: TuningPhotos, reward: str) -> None:
+    """Before hours are spent on it: where every cell scores 0, the first one would be written as the best."""
+    if reward in OF_OWN_NAMES and all(len(photo.names) == 1 for photo in photos.photos):
+        raise InvalidInputError(
+            f"the reward {reward!r} tells the names of one photo from one another, and none of the "
+            f"{len(photos.photos)} photos has two, so that nothing can score; give photos with two names or more, or "
+            "take the reward keep-delete or vocabulary"
+        )
 
 
 def _search(
