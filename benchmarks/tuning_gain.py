@@ -165,7 +165,8 @@ def main() -> None:
         "|---|---|---|---|---|---|---|---|",
         *chosen(found),
         "",
-        "Wins: share of the bootstrap's draws over the tuning's photos in which the chosen heads come first.",
+        "Wins: share of the bootstrap's draws over the tuning's photos in which the chosen heads come first"
+        + (", or, where the whole method was searched, the chosen settings." if options.search else "."),
     ]
     for key, (_, title) in SETS.items():
         lines += [

@@ -54,8 +54,11 @@ class Tuned(BaseModel):
         evaluation_photos: benchmarks whose evaluation photos were used, because that was asked for by name; a number
             on such a benchmark is then no result.
         seed: of the order of photos, the draws and the sampler.
-        wins: share of the bootstrap's draws over photos in which these settings have the largest mean reward.
-        lead: over the next settings; None with nothing to compare.
+        wins: share of the bootstrap's draws over photos in which what was chosen last has the largest mean reward: the
+            heads, at whatever threshold; the threshold, where no other heads were tried; all settings, where the whole
+            method was searched.
+        lead: over the next heads, or, where the whole method was searched, the next settings; None with nothing to
+            compare.
         undecided_between: heads whose difference from the chosen one may be chance, in words; empty where it is clear.
         created: day and time, ISO 8601, UTC.
         versions: of the packages that may change the choice.

@@ -1,16 +1,19 @@
 """The search over the whole method: slots of a study that are each run once, whoever runs them."""
 
 import csv
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pnpovss.config import Config, Settings
 from pnpovss.errors import ConfigError
+from pnpovss.presets import Tuned
 from pnpovss.segmenter import Segmenter
 from pnpovss.tuning import search
-from pnpovss.tuning.photos import TuningPhoto
+from pnpovss.tuning.photos import TuningPhoto, TuningPhotos
 from pnpovss.tuning.space import Parameter, changes, parameters_of
 from pnpovss.tuning.study import slots
 from pnpovss.tuning.tune import tune
@@ -102,6 +105,69 @@ def test_where_choices_are_few_each_is_a_slot() -> None:
     assert grid[0] == START
     assert len(grid) == len({tuple(each.items()) for each in grid}) == 20
     assert slots(PARAMETERS, START, 19) == [START, *({} for _ in range(18))]
+
+
+def tuned_by(tmp_path: Path, segmenter: Segmenter, value: Callable[[Settings, int], float], **choices: Any) -> Tuned:
+    """A tuning whose trials are worth what `value` says of their settings and of a photo, by its number."""
+
+    def values(segmenter: Segmenter, photos: TuningPhotos, *_: object) -> Iterator[float]:
+        return (value(segmenter.config, i) for i in range(len(photos.photos)))
+
+    photos = photos_of_colours(tmp_path / "data", 16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "_values", values)
+        return tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), **choices)
+
+
+def noise(settings: Settings, photo: int) -> float:
+    """By chance, the same again for the same blur."""
+    return np.random.default_rng([photo, round(1000 * settings.blur.sigma) if settings.blur else 0]).normal()
+
+
+def answer(folder: Path) -> str:
+    """What the page says first."""
+    return (folder / "run/report.html").read_text().partition('<div class="answer')[2].partition("</div>")[0]
+
+
+def test_the_best_of_trials_that_differ_by_chance_is_not_called_sure(tmp_path: Path) -> None:
+    segmenter = Segmenter(two_heads(), Config.preset("default", {"blur.sigma": 0.05}))
+    tuned = tuned_by(tmp_path, segmenter, noise, search=["blur"])
+    assert 0 < tuned.wins < 1
+    assert f"first in {tuned.wins:.0%} of draws" in tuned.source
+    assert tuned.lead is not None
+    assert tuned.lead.low <= 0 < tuned.lead.value
+    assert tuned.undecided_between == ()  # no other heads were tried
+    assert "Other choices that they cannot be told from: " in answer(tmp_path)
+    assert "no other heads were tried" not in answer(tmp_path)
+
+
+def test_trials_of_the_same_settings_are_one_choice(tmp_path: Path) -> None:
+    segmenter = Segmenter(two_heads(), Config.preset("default", {"dropout": {"passes": 4, "drop": 0.5}}))
+    tuned = tuned_by(tmp_path, segmenter, lambda own, i: float(own.dropout is None), search=["dropout"])
+    assert tuned.settings["dropout"] is None
+    assert tuned.wins == 1  # with one pass nothing is dropped, whatever part was to be
+    assert tuned.lead is not None
+    assert tuned.lead.value == 1
+
+
+def test_the_heads_that_the_search_chose_are_those_that_are_spoken_of(tmp_path: Path) -> None:
+    segmenter = Segmenter(FakeBackbone(two_heads().attention, heads={0: 5}, grid=4, name="fake"))
+    by_maps = tune(segmenter, photos_of_colours(tmp_path / "maps", 16), tmp_path / "before", judge=ColourJudge())
+    first, best = by_maps.settings["head"], int(by_maps.undecided_between[0].partition(".")[2])
+    assert len(by_maps.undecided_between) == 4  # all see the same
+
+    def value(settings: Settings, photo: int) -> float:
+        return 10.0 * (settings.head == best) + noise(settings, photo)
+
+    tuned = tuned_by(tmp_path, segmenter, value, search=["heads", "blur"], trials=21)
+    assert tuned.settings["head"] == best != first
+    assert tuned.wins < 1
+    assert tuned.undecided_between == by_maps.undecided_between[2:]  # three heads were candidates
+    assert f"<b>0.{best} at {tuned.settings['threshold']:g}</b>" in answer(tmp_path)
+    assert f"<b>0.{first} at" not in answer(tmp_path)
+    page = (tmp_path / "run/report.html").read_text()
+    assert f'<tr class="chosen"><th scope="row">0.{best}<' in page
+    assert f"It started from 0.{first} at " in page
 
 
 def test_blur_and_passes_are_searched_and_go_into_the_preset(tmp_path: Path) -> None:

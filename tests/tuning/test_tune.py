@@ -118,6 +118,15 @@ def test_the_mean_of_heads_is_tried_and_becomes_a_setting(tmp_path: Path) -> Non
     assert again.settings["threshold"] == tuned.settings["threshold"]
 
 
+def test_of_thresholds_alone_it_is_told_how_sure_the_threshold_is(tmp_path: Path) -> None:
+    segmenter, photos = Segmenter(two_heads()), photos_of_colours(tmp_path / "data", 8)
+    alike = [0.15, 0.15000001]  # the same masks, so that each is first in every draw
+    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), search=["threshold"], thresholds=alike)
+    assert (tuned.wins, tuned.lead, tuned.undecided_between) == (0.5, None, ())
+    page = (tmp_path / "run/report.html").read_text()
+    assert "This threshold comes first in 50% of the draws of photos; no other heads were tried." in page
+
+
 def test_a_folder_of_another_tuning_is_refused(segmenter: Segmenter, tmp_path: Path) -> None:
     photos = photos_of_colours(tmp_path / "data", 8)
     tune(segmenter, photos, tmp_path / "run", judge=ColourJudge())

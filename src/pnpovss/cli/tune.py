@@ -178,7 +178,7 @@ def _told(tuned: "Tuned") -> str:
     lines = [chosen, tuned.source]
     if tuned.lead is not None:
         lead = tuned.lead
-        lines.append(f"ahead of the next heads by {lead.value:.3g} ({lead.low:.3g} to {lead.high:.3g}, 95%)")
+        lines.append(f"ahead of the next best by {lead.value:.3g} ({lead.low:.3g} to {lead.high:.3g}, 95%)")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from pnpovss.config import Heads
+from pnpovss.config import Heads, Settings
 from pnpovss.tuning.masks import authors_mask, level_masks
 
 __all__ = ["THRESHOLDS", "Cell", "Masking", "cells_of", "masks_of"]
@@ -28,6 +28,11 @@ class Cell:
 
     heads: Heads
     threshold: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Cell":
+        """What these settings read; without a threshold all of a map is the name's."""
+        return cls(settings.all_heads, settings.threshold or 0.0)
 
     @property
     def heads_in_words(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from pnpovss._version import __version__
-from pnpovss.config import PRESETS, Config, Settings
+from pnpovss.config import PRESETS, Config, Heads, Settings
 from pnpovss.presets import Lead, Preset, Tuned
 from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.cells import Cell
@@ -18,6 +18,8 @@ from pnpovss.tuning.collect import Collected
 from pnpovss.tuning.photos import TuningPhotos
 from pnpovss.tuning.plan import TuningPlan
 from pnpovss.tuning.scores import Scores
+from pnpovss.tuning.search import Found
+from pnpovss.tuning.space import heads_of
 
 __all__ = ["Outcome", "differing", "tuned_of"]
 
@@ -55,18 +57,34 @@ class Outcome:
         """What was chosen."""
         return self.cells[self.sure.winner]
 
+    @property
+    def compares_heads(self) -> bool:
+        """Whether other heads than the chosen ones were tried, on however many photos."""
+        tried = (cell for stage in self.stages.values() for cell in stage.cells)
+        return len({cell.heads for cell in (*self.cells, *tried)}) > 1
 
-def tuned_of(outcome: Outcome, segmenter: Segmenter, config: Settings, searched: str, *, judged_itself: bool) -> Tuned:
-    """The file of settings.
+
+def tuned_of(
+    outcome: Outcome,
+    found: Found | None,
+    segmenter: Segmenter,
+    config: Settings,
+    searched: str,
+    *,
+    judged_itself: bool,
+) -> Tuned:
+    """The file of settings, with the certainty of the choice that was made last.
 
     Args:
-        outcome: what was found.
+        outcome: what was found of heads and thresholds.
+        found: by the search over the whole method that followed; None where there was none.
         segmenter: that was tuned; tells the preset and the model.
         config: the chosen settings.
         searched: what was tried, in words.
         judged_itself: whether the judge was the model.
     """
-    plan, sure, card = outcome.plan, outcome.sure, segmenter.backbone.card
+    plan, card = outcome.plan, segmenter.backbone.card
+    sure = outcome.sure if found is None else found.sure
     base = segmenter.preset if segmenter.preset in PRESETS else "default"
     start = Preset(base, base).config(card.recommended.settings)  # type: ignore[arg-type]  # a key of PRESETS
     lead = None if sure.lead is None else Lead(value=sure.lead[0], low=sure.lead[1], high=sure.lead[2])
@@ -84,12 +102,25 @@ def tuned_of(outcome: Outcome, segmenter: Segmenter, config: Settings, searched:
         names_from=outcome.photos.names_from,
         evaluation_photos=outcome.photos.evaluation_photos,
         seed=plan.seed,
-        wins=round(sure.wins, 4),
+        wins=round(sure.wins if found is not None or outcome.compares_heads else sure.cell_wins, 4),
         lead=lead,
-        undecided_between=tuple(outcome.cells[i].heads_in_words for i in sure.undecided),
+        undecided_between=tuple(
+            Cell(heads, 0.0).heads_in_words for heads in _undecided(outcome, found, config.all_heads)
+        ),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        versions={"pnpovss": __version__, **{name: found for name in _PACKAGES if (found := _version(name))}},
+        versions={"pnpovss": __version__, **{name: known for name in _PACKAGES if (known := _version(name))}},
     )
+
+
+def _undecided(outcome: Outcome, found: Found | None, chosen: Heads) -> list[Heads]:
+    """Heads that the chosen ones cannot be told from by the search, or by the maps alone where it never tried them."""
+    by_maps = [outcome.cells[i].heads for i in outcome.sure.undecided]
+    if found is None:
+        return by_maps
+    tried = {heads_of(row["heads"]) for row in found.rows if "heads" in row}
+    searched = [heads_of(choice["heads"]) for choice in found.undecided if "heads" in choice]
+    left = dict.fromkeys([*searched, *(heads for heads in by_maps if heads not in tried)])
+    return [heads for heads in left if heads != chosen]
 
 
 def differing(start: Config, config: Settings) -> dict[str, Any]:

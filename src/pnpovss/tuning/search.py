@@ -40,7 +40,8 @@ class Found:
 
     Attributes:
         settings: that the best trial changes, by dotted name.
-        sure: how sure that is, over the trials that saw all photos.
+        sure: how sure that is, over the trials that saw all photos; those of the same settings are one choice.
+        undecided: what those trials chose, by parameter, whose difference from the best may be chance, best first.
         start: difference of the mean reward from the settings that it started from, with its 95% interval.
         rows: a row for each slot: its number, state, value and choices.
         importance: of each parameter for the reward, by PED-ANOVA; empty with too few trials.
@@ -48,9 +49,15 @@ class Found:
 
     settings: dict[str, Any]
     sure: Certainty
+    undecided: tuple[dict[str, Any], ...]
     start: tuple[float, float, float]
     rows: list[dict[str, Any]]
     importance: dict[str, float]
+
+    @property
+    def on_all(self) -> int:
+        """How many trials saw all photos."""
+        return sum(row["state"] == "complete" for row in self.rows)
 
     @property
     def importance_rows(self) -> list[list[str]]:
@@ -178,8 +185,9 @@ def _found(optuna: Any, shared: SlotStudy, start: Mapping[str, Any], seed: int) 
     table = np.array(
         [[each.intermediate_values[i] for i in sorted(each.intermediate_values)] for each in whole.values()]
     )
-    sure = certainty(table.T, list(whole), seed=seed)
-    best = list(whole.values())[sure.winner]
+    trials = list(whole.values())
+    sure = certainty(table.T, [repr(sorted(changes(each.params, start).items())) for each in trials], seed=seed)
+    best = trials[sure.winner]
     first = certainty(table.T[:, [sure.winner, 0]], [0, 1], 0, seed=seed).lead  # slot 0 is never given up
     rows = [
         {
@@ -192,7 +200,8 @@ def _found(optuna: Any, shared: SlotStudy, start: Mapping[str, Any], seed: int) 
         for slot, each in by_slot.items()
     ]
     importance = _importance(optuna, shared.study, best.params)
-    return Found(changes(best.params, start), sure, first or (0.0, 0.0, 0.0), rows, importance)
+    undecided = tuple(trials[i].params for i in sure.undecided)
+    return Found(changes(best.params, start), sure, undecided, first or (0.0, 0.0, 0.0), rows, importance)
 
 
 def _importance(optuna: Any, study: Any, params: Any) -> dict[str, float]:

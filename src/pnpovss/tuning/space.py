@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pnpovss.backbones.base import Card
-from pnpovss.config import Settings
+from pnpovss.config import Heads, Settings
 
-__all__ = ["Parameter", "changes", "parameters_of"]
+__all__ = ["Parameter", "changes", "heads_of", "parameters_of"]
 
 _SIGMAS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.08)  # 0: no blur
 _PASSES = (1, 2, 3, 4, 6)
@@ -68,7 +68,7 @@ def changes(chosen: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, An
         if value == start[name]:
             continue
         if name == "heads":
-            heads = [[int(part) for part in head.split(".")] for head in value.split("+")]
+            heads = [list(each) for each in heads_of(value)]
             found |= {"heads": heads} if len(heads) > 1 else {"layer": heads[0][0], "head": heads[0][1]}
         elif name == "blur.sigma":
             found |= {"blur.sigma": value} if value else {"blur": None}
@@ -79,6 +79,12 @@ def changes(chosen: Mapping[str, Any], start: Mapping[str, Any]) -> dict[str, An
     if "dropout.passes" in found:
         found["dropout.weights"] = None  # one a pass
     return found
+
+
+def heads_of(value: str) -> Heads:
+    """The heads of a choice such as "7.9" or "7.9+8.2"."""
+    pairs = (each.split(".") for each in value.split("+"))
+    return tuple((int(layer), int(head)) for layer, head in pairs)
 
 
 def _with(name: str, values: Sequence[float], own: float) -> Parameter:

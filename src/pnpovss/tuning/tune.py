@@ -16,7 +16,7 @@ from pnpovss.images import ImageSource
 from pnpovss.names import NameLike
 from pnpovss.presets import Tuned
 from pnpovss.segmenter import Segmenter
-from pnpovss.tuning.cells import THRESHOLDS
+from pnpovss.tuning.cells import THRESHOLDS, Cell
 from pnpovss.tuning.choose import choose
 from pnpovss.tuning.collect import collect, one_look
 from pnpovss.tuning.judges import BARE, Judge, make_judge
@@ -141,14 +141,14 @@ def tune(
         config = config.replace(found.settings).resolve(card)
     words = _in_words(plan, outcome) + ("" if found is None else f"; {found.in_words}")
     itself = looks is not None and looks.is_the_model_itself
-    tuned = tuned_of(outcome, segmenter, config, words, judged_itself=itself)
+    tuned = tuned_of(outcome, found, segmenter, config, words, judged_itself=itself)
     against = None if truth is None else _against(truth, outcome, one_look(segmenter), on_photo)
     for left_out in () if against is None else against.left_out:
         _logger.warning("%s", left_out)
     files = {
         folder / "cells.csv": table_csv(cell_rows(outcome)).encode(),
         folder / "heads.csv": table_csv(head_rows(outcome)).encode(),
-        **(report_files(outcome, tuned, found, against, folder) if report else {}),
+        **(report_files(outcome, tuned, Cell.of(config), found, against, folder) if report else {}),
         folder / TUNED: tuned.as_json,
     }
     write_all(files)

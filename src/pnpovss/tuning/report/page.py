@@ -3,6 +3,7 @@
 import io
 import json
 from base64 import b64encode
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from pnpovss.evaluation.runs.sweeps import table_csv
 from pnpovss.presets import Tuned
+from pnpovss.tuning.cells import Cell
 from pnpovss.tuning.outcome import Outcome
 from pnpovss.tuning.report.plots import heads_png, sheet_png, thresholds_png, trials_png
 from pnpovss.tuning.report.sheet import Sheet, sheet
@@ -23,13 +25,14 @@ _CELLS = 20  # shown; all are in the table beside the page
 
 
 def report_files(
-    outcome: Outcome, tuned: Tuned, found: Found | None, truth: AgainstMasks | None, folder: Path
+    outcome: Outcome, tuned: Tuned, chosen: Cell, found: Found | None, truth: AgainstMasks | None, folder: Path
 ) -> dict[Path, bytes]:
     """The page and its pictures, by path.
 
     Args:
         outcome: of heads and thresholds.
         tuned: the answer.
+        chosen: its heads and threshold, which the search may have chosen otherwise than `outcome`.
         found: by the search over the whole method; None where there was none.
         truth: how rewards do against masks; None where none were given.
         folder: of the tuning.
@@ -39,7 +42,7 @@ def report_files(
     """
     values = {f"{row['layer']}.{row['head']}": row[outcome.plan.reward] for row in head_rows(outcome)}
     shown = sheet(outcome, values)
-    pictures = {"heads": heads_png(outcome)}
+    pictures = {"heads": heads_png(outcome, chosen)}
     if len(outcome.plan.thresholds) > 1:
         pictures["thresholds"] = thresholds_png(outcome)
     if found is not None:
@@ -48,13 +51,14 @@ def report_files(
     files[folder / "sheet.png"] = sheet_png(shown)
     if found is not None:
         files[folder / "trials.csv"] = table_csv(found.rows).encode()
-    page = _page(outcome, tuned, found, truth, pictures, shown)
+    page = _page(outcome, tuned, chosen, found, truth, pictures, shown)
     return {**files, folder / "report.html": page.encode()}
 
 
 def _page(
     outcome: Outcome,
     tuned: Tuned,
+    chosen: Cell,
     found: Found | None,
     truth: AgainstMasks | None,
     pictures: dict[str, bytes],
@@ -64,11 +68,13 @@ def _page(
     return _template().render(
         tuned=tuned,
         settings=json.dumps(tuned.settings),
+        chosen=chosen,
         winner=outcome.winner,
+        compares_heads=outcome.compares_heads,
         reference=None if outcome.reference is None else outcome.cells[outcome.reference],
         change=None if outcome.reference is None else _change(outcome),
         sure=outcome.sure,
-        end=_end(outcome),
+        end=_end(outcome.plan.thresholds, chosen.threshold),
         pictures={name: _url(content, "png") for name, content in pictures.items()},
         names=shown.names,
         photos=[_jpeg(photo) for photo in shown.photos],
@@ -87,9 +93,8 @@ def _page(
     )
 
 
-def _end(outcome: Outcome) -> str | None:
+def _end(levels: Sequence[float], own: float) -> str | None:
     """Whether the chosen threshold is the last one at an end of those that were tried."""
-    levels, own = outcome.plan.thresholds, outcome.winner.threshold
     if len(levels) < 2 or own not in (levels[0], levels[-1]):
         return None
     return "lowest" if own == levels[0] else "highest"

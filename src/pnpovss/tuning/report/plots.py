@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from pnpovss.results.figures.canvas import figure_bytes, new_figure, wrapped
+from pnpovss.tuning.cells import Cell
 from pnpovss.tuning.outcome import Outcome
 from pnpovss.tuning.report.sheet import Sheet
 from pnpovss.tuning.tables import cell_rows, head_rows
@@ -26,7 +27,7 @@ def require_matplotlib() -> None:
     new_figure(1, 1, _FEATURE)
 
 
-def heads_png(outcome: Outcome) -> bytes:
+def heads_png(outcome: Outcome, chosen: Cell) -> bytes:
     """The best reward of each head at any threshold, layers down and heads across; the choice and the start marked."""
     rows = head_rows(outcome)
     layers, heads = sorted({row["layer"] for row in rows}), 1 + max(row["head"] for row in rows)
@@ -38,7 +39,7 @@ def heads_png(outcome: Outcome) -> bytes:
     axis = figure.subplots()
     shown = axis.imshow(grid, cmap="viridis", aspect="auto")
     figure.colorbar(shown, ax=axis, label=outcome.plan.reward)
-    for cell, colour, label in _marked(outcome):
+    for cell, colour, label in _marked(outcome, chosen):
         places = [(layers.index(layer), head) for layer, head in cell.heads]
         axis.scatter(
             *zip(*((x, y) for y, x in places), strict=True),
@@ -55,11 +56,11 @@ def heads_png(outcome: Outcome) -> bytes:
     return figure_bytes(figure)
 
 
-def _marked(outcome: Outcome) -> list[tuple[Any, str, str]]:
-    chosen = [(outcome.winner, "red", f"chosen: {outcome.winner}")]
-    if outcome.reference is None or outcome.cells[outcome.reference].heads == outcome.winner.heads:
-        return chosen
-    return [*chosen, (outcome.cells[outcome.reference], "black", f"before: {outcome.cells[outcome.reference]}")]
+def _marked(outcome: Outcome, chosen: Cell) -> list[tuple[Cell, str, str]]:
+    marked = [(chosen, "red", f"chosen: {chosen}")]
+    if outcome.reference is None or outcome.cells[outcome.reference].heads == chosen.heads:
+        return marked
+    return [*marked, (outcome.cells[outcome.reference], "black", f"before: {outcome.cells[outcome.reference]}")]
 
 
 def thresholds_png(outcome: Outcome) -> bytes:
