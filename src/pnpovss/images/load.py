@@ -4,6 +4,7 @@ import io
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,17 +17,30 @@ from pnpovss.images.depth import told_by_container
 from pnpovss.images.files import MAX_PIXELS, DamagedPhoto, open_photo, refuse_beyond, unread
 from pnpovss.images.jpeg import refuse_endless
 from pnpovss.images.metadata import without_metadata
-from pnpovss.images.orientation import Orientation, read_orientation
+from pnpovss.images.orientation import Orientation, is_agreed, read_orientation
 from pnpovss.images.rgb import to_rgb
 from pnpovss.images.stored import Stored, shown
 
-__all__ = ["ImageSource", "load_image", "orientation_of"]
+__all__ = ["ImageSource", "Upright", "load_image", "load_upright", "orientation_of"]
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+
+
+@dataclass(frozen=True)
+class Upright:
+    """A photo as it is segmented.
+
+    Attributes:
+        image: upright, 8-bit sRGB.
+        agreed: whether every viewer turns it so; others may show a photo whose metadata only some follow lying down.
+    """
+
+    image: Image.Image
+    agreed: bool
 
 
 def load_image(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) -> Image.Image:
@@ -50,10 +64,15 @@ def load_image(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) -> I
         MissingExtraError: a HEIC photo, without the extra that reads it.
         ResourceError: memory ran out.
     """
+    return load_upright(source, max_pixels=max_pixels).image
+
+
+def load_upright(source: ImageSource, *, max_pixels: int | None = MAX_PIXELS) -> Upright:
+    """As `load_image`, and whether other viewers show the photo turned like that."""
     if isinstance(source, Image.Image):
         return _from_picture(source, max_pixels)
     if isinstance(source, np.ndarray):
-        return to_rgb(from_array(source), "the array")
+        return Upright(to_rgb(from_array(source), "the array"), agreed=True)
     stored = _stored(source)
     return _despite_metadata(stored, lambda content: _from_file(stored, content, max_pixels))
 
@@ -85,7 +104,7 @@ def _stored(source: object) -> Stored:
     return Path(os.fsdecode(source))
 
 
-def _from_picture(image: Image.Image, max_pixels: int | None) -> Image.Image:
+def _from_picture(image: Image.Image, max_pixels: int | None) -> Upright:
     """A PIL image of the caller's: the frame it stands at, and not a pixel of it changed."""
     what = "the image"
     if getattr(image, "tile", None):  # opened by the caller, but not decoded yet
@@ -114,13 +133,13 @@ def _despite_metadata(stored: Stored, read: Callable[[io.BytesIO | None], T]) ->
         return found
 
 
-def _from_file(stored: Stored, content: io.BytesIO | None, max_pixels: int | None) -> Image.Image:
+def _from_file(stored: Stored, content: io.BytesIO | None, max_pixels: int | None) -> Upright:
     what = shown(stored)
     with open_photo(stored, content) as image:
         refuse_beyond(image, what, max_pixels)
         photo = _decoded(image, what)
         _warn_of_frames(image, what)
-        return photo
+        return photo if content is None else Upright(photo.image, agreed=False)  # others may follow what was left out
 
 
 def _turned(stored: Stored, content: io.BytesIO | None, max_pixels: int | None) -> Orientation:
@@ -129,7 +148,7 @@ def _turned(stored: Stored, content: io.BytesIO | None, max_pixels: int | None) 
         return read_orientation(image, shown(stored))
 
 
-def _decoded(image: Image.Image, what: str) -> Image.Image:
+def _decoded(image: Image.Image, what: str) -> Upright:
     try:
         told = told_by_container(image)
         refuse_endless(image, what)
@@ -142,7 +161,7 @@ def _decoded(image: Image.Image, what: str) -> Image.Image:
         raise
     except Exception as error:  # decoders raise whatever they like on damaged data
         raise unread(what, error, image.size) from error
-    return rgb
+    return Upright(rgb, is_agreed(image))
 
 
 def _warn_of_frames(image: Image.Image, what: str) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-__all__ = ["Orientation", "read_orientation"]
+__all__ = ["Orientation", "is_agreed", "read_orientation"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,3 +58,18 @@ def read_orientation(image: Image.Image, what: str) -> Orientation:
     else:
         stored = image.size
     return Orientation(exif if exif in _TURNS else 1, stored)
+
+
+def is_agreed(image: Image.Image) -> bool:
+    """Whether every viewer turns a PIL image as `read_orientation` says: nothing turns it, or a JPEG's own EXIF does.
+
+    Orientations in XMP or in the EXIF of other formats, and metadata that are damaged, are followed by some viewers and
+    ignored by others.
+    """
+    own = Image.Exif()
+    try:
+        turn = image.getexif().get(_TAG, 1)
+        own.load(image.info.get("exif", b""))
+        return turn not in _TURNS or (image.format in ("JPEG", "MPO") and own.get(_TAG) == turn)
+    except Exception:  # as above, where the warning is
+        return False

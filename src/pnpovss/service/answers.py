@@ -20,7 +20,7 @@ from pnpovss.results.colours import colour
 from pnpovss.results.pictures import heat_picture
 from pnpovss.results.regions import inner_point
 from pnpovss.results.segmentation import Segmentation
-from pnpovss.service.pictures import gray_png, label_png, levels, number_png, png_bytes, shrunk
+from pnpovss.service.pictures import gray_png, label_png, levels, number_png, photo_jpeg, png_bytes, shrunk
 
 __all__ = ["Answer", "Seen", "answer"]
 
@@ -50,6 +50,7 @@ class Seen:
         result: the segmentation.
         decided: what the record says of a filter's choice.
         card: of the model.
+        shown_alike: whether the page may show its own copy of the photo; else the view holds one.
     """
 
     photo: str
@@ -57,6 +58,7 @@ class Seen:
     result: Segmentation
     decided: dict[str, Any]
     card: Card
+    shown_alike: bool = True
 
 
 def answer(seen: Seen, outputs: Sequence[str]) -> Answer:
@@ -116,6 +118,7 @@ def _view(seen: Seen) -> dict[str, Any]:
         **record,
         **_things(result, size),
         "shown": list(size),
+        "photo": None if seen.shown_alike else photo_jpeg(seen.image, size),
         "labels": label_png(result.labels, size),
         "sure": gray_png(_sureness(result), size),
         "grid": list(maps.names.shape[1:]),

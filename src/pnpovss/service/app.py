@@ -281,11 +281,13 @@ def _time(service: Service, request: Request, response: Response, work: Work) ->
 
 
 def _segment(loaded: Loaded, asked: Asked, wanted: SegmentRequest) -> Response:
-    sight, image = loaded.sight, loaded.sight.photo(asked)
+    sight, upright = loaded.sight, loaded.sight.upright(asked)
     explained, decided = sight.look(asked)
-    least = method.smaller(image, asked.settings) if wanted.draft else method.Smaller(image, asked.settings)
+    whole = method.Smaller(upright.image, asked.settings)
+    least = method.smaller(upright.image, asked.settings) if wanted.draft else whole
     result = sight.refine(asked, explained, least.image, least.settings)
-    seen = Seen(asked.photo, least.image, result, decided, loaded.segmenter.backbone.card)
+    card = loaded.segmenter.backbone.card
+    seen = Seen(asked.photo, least.image, result, decided, card, shown_alike=upright.agreed or wanted.draft)
     return _response(answer(seen, wanted.outputs), asked)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Integer
 from PIL import Image
 
-__all__ = ["bits", "gray_png", "label_png", "levels", "number_png", "png_bytes", "shrunk", "text_of"]
+__all__ = ["bits", "gray_png", "label_png", "levels", "number_png", "photo_jpeg", "png_bytes", "shrunk", "text_of"]
 
 
 def text_of(content: bytes) -> str:
@@ -66,6 +66,13 @@ def gray_png(values: Float[np.ndarray, "h w"], size: tuple[int, int]) -> str:
     """Values in [0, 1] as a gray PNG, 255 for 1, at another size by nearest neighbours."""
     small = np.rint(_nearest(values, size).clip(0, 1) * 255).astype(np.uint8)
     return text_of(png_bytes(Image.fromarray(np.ascontiguousarray(small))))
+
+
+def photo_jpeg(photo: Image.Image, size: tuple[int, int]) -> str:
+    """A photo as a JPEG file to be looked at, at another size (height, width)."""
+    file, (height, width) = io.BytesIO(), size
+    photo.resize((width, height), reducing_gap=2).save(file, "JPEG", quality=90)
+    return text_of(file.getvalue())
 
 
 def png_bytes(picture: Image.Image) -> bytes:

@@ -20,7 +20,7 @@ from pnpovss.backbones.shared import SharedEncodings
 from pnpovss.batch.recipe import EVERYTHING, FilterChoice
 from pnpovss.config import Settings
 from pnpovss.errors import PnpOvssError
-from pnpovss.images import load_image
+from pnpovss.images.load import Upright, load_upright
 from pnpovss.inputs import Inputs, prepare
 from pnpovss.matching import match_names
 from pnpovss.memory import Memory
@@ -88,21 +88,25 @@ class Remembering:
         self.limits = limits
 
     def photo(self, asked: Asked) -> Image.Image:
-        """The photo, upright, RGB.
+        """The photo, upright, RGB; see `upright`."""
+        return self.upright(asked).image
+
+    def upright(self, asked: Asked) -> Upright:
+        """The photo, and whether browsers show it turned like that.
 
         Raises:
             Forgotten: only its id was sent, and it is not remembered.
             ImageError: it cannot be read, or is too large.
         """
         key = ("photo", asked.photo)
-        image = self.memory.get(key)
-        if image is None:
+        upright = self.memory.get(key)
+        if upright is None:
             if asked.content is None:
                 raise Forgotten(asked.photo)
-            image = load_image(asked.content, max_pixels=self.limits.pixels)
-            self.memory.put(key, image)
-        self.limits.check_photo(image.size, len(asked.names), asked.settings)
-        return image
+            upright = load_upright(asked.content, max_pixels=self.limits.pixels)
+            self.memory.put(key, upright)
+        self.limits.check_photo(upright.image.size, len(asked.names), asked.settings)
+        return upright
 
     def look(self, asked: Asked) -> tuple[Explained, dict[str, Any]]:
         """The maps of the names that are there, and what the record says of a filter's choice."""

@@ -31,7 +31,8 @@ OUTPUTS: dict[str, str] = {
     "heat": "a heat map picture per name that was looked for, PNGs in a ZIP file",
     "words": "a heat map picture per word of the prompt, PNGs in a ZIP file",
     "npz": "scores, heat maps, everything; `Segmentation.load` reads it",
-    "view": "what the page draws: record, small label map, things, sureness and maps, in one JSON document",
+    "view": "what the page draws: record, small label map, things, sureness and maps, in one JSON document, and the "
+    "photo where browsers may turn it otherwise",
 }
 
 _PICTURE = "the photo: a data URL (data:image/jpeg;base64,...)"

@@ -3,7 +3,7 @@
 import { ask, file, get, onKeyNeeded, Problem } from "./api.js";
 import { Chips } from "./chips.js";
 import { Controls } from "./controls.js";
-import { readGray, readNumbers, readPhoto, rgb } from "./draw.js";
+import { bytes, readGray, readNumbers, readPhoto, rgb } from "./draw.js";
 import { showHeads, Strip } from "./method.js";
 import { takePhotos } from "./photos.js";
 import { Stage } from "./stage.js";
@@ -17,7 +17,7 @@ const FILES = [
   ["Heat maps", "heat", ".heat.zip"], ["Everything (npz)", "npz", ".npz"], ["Numbers of things", "instances", ".instances.png"],
 ];
 
-let photo = null; // { blob, name, id, bitmap }
+let photo = null; // { blob, name, id, bitmap, turned: whether the bitmap is the service's }
 let view = null; // what the service answered last
 let model = { name: "mini" }, told = null, controls = null;
 const hidden = new Set(); // names that are not drawn
@@ -65,9 +65,14 @@ async function segment({ draft = false } = {}) {
 }
 
 async function show(found, signal) {
-  const [labels, sure, numbers] = await Promise.all([readGray(found.labels), readGray(found.sure), found.numbers && readNumbers(found.numbers)]);
+  const seen = found.photo && !photo.turned && readPhoto(new Blob([bytes(found.photo)], { type: "image/jpeg" }));
+  const [labels, sure, numbers, turned] = await Promise.all([readGray(found.labels), readGray(found.sure), found.numbers && readNumbers(found.numbers), seen]);
   signal.throwIfAborted(); // another photo may have come while these were read
   view = found;
+  if (turned) { // this browser may show the photo as it is stored; the service saw it upright
+    Object.assign(photo, { bitmap: turned, turned: true });
+    stage.show(turned);
+  }
   stage.lay(labels, sure, colours(), numbers && { numbers, rows: found.instances, size: found });
   at("save-instances").hidden = !numbers;
   listNames();
