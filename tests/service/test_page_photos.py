@@ -99,3 +99,19 @@ def test_a_view_holds_the_photo_only_where_browsers_may_turn_it_otherwise(serve:
     assert shown.shape == (40, 60, 3)
     assert near(shown[20, 50].tolist(), RED)
     assert post(client, turned("WEBP", 3), names="red", outputs="view", draft="true").json()["photo"] is None
+
+
+def test_what_is_transparent_is_white_and_keeps_nothing_of_what_was_drawn_on_it(page, tmp_path: Path):  # noqa: F811
+    photo, file = Image.new("RGBA", (90, 60), (0, 0, 0, 0)), io.BytesIO()
+    photo.paste((90, 140, 60, 255), (0, 0, 30, 60))
+    photo.save(file, "PNG")
+    look(page, file.getvalue(), tmp_path, "photo.png")
+    page.get_by_text("How the model looks").click()
+    page.locator("input[name='presence.above']").fill("0")  # it is looked for, whether it is there or not
+    page.wait_for_selector("#names li:not(.absent)")
+    done(page)
+    page.get_by_role("button", name="Show grass").click()
+    page.locator("#names .name").hover()
+    assert page.evaluate(PIXEL, (0.9, 0.5)) != [255, 255, 255, 255], "a map lies over all of the photo"
+    page.mouse.move(1, 1)
+    assert page.evaluate(PIXEL, (0.9, 0.5)) == [255, 255, 255, 255]

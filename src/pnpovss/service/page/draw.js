@@ -26,11 +26,21 @@ const SHOWN = 1280; // longer side of what is drawn of a photo [px]
 // A photo as it is drawn; of a large one, which takes hundreds of megabytes unpacked, nothing else is kept.
 export async function readPhoto(blob) {
   const whole = await createImageBitmap(blob), scale = SHOWN / Math.max(whole.width, whole.height);
-  if (scale >= 1) return whole;
+  if (scale >= 1) return onWhite(whole);
   const [resizeWidth, resizeHeight] = [whole.width, whole.height].map((side) => Math.max(1, Math.round(side * scale)));
   const shown = await createImageBitmap(whole, { resizeWidth, resizeHeight, resizeQuality: "high" });
   whole.close();
-  return shown;
+  return onWhite(shown);
+}
+
+// What is transparent is white, as the model sees it; nor would the next drawing cover this one there.
+async function onWhite(bitmap) {
+  const { width, height } = bitmap, laid = canvas(width, height), context = laid.getContext("2d", { alpha: false });
+  context.fillStyle = "#fff";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  return createImageBitmap(laid);
 }
 
 async function readPixels(text) {
