@@ -17,8 +17,9 @@ from pnpovss import Segmenter
 from pnpovss.config import PRESETS
 from pnpovss.results import rle
 from pnpovss.results.segmentation import Segmentation
+from pnpovss.service import answers
 from pnpovss.service.limits import Limits
-from pnpovss.service.work import Workers
+from pnpovss.service.work import Late, Workers
 from tests.service.conftest import Serve, serving
 from tests.support.fakes import FakeBackbone, colour_backbone
 from tests.support.program_calls import save_flag
@@ -84,6 +85,28 @@ def test_each_output_is_of_its_kind(serve: Serve, flag: bytes, tmp_path: Path):
         archive = zipfile.ZipFile(io.BytesIO(post(client, flag, outputs=kinds).content))
         assert set(archive.namelist()) == files
         assert json.loads(archive.read("photo.json"))["height"] == 32
+
+
+def test_pictures_of_words_are_small_whatever_the_photo_and_end_with_the_request(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+):
+    file, drawn = io.BytesIO(), []
+    Image.new("RGB", (1600, 800), (255, 0, 0)).save(file, "PNG")
+    client = serve()
+    archive = zipfile.ZipFile(io.BytesIO(post(client, file.getvalue(), names="red, blue", outputs="words").content))
+    pictures = [Image.open(archive.open(f"photo.word-{i}.png")) for i in range(1, 6)]
+    assert {picture.width for picture in pictures} == {640}
+    assert all(320 < picture.height < 400 for picture in pictures), "with a line below that says the word"
+
+    def late() -> None:
+        if len(drawn) == 2:
+            raise Late
+
+    draw = answers.heat_picture
+    monkeypatch.setattr(answers, "heat_picture", lambda *given: drawn.append(1) or draw(*given))
+    monkeypatch.setattr(answers, "go_on", late)
+    assert post(client, file.getvalue(), names="red, blue", outputs="words").status_code == 503
+    assert len(drawn) == 2
 
 
 def test_a_second_word_encodes_nothing_and_a_threshold_asks_nothing(serve: Serve, backbone: FakeBackbone, flag: bytes):

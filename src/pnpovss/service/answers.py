@@ -21,10 +21,12 @@ from pnpovss.results.pictures import heat_picture
 from pnpovss.results.regions import inner_point
 from pnpovss.results.segmentation import Segmentation
 from pnpovss.service.pictures import gray_png, label_png, levels, number_png, photo_jpeg, png_bytes, shrunk
+from pnpovss.service.work import go_on
 
 __all__ = ["Answer", "Seen", "answer"]
 
 SHOWN = 1280  # longer side of what the page draws [px]
+WORD = 640  # longer side of the picture of a word, of which there may be hundreds [px]
 JSON, PNG, ZIP, NPZ = "application/json", "image/png", "application/zip", "application/octet-stream"
 
 # Kinds of files that the command line writes, too; a photo has several of the last.
@@ -75,8 +77,11 @@ def answer(seen: Seen, outputs: Sequence[str]) -> Answer:
 def _files(seen: Seen, kind: str) -> list[tuple[str, bytes]]:
     """(name, content) of the files of one kind."""
     if kind in _FILES:
-        made = output_files([kind], seen.result.names, seen.result.kept)
-        return [(f"photo{file.suffix}", file.content(seen.result, seen.image)) for file in made]
+        found = []
+        for file in output_files([kind], seen.result.names, seen.result.kept):
+            go_on()
+            found.append((f"photo{file.suffix}", file.content(seen.result, seen.image)))
+        return found
     if kind == "words":
         return _word_pictures(seen)
     if kind == "view":
@@ -91,13 +96,17 @@ def _files(seen: Seen, kind: str) -> list[tuple[str, bytes]]:
 
 
 def _word_pictures(seen: Seen) -> list[tuple[str, bytes]]:
-    """A picture per word, all on one scale; words that several prompts repeat are shown once."""
-    maps, size = seen.result.heatmaps, seen.result.size[::-1]
-    top = float(maps.word_maps.max(initial=0))
+    """A picture per word, all on one scale; words that several prompts repeat are shown once.
+
+    Their size is bounded, since all of them are in memory at once.
+    """
+    maps, (height, width) = seen.result.heatmaps, shrunk(seen.result.size, WORD)
+    top, photo = float(maps.word_maps.max(initial=0)), seen.image.resize((width, height), reducing_gap=2)
     found = []
     for i, word in enumerate(dict.fromkeys(maps.words), start=1):
-        heat = cv2.resize(maps.word_maps[maps.words.index(word)], size, interpolation=cv2.INTER_LINEAR)
-        found.append((f"photo.word-{i}.png", png_bytes(heat_picture(seen.image, heat, word, top))))
+        go_on()
+        heat = cv2.resize(maps.word_maps[maps.words.index(word)], (width, height), interpolation=cv2.INTER_LINEAR)
+        found.append((f"photo.word-{i}.png", png_bytes(heat_picture(photo, heat, word, top))))
     return found
 
 

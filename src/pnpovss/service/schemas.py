@@ -29,7 +29,7 @@ OUTPUTS: dict[str, str] = {
     "instances": "the number of the thing that each pixel belongs to, a 16-bit PNG; with a setting instances.split",
     "overlay": "the photo with its regions tinted, over a legend, a PNG",
     "heat": "a heat map picture per name that was looked for, PNGs in a ZIP file",
-    "words": "a heat map picture per word of the prompt, PNGs in a ZIP file",
+    "words": "a heat map picture per word of the prompt, of a photo of at most 640 x 640 pixels, PNGs in a ZIP file",
     "npz": "scores, heat maps, everything; `Segmentation.load` reads it",
     "view": "what the page draws: record, small label map, things, sureness and maps, in one JSON document, and the "
     "photo where browsers may turn it otherwise",
