@@ -123,6 +123,12 @@ def failed(*options: str, key: str = "", program: str = PROGRAM) -> str:
     [
         (("--model", "nowhere"), "", "no backbone knows the model"),
         (("--set", "threshold=2"), "", "setting threshold"),
+        (
+            ("--set", "image_size=1536"),
+            "",
+            "every request would be refused: setting image_size: this service allows at most 1024, got 1536; ask for "
+            "no more, by --set or --without",
+        ),
         ((), "short", "fewer than 16 letters"),
         (("--host", "192.0.2.1"), "", "error: cannot listen at 192.0.2.1:0: "),
         (("--host", f"{'x' * 64}.example"), "", "error: cannot listen at xxx"),

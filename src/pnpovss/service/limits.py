@@ -77,7 +77,7 @@ class Limits:
         }
         for name, (value, most) in asked.items():
             if value > most:
-                raise ConfigError(f"setting {name}: this service allows at most {most}, got {value}")
+                raise ConfigError(f"setting {name}: this service allows at most {most}, got {value}; ask for no more")
 
     def check_photo(self, size: tuple[int, int], names: int, settings: Settings) -> None:
         """Refuse a photo that would take too much memory with so many names and these settings.
@@ -97,9 +97,15 @@ class Limits:
                 f"{names} names on a photo of {size[0]:,} x {size[1]:,} pixels need more memory than a request may "
                 f"take here ({self.scores:,} scores); ask for fewer names, or make the photo smaller"
             )
-        crf = settings.crf
-        if crf and pixels > self.crf_pixels and (crf.max_pixels is None or crf.max_pixels > self.crf_pixels):
+        if pixels > self.crf_pixels and not self.takes_large_photos(settings):
+            assert settings.crf is not None
             raise ConfigError(
                 f"setting crf.max_pixels: this service allows at most {self.crf_pixels:,}, got "
-                f"{crf.max_pixels or 'none'} for a photo of {pixels:,} pixels"
+                f"{settings.crf.max_pixels or 'none'} for a photo of {pixels:,} pixels; ask with settings="
+                f'{{"crf.max_pixels": {self.crf_pixels}}}, or make the photo smaller'
             )
+
+    def takes_large_photos(self, settings: Settings) -> bool:
+        """Whether photos of more than `crf_pixels` can be asked about with these settings."""
+        crf = settings.crf
+        return crf is None or (crf.max_pixels is not None and crf.max_pixels <= self.crf_pixels)

@@ -12,10 +12,13 @@ from PIL import Image
 
 from pnpovss.backbones.base import Backbone
 from pnpovss.batch.model import ModelChoice
+from pnpovss.config import Settings
+from pnpovss.errors import ConfigError
 from pnpovss.memory import Memory
 from pnpovss.segmenter import Segmenter
 from pnpovss.service.arriving import Arriving
 from pnpovss.service.batching import Together
+from pnpovss.service.limits import Limits
 from pnpovss.service.metrics import Metrics
 from pnpovss.service.options import ServiceOptions
 from pnpovss.service.remembering import Remembering
@@ -88,6 +91,7 @@ class Service:
         begun = time.perf_counter()
         try:
             segmenter = self.choice.load()
+            _check(segmenter.config, self.options.limits)
             _warm_up(segmenter)  # whatever is wrong with the model is told here
             loaded = Loaded(segmenter, self.options)
         except BaseException as error:  # told to whoever started the service
@@ -113,6 +117,28 @@ def _share(cores: int) -> Callable[[int], None]:
         torch.set_num_threads(max(1, cores // busy))
 
     return before
+
+
+def _check(settings: Settings, limits: Limits) -> None:
+    """What requests would be told is told at the start.
+
+    Raises:
+        ConfigError: every request that leaves the settings as they are would be refused.
+    """
+    try:
+        limits.check_settings(settings)
+    except ConfigError as error:
+        raise ConfigError(
+            f"with these settings every request would be refused: {error}, by --set or --without"
+        ) from error
+    if limits.pixels > limits.crf_pixels and not limits.takes_large_photos(settings):
+        logger.warning(
+            "photos of more than %s pixels will be refused, since crf.max_pixels is %s; to take them start with "
+            "--set crf.max_pixels=%d",
+            f"{limits.crf_pixels:,}",
+            settings.crf.max_pixels if settings.crf and settings.crf.max_pixels else "none",
+            limits.crf_pixels,
+        )
 
 
 def _warm_up(segmenter: Segmenter) -> None:
