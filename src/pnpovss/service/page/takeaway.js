@@ -10,11 +10,15 @@ const python = (value) => {
   return JSON.stringify(value);
 };
 
-// Settings that differ from the preset's: what the service was started with, and what was changed here.
+// Settings that differ from the preset's: what the service was started with, and what was changed here. A step stands in
+// its parts, which are all null where it is off.
 export function differences(told, changed) {
-  const started = told.settings.filter((row) => !row.name.includes(".") || row.value !== null);
-  const own = started.filter((row) => typeof row.value !== "object" || row.value === null)
-    .filter((row) => row.value !== row.presets[told.preset]).map((row) => [row.name, row.value]);
+  const off = new Set(told.settings.filter((row) => row.value === null).map((row) => row.name));
+  const isStep = ({ value }) => value !== null && typeof value === "object" && !Array.isArray(value);
+  const ofStepThatIsOff = ({ name }) => name.includes(".") && off.has(name.split(".")[0]);
+  const replaced = ({ name }) => name === "heads" && ("layer" in changed || "head" in changed); // by one head
+  const own = told.settings.filter((row) => !isStep(row) && !ofStepThatIsOff(row) && !replaced(row))
+    .filter((row) => JSON.stringify(row.value) !== JSON.stringify(row.presets[told.preset])).map((row) => [row.name, row.value]);
   return { ...Object.fromEntries(own), ...changed };
 }
 
