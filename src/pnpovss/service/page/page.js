@@ -39,7 +39,8 @@ let running = null, next = null;
 async function segment({ draft = false } = {}) {
   if (draft && running) { next = { draft }; return; }
   running?.abort();
-  if (!photo || !controls) return;
+  if (!photo) return;
+  if (!controls) return start();
   if (!chips.names.length) return clear();
   const mine = running = new AbortController();
   next = null;
@@ -254,6 +255,7 @@ for (const [text, kind, suffix] of FILES) {
   const button = Object.assign(document.createElement("button"), { type: "button", id: `save-${kind}`, className: "quiet", textContent: text });
   button.hidden = kind === "instances"; // until things are told apart
   button.addEventListener("click", async () => {
+    if (!controls) return start();
     const asked = photo; // another may be there when the file comes
     try {
       const answer = await ask("/v1/segment", asked, { names: chips.asked, settings: controls.settings, outputs: kind });
@@ -309,10 +311,26 @@ onKeyNeeded((refused) => asking ||= new Promise((done) => {
   box.showModal();
 }));
 
+// No header can hold other keys; a text that was cut short when it was copied ends with three dots in one letter.
+at("key-form").addEventListener("submit", (event) => {
+  const strange = at("key").value.trim().match(/[^\x21-\x7e]/u);
+  if (!strange) return;
+  event.preventDefault();
+  at("problem-key").textContent = `A key has letters, digits and signs of ASCII alone, and this one holds "${strange[0]}"; copy it anew.`;
+});
+
 takePhotos(take, file, (text) => tell({ message: text }, "problem-photo"));
 
-async function start() {
+let starting = null; // one at a time
+
+// Ask for the model; where that did not succeed, whatever needs it tries again. Then what was asked meanwhile is done.
+function start() {
+  return starting ||= begin().finally(() => { starting = null; });
+}
+
+async function begin() {
   try {
+    at("model").textContent = "Loading the model";
     [[model], told] = [await get("/v1/models"), await get("/v1/settings")];
     controls = new Controls(told.settings, (done) => segment({ draft: !done }));
     at("reset").addEventListener("click", () => { if (at("heads").childElementCount) heads(); }); // another is read again
