@@ -5,6 +5,7 @@ export class Chips {
     this.box = box;
     this.onChange = onChange;
     this.names = []; // each a list: the name, then its synonyms
+    this.chips = new Map(); // by such a list
     this.input = document.createElement("input");
     Object.assign(this.input, { id: "name", type: "text", autocomplete: "off", enterKeyHint: "done", placeholder: "cat" });
     this.input.setAttribute("aria-describedby", "asking-hint problem-names");
@@ -30,8 +31,8 @@ export class Chips {
     this.#changed();
   }
 
-  #remove(index) {
-    this.names.splice(index, 1);
+  #remove(words) {
+    this.names.splice(this.names.indexOf(words), 1);
     this.#changed();
     this.input.focus();
   }
@@ -53,19 +54,30 @@ export class Chips {
     }
   }
 
+  // Chips that stay are left alone: one may be pressed just now, which is what took the focus from the field and added its name.
   #draw() {
-    for (const old of this.box.querySelectorAll(".chip")) old.remove();
-    this.names.forEach((words, index) => {
-      const chip = document.createElement("span"), text = document.createElement("span"), button = document.createElement("button");
-      chip.className = "chip";
-      text.textContent = words.join(", ");
-      button.type = "button";
-      button.textContent = "\u00d7";
-      button.setAttribute("aria-label", `Remove ${words[0]}`);
-      button.addEventListener("click", () => this.#remove(index));
-      chip.append(text, button);
-      this.box.insertBefore(chip, this.input);
-    });
+    for (const [words, chip] of this.chips) {
+      if (this.names.includes(words)) continue;
+      chip.remove();
+      this.chips.delete(words);
+    }
+    for (const words of this.names) {
+      if (this.chips.has(words)) continue;
+      this.chips.set(words, this.#chip(words));
+      this.box.insertBefore(this.chips.get(words), this.input);
+    }
     this.input.placeholder = this.names.length ? "another name" : "cat";
+  }
+
+  #chip(words) {
+    const chip = document.createElement("span"), text = document.createElement("span"), button = document.createElement("button");
+    chip.className = "chip";
+    text.textContent = words.join(", ");
+    button.type = "button";
+    button.textContent = "\u00d7";
+    button.setAttribute("aria-label", `Remove ${words[0]}`);
+    button.addEventListener("click", () => this.#remove(words));
+    chip.append(text, button);
+    return chip;
   }
 }

@@ -52,8 +52,15 @@ export class Controls {
     label.className = "slider";
     text.textContent = each.label;
     Object.assign(input, { type: "range", min: each.min, max: each.max, step: each.step, name: each.name });
-    input.addEventListener("input", () => { this.#take(each, Number(input.value)); this.#show(); this.onChange(false); });
-    input.addEventListener("change", () => this.onChange(true));
+    let moved = false; // since it was told that the change is done
+    const settle = () => {
+      if (moved) this.onChange(true);
+      moved = false;
+    };
+    input.addEventListener("input", () => { moved = true; this.#take(each, Number(input.value)); this.#show(); this.onChange(false); });
+    input.addEventListener("change", settle);
+    // Of one that is let go where it was taken, browsers tell no change; it may be let go beside the slider.
+    input.addEventListener("pointerdown", () => { for (const end of ["pointerup", "pointercancel"]) addEventListener(end, settle, { once: true }); });
     label.append(text, input, output);
     this.inputs.push(() => {
       const off = each.off && this.value(each.off) === null;

@@ -1,0 +1,37 @@
+"""What is done with a mouse, and comes to what was meant."""
+
+from tests.service.test_page import browser, done, open_example, page, pixels, pytestmark  # noqa: F401
+
+
+def test_a_slider_that_is_brought_back_to_where_it_was_ends_with_the_whole_picture(page):  # noqa: F811
+    open_example(page)
+    drawn, slider = pixels(page), page.locator("input[name=threshold]")
+    slider.scroll_into_view_if_needed()
+    before, box = slider.input_value(), slider.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    start = box["x"] + 8 + (box["width"] - 16) * float(before) / 0.9  # where the thumb is
+    page.mouse.move(start, middle)
+    page.mouse.down()
+    page.mouse.move(start + 60, middle, steps=4)
+    page.wait_for_function("() => /draft/.test(document.getElementById('took').textContent)")
+    page.mouse.move(start, middle, steps=4)
+    page.mouse.move(start, middle + 90)
+    assert slider.input_value() == before
+    with page.expect_request("**/v1/segment") as asked:
+        page.mouse.up()
+    assert b'name="draft"\r\n\r\nfalse' in asked.value.post_data_buffer
+    page.wait_for_function("() => !/draft/.test(document.getElementById('took').textContent)")
+    done(page)
+    page.mouse.move(1, 1)
+    assert pixels(page) == drawn
+
+
+def test_a_chip_that_is_pressed_while_a_name_is_typed_goes_and_the_name_stays(page):  # noqa: F811
+    open_example(page)
+    page.get_by_label("What to look for").press_sequentially("grass")
+    page.get_by_role("button", name="Remove sofa").click()
+    done(page)
+    assert page.locator(".chip span").all_inner_texts() == ["cat", "grass"]
+    assert page.get_by_label("What to look for").input_value() == ""
+    page.get_by_role("button", name="Remove cat").click()
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 1")
