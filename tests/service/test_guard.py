@@ -8,7 +8,7 @@ import pytest
 
 from pnpovss.errors import ConfigError
 from pnpovss.service.logs import log_to
-from pnpovss.service.options import ServiceOptions, is_loopback, keys_from
+from pnpovss.service.options import ServiceOptions, host_from, is_loopback, keys_from, origin_from
 from tests.service.conftest import Serve
 from tests.service.test_api import flag, post  # noqa: F401
 
@@ -67,11 +67,72 @@ def test_other_hosts_only_where_they_are_named(serve: Serve):
     assert anywhere.get("/v1/models", headers={"host": "seg.example"}).status_code == 200
     named = serve(host="0.0.0.0", hosts=("seg.example",))
     assert named.get("/v1/models", headers={"host": "seg.example:443"}).status_code == 200
-    assert named.get("/v1/models", headers={"host": "127.0.0.1"}).status_code == 403
+    assert named.get("/v1/models", headers={"host": "SEG.example"}).status_code == 200
+    refused = named.get("/v1/models", headers={"host": "127.0.0.1:8000"})
+    assert refused.status_code == 403
+    assert "not called '127.0.0.1'; allow that name" in refused.json()["detail"]
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "seg.example")] == [
         *[True] * 3,
         *[False] * 2,
     ]
+
+
+def test_names_and_origins_are_compared_as_browsers_write_them():
+    hosts = {
+        "seg.example": "seg.example",
+        "SEG.example:8000": "seg.example",
+        "[::1]:80": "[::1]",
+        "::1": "[::1]",
+    }
+    assert [host_from(text) for text in hosts] == list(hosts.values())
+    origins = {
+        "https://friend.example/": "https://friend.example",
+        "HTTPS://Friend.Example:443": "https://friend.example",
+        "http://friend.example:8080": "http://friend.example:8080",
+        "http://[::1]:80/": "http://[::1]",
+        "app://local": "app://local",
+    }
+    assert [origin_from(text) for text in origins] == list(origins.values())
+
+
+@pytest.mark.parametrize(
+    "text", ["", "https://x.example", "x.example/a", "x.example:a", "me@x.example", "a b", "*", "ü.example"]
+)
+def test_what_is_no_name_of_a_host_is_refused(text: str):
+    with pytest.raises(ConfigError, match="is no name of a host"):
+        host_from(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "*",
+        "null",
+        "x.example",
+        "https://",
+        "https://x.example/page",
+        "https://x.example/?a",
+        "https://x.example:a",
+        "https://*.example",
+        "https://me@x.example",
+        "https://ü.example",
+    ],
+)
+def test_what_is_no_origin_is_refused(text: str):
+    with pytest.raises(ConfigError, match="is no origin"):
+        origin_from(text)
+
+
+def test_a_page_that_is_let_in_can_read_why_a_request_is_refused(serve: Serve):
+    client = serve(keys=(KEY,), origins=("https://friend.example",))
+    refused = client.get("/v1/models", headers={"origin": "https://friend.example"})
+    assert refused.status_code == 401
+    assert refused.headers["access-control-allow-origin"] == "https://friend.example"
+    assert "x-request-id" in refused.headers["access-control-expose-headers"]
+    other = client.get("/v1/models", headers={"origin": "https://evil.example"})
+    assert other.status_code == 403
+    assert "access-control-allow-origin" not in other.headers
 
 
 def test_every_answer_has_safe_headers(serve: Serve, flag: bytes):  # noqa: F811

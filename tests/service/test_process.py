@@ -130,6 +130,8 @@ def failed(*options: str, key: str = "", program: str = PROGRAM) -> str:
             "no more, by --set or --without",
         ),
         ((), "short", "fewer than 16 letters"),
+        (("--allow-origin", "https://x.example/page"), "", "'https://x.example/page' is no origin"),
+        (("--host-name", "https://x.example"), "", "'https://x.example' is no name of a host"),
         (("--host", "192.0.2.1"), "", "error: cannot listen at 192.0.2.1:0: "),
         (("--host", f"{'x' * 64}.example"), "", "error: cannot listen at xxx"),
     ],

@@ -61,9 +61,10 @@ def serve(
         replaced, off = parse_settings(set_ or []), tuple(listed(without))
         choice = ModelChoice(model, device, dtype, preset, replaced, off, revision, local_files_only)
         from pnpovss.service.limits import Limits
-        from pnpovss.service.options import KEY_VARIABLE, ServiceOptions, keys_from
+        from pnpovss.service.options import KEY_VARIABLE, ServiceOptions, host_from, keys_from, origin_from
 
         keys = keys_from(os.environ.get(KEY_VARIABLE, ""))
+        origins, hosts = tuple(map(origin_from, allow_origin or ())), tuple(map(host_from, host_name or ()))
         try:
             from pnpovss.service.server import serve as run
         except ImportError as error:
@@ -81,8 +82,8 @@ def serve(
             host=host,
             port=port,
             keys=keys,
-            origins=tuple(allow_origin or ()),
-            hosts=tuple(host_name or ()),
+            origins=origins,
+            hosts=hosts,
             workers=workers,
             batch=batch,
             limits=limits,

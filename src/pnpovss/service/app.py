@@ -71,16 +71,16 @@ def make_app(service: Service) -> ASGIApp:
     _add_page(app)
     _add_problems(app, service)
     documents.complete(app, needs_key=bool(service.options.keys))
-    if service.options.origins:
-        headers = ["authorization", "content-type", "x-request-id"]
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=list(service.options.origins),
-            allow_methods=["GET", "POST"],
-            allow_headers=headers,
-            expose_headers=["retry-after", "x-request-id", "photo-id"],
-        )
-    return Guard(app, service.options, service.metrics)
+    guarded = Guard(app, service.options, service.metrics)
+    if not service.options.origins:
+        return guarded
+    return CORSMiddleware(  # around the guard: pages of those origins may read its refusals, too
+        guarded,
+        allow_origins=list(service.options.origins),
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "x-request-id"],
+        expose_headers=["retry-after", "x-request-id", "photo-id"],
+    )
 
 
 def _add_api(app: FastAPI, service: Service) -> None:

@@ -94,7 +94,7 @@ class Guard:
         if path in PROBES:
             return None
         if known and _name(host) not in known:
-            return _forbidden(f"this service is not called {host[:80]!r}; allow that name with --host-name")
+            return _forbidden(f"this service is not called {_name(host)[:80]!r}; allow that name with --host-name")
         same = origin is None or origin.partition("://")[2] == host
         if not same and origin not in self.options.origins:
             return _forbidden(
@@ -142,8 +142,8 @@ class _Told:
 
 
 def _name(host: str) -> str:
-    """A host without its port."""
-    return re.sub(r":\d+$", "", host)
+    """A host without its port, in small letters."""
+    return re.sub(r":\d+$", "", host).lower()
 
 
 def _forbidden(text: str) -> Problem:

@@ -3,14 +3,16 @@
 import os
 from dataclasses import dataclass, field
 from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
 
 from pnpovss.errors import ConfigError
 from pnpovss.service.limits import Limits
 
-__all__ = ["KEY_VARIABLE", "ServiceOptions", "is_loopback", "keys_from"]
+__all__ = ["KEY_VARIABLE", "ServiceOptions", "host_from", "is_loopback", "keys_from", "origin_from"]
 
 KEY_VARIABLE = "PNPOVSS_API_KEY"
 SHORTEST_KEY = 16  # letters
+_OWN_PORTS = {"http": 80, "https": 443}  # which browsers leave out
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class ServiceOptions:
         host: address that it listens at.
         port: of it; 0 takes a free one.
         keys: any of which a client has to show; empty lets everybody in.
-        origins: other web sites ("https://example.org") whose pages may use the API.
-        hosts: names it is called by; empty takes any, or the usual ones where only this machine reaches it.
+        origins: other web sites ("https://example.org") whose pages may use the API; see `origin_from`.
+        hosts: names it is called by, see `host_from`; empty takes any, or the usual ones where only this machine
+            reaches it.
         workers: requests computed at once; None for one per core, or four where the model is on a GPU.
         batch: photos encoded together; None for eight on a GPU, else one.
         limits: on each request.
@@ -74,3 +77,50 @@ def keys_from(text: str) -> tuple[str, ...]:
     if any(not key.isascii() or not key.isprintable() or " " in key for key in keys):
         raise ConfigError(f"a key in {KEY_VARIABLE} holds what no header can; use letters, digits, - and _")
     return keys
+
+
+def host_from(text: str) -> str:
+    """A name that the service is called by, as requests are compared with it: in small letters, without a port.
+
+    Raises:
+        ConfigError: no name of a host.
+    """
+    parts = _split(f"//[{text}]" if text.count(":") > 1 and "[" not in text else f"//{text}")
+    if parts is None or parts.path or not text.isascii():
+        raise ConfigError(
+            f"{text!r:.200} is no name of a host; give it as a browser's address shows it between // and /: "
+            "--host-name seg.example"
+        )
+    return _host(parts)
+
+
+def origin_from(text: str) -> str:
+    """Another web site, as browsers name it in `Origin`: in small letters, without a / at its end or the usual port.
+
+    Raises:
+        ConfigError: no origin, such as an address of one page.
+    """
+    parts = _split(text)
+    if parts is None or not parts.scheme or parts.path not in ("", "/") or not text.isascii():
+        raise ConfigError(
+            f"{text!r:.200} is no origin; give scheme and host, and a port where there is one, nothing more: "
+            "--allow-origin https://example.org"
+        )
+    port = "" if parts.port in (None, _OWN_PORTS.get(parts.scheme)) else f":{parts.port}"
+    return f"{parts.scheme}://{_host(parts)}{port}"
+
+
+def _split(address: str) -> SplitResult | None:
+    """The parts of an address; None where it has no host, or more than a browser tells of a site."""
+    try:
+        parts = urlsplit(address)
+        _ = parts.port  # raises for what is no number
+    except ValueError:
+        return None
+    more = parts.query or parts.fragment or "@" in parts.netloc or any(letter.isspace() for letter in address)
+    return None if more or not parts.hostname or "*" in parts.netloc else parts
+
+
+def _host(parts: SplitResult) -> str:
+    host = parts.hostname or ""
+    return f"[{host}]" if ":" in host else host
