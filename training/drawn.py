@@ -32,7 +32,7 @@ FEW_LOOKS = {
     "crf.max_pixels": 60_000,  # ends at cells of a thirty-third of the photo anyway
 }
 """How sharp photos are looked at: as boxes chose, see the notebook; the threshold for the weights of `distill-2`."""
-MANY_LOOKS = {**FEW_LOOKS, "threshold": 0.07, "views.tiles": [0.6, 0.5], "views.tiles_across": 3}
+MANY_LOOKS = {**FEW_LOOKS, "threshold": 0.1, "views.tiles": [0.6, 0.5], "views.tiles_across": 3}
 """Where a teacher can tell more from more looks: nineteen, those of `best` but for the mirror image."""
 
 
