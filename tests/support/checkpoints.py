@@ -17,7 +17,7 @@ from transformers import BridgeTowerForImageAndTextRetrieval
 from pnpovss.backbones.base import TextTokens
 from pnpovss.backbones.mini.backbone import BUNDLED
 from tests.support import blip2_models, blip_models, captioner_models, dual_checkpoints, fuser_models, joint_models
-from tests.support.decoder_models import TINY, decoder_slope, save_decoder
+from tests.support.decoder_models import RESTS, TINY, decoder_slope, save_decoder
 
 
 @dataclass(frozen=True)
@@ -89,5 +89,7 @@ SMALL = {
     "metaclip": Small("dual", dual_checkpoints.save_metaclip, dual_checkpoints.dual_slope),
     "tipsv2": Small("dual", dual_checkpoints.save_tips, dual_checkpoints.dual_slope, special=False),
     "siglip": Small("dual", dual_checkpoints.save_siglip, dual_checkpoints.dual_slope),
+    "siglip with a rest": Small("dual", dual_checkpoints.save_siglip_with_rest, dual_checkpoints.dual_slope),
     **{kind: decoder(kind) for kind in TINY},
+    "smolvlm with a rest": Small("decoder", partial(save_decoder, config=RESTS["smolvlm"][1]), decoder_slope, (48, 48)),
 }

@@ -181,6 +181,46 @@ TINY = {
 }
 """By `model_type`."""
 
+Config = Callable[[dict[str, Any], int], transformers.PretrainedConfig]
+
+
+def _with_rest(kind: str, **vision: Any) -> Config:
+    """The same model with another image side."""
+
+    def config(text: dict[str, Any], image: int) -> transformers.PretrainedConfig:
+        made = TINY[kind].config(text, image)
+        for name, value in vision.items():
+            setattr(made.vision_config, name, value)
+        if kind in ("smolvlm", "idefics3"):
+            made.scale_factor = 3
+        if kind == "gemma3":
+            made.mm_tokens_per_image = 9
+        return made
+
+    return config
+
+
+def _llava_of_siglip(text: dict[str, Any], image: int) -> transformers.PretrainedConfig:
+    """A tower without a class token, all of whose tokens are read."""
+    vision = {**_VISION, "model_type": "siglip_vision_model", "image_size": 36, "patch_size": 8}
+    return transformers.LlavaConfig(
+        text_config={"model_type": "llama", **text},
+        vision_config=vision,
+        image_token_index=image,
+        vision_feature_select_strategy="full",
+    )
+
+
+RESTS: dict[str, tuple[str, Config, int, int]] = {
+    "smolvlm": ("smolvlm", _with_rest("smolvlm", image_size=52, patch_size=8), 24, 52),
+    "idefics3": ("idefics3", _with_rest("idefics3", image_size=52, patch_size=8), 24, 52),
+    "llava of clip": ("llava", _with_rest("llava", image_size=36), 8, 36),
+    "llava of siglip": ("llava", _llava_of_siglip, 8, 36),
+    "internvl": ("internvl", _with_rest("internvl", image_size=[34, 34]), 8, 34),
+    "gemma3": ("gemma3", _with_rest("gemma3", image_size=52, patch_size=8), 16, 52),
+}
+"""Models whose image side is no multiple of the patch, as SigLIP's 384 px are none of 14: kind, config, cell, side."""
+
 
 def tokenizer() -> Tokenizer:
     """Pieces of bytes, merged as far as the question and a few names go."""
@@ -194,18 +234,22 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def save_decoder(folder: Path, kind: str = "smolvlm", *, local: bool = False, **text: Any) -> Path:
+def save_decoder(
+    folder: Path, kind: str = "smolvlm", *, local: bool = False, config: Config | None = None, **text: Any
+) -> Path:
     """A checkpoint folder of a `model_type`.
 
     Args:
         folder: is filled.
         kind: one of `TINY`.
         local: no patch sees another: the image side's attention adds nothing.
+        config: makes another config than that of `TINY`.
         text: changes of the language model's config.
     """
     words = tokenizer()
-    config = TINY[kind].config({**_text(words.get_vocab_size()), **text}, words.token_to_id("<image>"))
-    model = randomise(transformers.AutoModelForImageTextToText.from_config(config))
+    make = config or TINY[kind].config
+    made = make({**_text(words.get_vocab_size()), **text}, words.token_to_id("<image>"))
+    model = randomise(transformers.AutoModelForImageTextToText.from_config(made))
     if local:
         for name, weights in model.named_parameters():
             if re.search(r"vis.*(out_proj|attn\.proj|projection_layer)", name):
@@ -291,7 +335,7 @@ def decoder_slope(
     folder = Path(backbone.card.name)
     kind = json.loads((folder / "config.json").read_text())["model_type"]
     whole = Whole(folder, kind, {"text_config": NUDGED, "vision_config": "sdpa"}, torch.float64)
-    height, width = (extent // TINY[kind].cell for extent in pixels.shape[2:])
+    height, width = (extent // backbone.card.patch for extent in pixels.shape[2:])
     image = whole.model.config.image_token_id
     ids = [*whole.ids("", 1)]
     before = ids[: ids.index(image)]

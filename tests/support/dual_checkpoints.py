@@ -33,35 +33,35 @@ TEXT: dict[str, Any] = {
 VISION: dict[str, Any] = {**SHAPE, "image_size": 32, "patch_size": 8}
 
 
-def make_clip(layers: int = 5) -> CLIPModel:
+def make_clip(layers: int = 5, side: int = 32) -> CLIPModel:
     """Five layers, so that one of them cannot be read."""
     shapes: dict[str, Any] = {
         "text_config": {**TEXT, "projection_dim": 12},
-        "vision_config": {**VISION, "projection_dim": 12},
+        "vision_config": {**VISION, "projection_dim": 12, "image_size": side},
     }
     shapes["vision_config"]["num_hidden_layers"] = layers
     return CLIPModel(CLIPConfig(**shapes, projection_dim=12))
 
 
-def make_metaclip() -> MetaClip2Model:
+def make_metaclip(side: int = 32) -> MetaClip2Model:
     shapes: dict[str, Any] = {
         "text_config": {**TEXT, "projection_dim": 12},
-        "vision_config": {**VISION, "projection_dim": 12},
+        "vision_config": {**VISION, "projection_dim": 12, "image_size": side},
     }
     shapes["vision_config"]["num_hidden_layers"] = 2
     return MetaClip2Model(MetaClip2Config(**shapes, projection_dim=12))
 
 
-def make_siglip() -> SiglipModel:
-    vision = {**VISION, "num_hidden_layers": 2}
+def make_siglip(side: int = 32) -> SiglipModel:
+    vision = {**VISION, "num_hidden_layers": 2, "image_size": side}
     return SiglipModel(SiglipConfig(text_config={**TEXT, "projection_size": 32}, vision_config=vision))
 
 
-def make_tips() -> Tipsv2Model:
+def make_tips(side: int = 32) -> Tipsv2Model:
     """A class token, a second one, patches."""
     text = {key: value for key, value in TEXT.items() if not key.endswith("os_token_id")}
     shape = {"hidden_size": 32, "num_attention_heads": 4, "mlp_ratio": 2, "num_hidden_layers": 2}
-    vision = {**shape, "image_size": 32, "patch_size": 8}
+    vision = {**shape, "image_size": side, "patch_size": 8}
     return Tipsv2Model(Tipsv2Config(text_config=text, vision_config=vision, temperature_init_value=0.2))
 
 
@@ -108,6 +108,11 @@ def save_siglip(folder: Path) -> Path:
 
 def save_tips(folder: Path) -> Path:
     return save(folder, make_tips())
+
+
+def save_siglip_with_rest(folder: Path) -> Path:
+    """Its side is no multiple of its patch, as in SigLIP's so400m: 384 px and 14."""
+    return save(folder, make_siglip(36))
 
 
 def seen_by(model: Any, pixels: Tensor) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional as F
 
 from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, HALF_NORMALISATION, IMAGENET_NORMALISATION, Rgb
 
@@ -36,7 +37,7 @@ class Eyes:
         see: normalised pixels "b 3 H W" to the tokens of their cells.
         language: the language model, without its head.
         cell: pixels along one side of a cell, for which one token stands.
-        side: the square that is shown by default, in pixels.
+        side: the square that is shown by default, in pixels: whole cells, where the tower's own may be larger.
         sizes: see `Card`.
         rotates_by_grid: whether a token's position is (time, row, column) instead of its place in the text (M-RoPE).
         mask: of (length, place of the image's first token): which tokens of a prefix see which, by kind of layer, where
@@ -79,7 +80,8 @@ class Architecture:
 def _idefics3(model: Any) -> Eyes:
     """Idefics3 and SmolVLM: square frames, patches shuffled into cells of `scale_factor` patches a side.
 
-    The model's own `get_image_features` drops a frame whose pixels are all 0 as padding; its parts do not.
+    The model's own `get_image_features` drops a frame whose pixels are all 0 as padding; its parts do not. A frame of
+    384 px, patches of 14 and cells of 3 by 3 of them is read at 378: the same patches at the same positions.
     """
     vision, inner = model.config.vision_config, model.model
 
@@ -87,7 +89,7 @@ def _idefics3(model: Any) -> Eyes:
         return ImageTokens(inner.connector(inner.vision_model(pixels).last_hidden_state))
 
     cell = vision.patch_size * model.config.scale_factor
-    return Eyes(see, inner.text_model, cell, vision.image_size, "frames")
+    return Eyes(see, inner.text_model, cell, _whole(vision.image_size, cell), "frames")
 
 
 def _llava(model: Any) -> Eyes:
@@ -95,9 +97,10 @@ def _llava(model: Any) -> Eyes:
     vision, inner = model.config.vision_config, model.model
 
     def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
+        pixels = _filled(pixels, vision.image_size)
         return ImageTokens(torch.stack(list(inner.get_image_features(pixels, return_dict=True).pooler_output)))
 
-    return Eyes(see, inner.language_model, vision.patch_size, vision.image_size)
+    return Eyes(see, inner.language_model, vision.patch_size, _whole(vision.image_size, vision.patch_size))
 
 
 def _internvl(model: Any) -> Eyes:
@@ -108,7 +111,7 @@ def _internvl(model: Any) -> Eyes:
         return ImageTokens(inner.get_image_features(pixels, return_dict=True).pooler_output)
 
     cell = round(vision.patch_size[0] / model.config.downsample_ratio)
-    return Eyes(see, inner.language_model, cell, vision.image_size[0], "frames")
+    return Eyes(see, inner.language_model, cell, _whole(vision.image_size[0], cell), "frames")
 
 
 def _qwen(model: Any) -> Eyes:
@@ -130,8 +133,11 @@ def _qwen(model: Any) -> Eyes:
 def _gemma3(model: Any) -> Eyes:
     """Gemma 3: one square frame; the tokens of the image see one another, in layers of a window what is near."""
     config, inner = model.config, model.model
+    vision, cells = config.vision_config, round(config.mm_tokens_per_image**0.5)
+    cell = vision.image_size // vision.patch_size // cells * vision.patch_size
 
     def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
+        pixels = _filled(pixels, vision.image_size)
         return ImageTokens(inner.get_image_features(pixels, return_dict=True).pooler_output)
 
     def mask(length: int, first: int) -> dict[str, Float[Tensor, "1 1 n n"]]:
@@ -146,8 +152,18 @@ def _gemma3(model: Any) -> Eyes:
             for kind, each in kinds.items()
         }
 
-    side = int(config.vision_config.image_size)
-    return Eyes(see, inner.language_model, side // round(config.mm_tokens_per_image**0.5), side, mask=mask)
+    return Eyes(see, inner.language_model, cell, cells * cell, mask=mask)
+
+
+def _whole(side: int, cell: int) -> int:
+    """The side without the pixels that make no whole cell, which the convolution into patches steps over."""
+    return side // cell * cell
+
+
+def _filled(pixels: Float[Tensor, "b 3 h w"], side: int) -> Float[Tensor, "b 3 H W"]:
+    """A square as large as a tower insists on. What is added makes no patch, so it does not matter what it is."""
+    rest = side - pixels.shape[-1]
+    return F.pad(pixels, (0, rest, 0, rest))
 
 
 def _patches(pixels: Float[Tensor, "b 3 H W"], patch: int, merge: int, frames: int) -> Float[Tensor, "patches values"]:

@@ -220,12 +220,13 @@ def load_dual(name: str, options: LoadOptions) -> DualBackbone:
 
 def _guess(tower: Tower, vision: Any) -> Recommended:
     """All heads of the last layer. No name is held to be absent: nobody measured from which number on one is."""
-    layer = max(tower.heads)
+    layer, patch = max(tower.heads), int(vision.patch_size)
     return Recommended(
         layer=layer,
         head=0,
         heads=tuple((layer, head) for head in range(tower.heads[layer])),
-        image_size=int(vision.image_size),
+        # SigLIP's so400m says 384 px and patches of 14: its convolution steps over the last 6, as if it were 378.
+        image_size=int(vision.image_size) // patch * patch,
         settings=dict(NEVER_ABSENT),
         source="untuned: a guess, the mean over the heads of the last layer",
     )
