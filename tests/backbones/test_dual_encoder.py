@@ -6,13 +6,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import BertConfig, BertModel
+from transformers import (
+    AutoImageProcessor,
+    BertConfig,
+    BertModel,
+    CLIPImageProcessorPil,
+    CLIPProcessor,
+    PreTrainedTokenizerFast,
+    SiglipImageProcessorPil,
+    SiglipProcessor,
+)
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.dual_encoder import Preprocessing, load_dual_encoder
+from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import CheckpointError, NamesError
 from tests.support.damage import reweigh
-from tests.support.dual_encoders import CLIP_LIKE, PREPROCESSING, logits_by_hand, photo, save_dual_encoder
+from tests.support.dual_encoders import CLIP_LIKE, MEAN, PREPROCESSING, STD, logits_by_hand, photo, save_dual_encoder
 
 
 @pytest.mark.parametrize("kind", ["clip", "siglip"])
@@ -64,6 +74,53 @@ def test_sizes_as_different_releases_write_them(tmp_path, size):
     )
 
 
+PROCESSORS = {
+    "clip": lambda words: CLIPProcessor(
+        image_processor=CLIPImageProcessorPil(
+            size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}, image_mean=MEAN, image_std=STD
+        ),
+        tokenizer=words,
+    ),
+    "siglip": lambda words: SiglipProcessor(
+        image_processor=SiglipImageProcessorPil(
+            size={"height": 32, "width": 32}, resample=2, image_mean=MEAN, image_std=STD
+        ),
+        tokenizer=words,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_photos_are_prepared_as_transformers_itself_saved_it(tmp_path, kind):
+    """It writes processor_config.json alone; another file is one that an earlier release left."""
+    model = save_dual_encoder(tmp_path, kind, PREPROCESSING[kind])
+    (tmp_path / "preprocessor_config.json").unlink()
+    PROCESSORS[kind](PreTrainedTokenizerFast.from_pretrained(tmp_path)).save_pretrained(tmp_path)
+    assert not (tmp_path / "preprocessor_config.json").exists()
+    card, encoder = load_backbone(tmp_path).card, load_dual_encoder(str(tmp_path))
+    assert card.mean == encoder.preprocessing.mean == tuple(MEAN)
+    assert card.std == encoder.preprocessing.std == tuple(STD)
+    expected = logits_by_hand(model, kind)
+    texts = encoder.embed_texts([f"a photo of a {word}." for word in expected])
+    logits = encoder.embed_images([photo()]) @ texts.T * encoder.checkpoint.scale + encoder.checkpoint.bias
+    assert logits[0].tolist() == pytest.approx(list(expected.values()), abs=1e-5)
+    change(tmp_path, image_mean=[0.1] * 3, image_std=[0.1] * 3)
+    own = AutoImageProcessor.from_pretrained(tmp_path, use_fast=False)
+    assert load_backbone(tmp_path).card.mean == load_dual_encoder(str(tmp_path)).preprocessing.mean == tuple(MEAN)
+    assert tuple(own.image_mean) == tuple(MEAN)
+
+
+def test_a_processor_without_images_leaves_it_to_the_file_of_earlier_releases(tmp_path):
+    save_dual_encoder(tmp_path, "clip", CLIP_LIKE)
+    (tmp_path / "processor_config.json").write_text('{"processor_class": "CLIPProcessor"}')
+    assert load_dual_encoder(str(tmp_path)).preprocessing.mean == tuple(MEAN)
+    (tmp_path / "processor_config.json").write_text('{"image_processor": 3}')
+    with pytest.raises(
+        CheckpointError, match=r"processor_config\.json holds image_processor as int; expected an object"
+    ):
+        load_dual_encoder(str(tmp_path))
+
+
 def test_other_architectures_are_refused(tmp_path):
     shape = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
     BertModel(BertConfig(vocab_size=12, **shape)).save_pretrained(tmp_path)
@@ -76,7 +133,10 @@ def test_other_architectures_are_refused(tmp_path):
     [
         (lambda f: (f / "config.json").unlink(), r"no config.json"),
         (lambda f: (f / "config.json").write_text("{"), r"config.json cannot be read"),
-        (lambda f: (f / "preprocessor_config.json").unlink(), r"no preprocessor_config.json"),
+        (
+            lambda f: (f / "preprocessor_config.json").unlink(),
+            "says how photos are prepared: expected processor_config.json",
+        ),
         (lambda f: (f / "preprocessor_config.json").write_text("{}"), "does not say size, image_mean"),
         (lambda f: change(f, crop_size=1e400), "does not say size"),
         (lambda f: change(f, crop_size=10**6, size=10**6), "asks for 1000000 x 1000000 px"),

@@ -1,7 +1,6 @@
 """A dual encoder as a judge of whole photos and texts, not of where: any checkpoint that `dual` reads.
 
-Photos are prepared with Pillow by the checkpoint's own preprocessor_config.json, because transformers' processors
-want torchvision.
+Photos are prepared with Pillow by what the checkpoint says of it, because transformers' processors want torchvision.
 """
 
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.dual.checkpoint import DualCheckpoint, read_dual, unit
-from pnpovss.backbones.parts.checkpoint import read_json
+from pnpovss.backbones.parts.checkpoint import read_image_processor
 from pnpovss.errors import CheckpointError
 
 __all__ = ["DualEncoder", "Preprocessing", "load_dual_encoder"]
@@ -128,12 +127,17 @@ def load_dual_encoder(name: str, options: LoadOptions | None = None) -> DualEnco
 
 
 def _read_preprocessing(checkpoint: DualCheckpoint) -> Preprocessing:
-    """Read preprocessor_config.json; sizes are a number, or an object of height and width or shortest_edge.
+    """Read what `read_image_processor` finds; sizes are a number, or an object of height and width or shortest_edge.
 
     TIPSv2's does not normalise; its pixels get mean and deviation 0.5 like those of the backbone, so that 0 is grey.
     """
-    path = checkpoint.folder / "preprocessor_config.json"
-    given = read_json(path)
+    found = read_image_processor(checkpoint.folder)
+    if found is None:
+        raise CheckpointError(
+            f"nothing in {checkpoint.folder} says how photos are prepared: expected processor_config.json with an "
+            "image_processor, or preprocessor_config.json; copy it from the checkpoint's source"
+        )
+    path, given = found
     if checkpoint.kind == "tipsv2":
         given = {"resample": Image.Resampling.BILINEAR, **given, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
     crop = bool(given.get("do_center_crop", False))

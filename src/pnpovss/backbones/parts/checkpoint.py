@@ -29,6 +29,7 @@ __all__ = [
     "locate",
     "model_type",
     "read_config",
+    "read_image_processor",
     "read_json",
     "read_model",
     "read_normalisation",
@@ -180,16 +181,34 @@ def read_model(
     return model.eval().requires_grad_(False)
 
 
+def read_image_processor(folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """How a checkpoint's images are prepared, and the file that says so; None where none does.
+
+    As transformers does, `image_processor` in processor_config.json goes before preprocessor_config.json: release 5
+    writes the one alone, and leaves the other as it was where it saves into a folder of an earlier release.
+
+    Raises:
+        CheckpointError: the file cannot be read, or does not hold objects.
+    """
+    both, alone = folder / "processor_config.json", folder / "preprocessor_config.json"
+    if both.is_file() and "image_processor" in (settings := read_json(both)):
+        inner = settings["image_processor"]
+        if not isinstance(inner, dict):
+            raise CheckpointError(f"{both} holds image_processor as {type(inner).__name__}; expected an object")
+        return both, inner
+    return (alone, read_json(alone)) if alone.is_file() else None
+
+
 def read_normalisation(folder: Path, default: tuple[Rgb, Rgb] = CLIP_NORMALISATION) -> tuple[Rgb, Rgb]:
-    """RGB mean and standard deviation from preprocessor_config.json; the default where it says nothing.
+    """RGB mean and standard deviation from what `read_image_processor` finds; the default where it says nothing.
 
     Raises:
         CheckpointError: the file cannot be read, or the values are not three finite numbers each, std above 0.
     """
-    path = folder / "preprocessor_config.json"
-    if not path.is_file():
+    found = read_image_processor(folder)
+    if found is None:
         return default
-    settings = read_json(path)
+    path, settings = found
     try:
         mean, std = (
             tuple(float(value) for value in settings.get(key, own))
