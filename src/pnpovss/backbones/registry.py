@@ -7,7 +7,8 @@ from importlib import import_module
 from pathlib import Path
 
 from pnpovss.backbones.base import Backbone, LoadOptions
-from pnpovss.backbones.parts.checkpoint import hub_config, is_cached, model_type
+from pnpovss.backbones.parts.checkpoint import model_type
+from pnpovss.backbones.parts.hub import hub_config, is_cached
 from pnpovss.errors import ModelError, UnknownModelError
 from pnpovss.plugins import Registry, Spec
 

@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.dual.tokenizer import DualTokenizer
-from pnpovss.backbones.parts.checkpoint import locate, read_json, read_model
+from pnpovss.backbones.parts.checkpoint import read_json, read_model
+from pnpovss.backbones.parts.hub import locate
 from pnpovss.errors import CheckpointError, InvalidInputError, NamesError
 from pnpovss.prompts import TextTokens
 

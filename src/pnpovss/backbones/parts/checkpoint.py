@@ -1,4 +1,4 @@
-"""Finding, checking and reading a checkpoint of transformers: all is there and fits, or it is refused with a reason."""
+"""Checking and reading a checkpoint of transformers: all is there and fits, or it is refused with a reason."""
 
 import hashlib
 import json
@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
-from huggingface_hub.errors import LocalEntryNotFoundError
 from torch import Tensor
 
-from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.parts.weights import check_safetensors, few, refuse_infinities, refuse_larger_model, stored
 from pnpovss.errors import CheckpointError
 from pnpovss.files.samples import spread
@@ -23,11 +20,11 @@ __all__ = [
     "CLIP_NORMALISATION",
     "HALF_NORMALISATION",
     "IMAGENET_NORMALISATION",
+    "WEIGHTS",
     "content_hash",
-    "hub_config",
-    "is_cached",
-    "locate",
+    "first_line",
     "model_type",
+    "part_names",
     "read_config",
     "read_image_processor",
     "read_json",
@@ -48,50 +45,12 @@ CLIP_NORMALISATION: tuple[Rgb, Rgb] = (
 HALF_NORMALISATION: tuple[Rgb, Rgb] = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 IMAGENET_NORMALISATION: tuple[Rgb, Rgb] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
-_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
-_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+"""Files of weights, in the order of preference; an index in the place of one names its parts."""
+
 _SMALL = 64 << 20  # bytes of a weight file that is hashed in full
 _SMALL_TENSOR = 1 << 20  # bytes of a tensor in a larger file that is hashed in full
 _FILE_SAMPLES, _TENSOR_SAMPLES, _SAMPLE_BYTES = 64, 4, 1 << 16  # of what is larger
-
-
-def locate(name: str, options: LoadOptions) -> tuple[Path, str]:
-    """Folder of a checkpoint, and its revision: the hub's commit, or a hash of a local folder's content.
-
-    Raises:
-        CheckpointError: the hub does not have it or cannot be reached, or the folder is not usable.
-    """
-    folder = Path(name)
-    if folder.is_dir():
-        if options.revision is not None:
-            raise CheckpointError(f"revision {options.revision!r} was asked of the local folder {name}; leave it out")
-        return folder, content_hash(weight_files(folder))
-    with _hub_errors(name, options):
-        folder = _download(name, options, [*_SMALL_FILES, "*.safetensors"])
-        if not any(folder.glob("*.safetensors")):
-            folder = _download(name, options, [*_SMALL_FILES, "pytorch_model*.bin"])
-    return folder, folder.name  # hub snapshots lie in folders named by their commit
-
-
-def hub_config(name: str, options: LoadOptions) -> Path:
-    """config.json of a hub id; from the hub's cache where it is there.
-
-    Raises:
-        CheckpointError: the hub does not have it or cannot be reached.
-    """
-    cached = try_to_load_from_cache(name, "config.json", revision=options.revision)
-    if isinstance(cached, str):
-        return Path(cached)
-    with _hub_errors(name, options):
-        return Path(
-            hf_hub_download(name, "config.json", revision=options.revision, local_files_only=options.local_files_only)
-        )
-
-
-def is_cached(name: str) -> bool:
-    """Whether a hub id's files lie in the hub's cache; asks no network."""
-    there = [isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", *_WEIGHTS)]
-    return there[0] and any(there[1:])
 
 
 def read_config(folder: Path, *model_types: str) -> dict[str, Any]:
@@ -174,7 +133,7 @@ def read_model(
                 **options,
             )
     except Exception as error:  # transformers and the hub's client raise whatever they like on damaged files
-        raise CheckpointError(f"the checkpoint in {folder} cannot be read: {_first_line(error)}") from error
+        raise CheckpointError(f"the checkpoint in {folder} cannot be read: {first_line(error)}") from error
     info["unexpected_keys"] = [key for key in info["unexpected_keys"] if not key.startswith(other_heads)]
     _refuse_misfits(folder, architecture, config, info)
     refuse_infinities(folder, _weights(files, model))
@@ -249,7 +208,7 @@ def weight_files(folder: Path) -> list[Path]:
     Raises:
         CheckpointError: there are none, or a part is missing.
     """
-    for name in ("model.safetensors", "pytorch_model.bin"):
+    for name in WEIGHTS:
         if (folder / name).is_file():
             return [folder / name]
         index = folder / f"{name}.index.json"
@@ -272,8 +231,26 @@ def weight_names(folder: Path) -> set[str]:
         try:
             names.update(torch.load(path, map_location="meta", weights_only=True))
         except Exception as error:  # torch raises whatever it likes on damaged files
-            raise CheckpointError(f"{path} cannot be read: {_first_line(error)}; fetch it again") from error
+            raise CheckpointError(f"{path} cannot be read: {first_line(error)}; fetch it again") from error
     return names
+
+
+def part_names(index: Path) -> list[str]:
+    """The files that an index of weights names.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{index} cannot be read: {error!r:.200}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Kind and first line of another's error, for a message of ours."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}".removesuffix(": ")
 
 
 def _spans(path: Path, size: int) -> Iterator[tuple[int, int]]:
@@ -299,10 +276,7 @@ def _samples(start: int, length: int, count: int) -> Iterator[tuple[int, int]]:
 
 
 def _parts(index: Path) -> list[Path]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{index} cannot be read: {error!r:.200}") from error
+    names = part_names(index)
     if missing := [name for name in names if not (index.parent / name).is_file()]:
         raise CheckpointError(f"{len(missing)} of {len(names)} parts of the weights are missing: {few(missing)}")
     return [index.parent / name for name in names]
@@ -331,28 +305,6 @@ def _weights(files: Sequence[Path], model: Any) -> Iterable[tuple[str, Tensor]]:
     return chain.from_iterable(map(stored, files))
 
 
-def _download(name: str, options: LoadOptions, patterns: list[str]) -> Path:
-    return Path(
-        snapshot_download(
-            name, revision=options.revision, allow_patterns=patterns, local_files_only=options.local_files_only
-        )
-    )
-
-
-@contextmanager
-def _hub_errors(name: str, options: LoadOptions) -> Iterator[None]:
-    try:
-        yield
-    except LocalEntryNotFoundError as error:
-        asked = "asked (local_files_only)" if options.local_files_only else "reached"
-        raise CheckpointError(
-            f"the model {name!r} is not on this machine, and no hub was {asked}: fetch it once where there is a "
-            f"network (`hf download {name}`), or give the folder of a copy"
-        ) from error
-    except Exception as error:  # the hub's client changes its HTTP library, and so its errors, between releases
-        raise CheckpointError(f"the hub does not give the model {name!r}: {_first_line(error)}") from error
-
-
 @contextmanager
 def _quiet_transformers() -> Iterator[None]:
     """Keep transformers' report and progress bar off the terminal: what matters in them becomes an error of ours."""
@@ -367,8 +319,3 @@ def _quiet_transformers() -> Iterator[None]:
         transformers_logging.set_verbosity(verbosity)
         if bar:
             transformers_logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}".removesuffix(": ")

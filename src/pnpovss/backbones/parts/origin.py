@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from pnpovss.backbones.base import Card, LoadOptions
-from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, Rgb, locate, read_config, read_normalisation
+from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, Rgb, read_config, read_normalisation
+from pnpovss.backbones.parts.hub import locate
 
 __all__ = ["Origin", "find", "find_kind"]
 

@@ -1,0 +1,109 @@
+"""Where a checkpoint lies: a folder, or a hub's cache, into which the files are fetched that will be read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.parts.checkpoint import WEIGHTS, content_hash, first_line, part_names, weight_files
+from pnpovss.errors import CheckpointError
+
+__all__ = ["hub_config", "is_cached", "locate"]
+
+_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
+
+
+def locate(name: str, options: LoadOptions) -> tuple[Path, str]:
+    """Folder of a checkpoint, and its revision: the hub's commit, or a hash of a local folder's content.
+
+    Raises:
+        CheckpointError: the hub does not have it or cannot be reached, or the folder is not usable.
+    """
+    folder = Path(name)
+    if folder.is_dir():
+        if options.revision is not None:
+            raise CheckpointError(f"revision {options.revision!r} was asked of the local folder {name}; leave it out")
+        return folder, content_hash(weight_files(folder))
+    with _hub_errors(name, options):
+        folder = _download(name, options, [*_SMALL_FILES, "*.safetensors"])
+        if not any(folder.glob("*.safetensors")):
+            folder = _download(name, options, [*_SMALL_FILES, "pytorch_model*.bin"])
+        # Where no hub is reached, the client gives a folder that an interrupted download left, with whatever is in it.
+        if (missing := _missing_weights(folder)) is not None:
+            _ask_for(missing, name, options)
+    return folder, folder.name  # hub snapshots lie in folders named by their commit
+
+
+def hub_config(name: str, options: LoadOptions) -> Path:
+    """config.json of a hub id; from the hub's cache where it is there.
+
+    Raises:
+        CheckpointError: the hub does not have it or cannot be reached.
+    """
+    cached = try_to_load_from_cache(name, "config.json", revision=options.revision)
+    if isinstance(cached, str):
+        return Path(cached)
+    with _hub_errors(name, options):
+        return _download_file(name, options, "config.json")
+
+
+def is_cached(name: str) -> bool:
+    """Whether a hub id's files lie in the hub's cache; asks no network."""
+    weights = (*WEIGHTS, *(f"{each}.index.json" for each in WEIGHTS))
+    there = [isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", *weights)]
+    return there[0] and any(there[1:])
+
+
+def _missing_weights(folder: Path) -> str | None:
+    """The first weight file that is not there; None where all of them are."""
+    for name in WEIGHTS:
+        if (folder / name).is_file():
+            return None
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            return next((part for part in part_names(index) if not (folder / part).is_file()), None)
+    return WEIGHTS[0]
+
+
+def _ask_for(file: str, name: str, options: LoadOptions) -> None:
+    """Ask for a weight file that a download did not bring: it tells whether the hub lacks it, or was not reached."""
+    try:
+        _download_file(name, options, file)
+    except LocalEntryNotFoundError:
+        raise
+    except EntryNotFoundError as error:
+        raise CheckpointError(
+            f"the hub's model {name!r} has no {file}: expected {' or '.join(WEIGHTS)}, or all parts that its index "
+            "names; give another model, or the folder of one that transformers' save_pretrained wrote"
+        ) from error
+
+
+def _download(name: str, options: LoadOptions, patterns: list[str]) -> Path:
+    return Path(
+        snapshot_download(
+            name, revision=options.revision, allow_patterns=patterns, local_files_only=options.local_files_only
+        )
+    )
+
+
+def _download_file(name: str, options: LoadOptions, file: str) -> Path:
+    return Path(hf_hub_download(name, file, revision=options.revision, local_files_only=options.local_files_only))
+
+
+@contextmanager
+def _hub_errors(name: str, options: LoadOptions) -> Iterator[None]:
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except LocalEntryNotFoundError as error:
+        asked = "asked (local_files_only)" if options.local_files_only else "reached"
+        raise CheckpointError(
+            f"the model {name!r} is not on this machine, or not all of it, and no hub was {asked}: fetch it once where "
+            f"there is a network (`hf download {name}`), or give the folder of a copy"
+        ) from error
+    except Exception as error:  # the hub's client changes its HTTP library, and so its errors, between releases
+        raise CheckpointError(f"the hub does not give the model {name!r}: {first_line(error)}") from error
