@@ -1,13 +1,21 @@
 """What is fetched from a hub, and what is said where it is not all there. No network: a folder stands for the hub."""
 
 import json
+import shutil
+from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+import torch
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors.torch import load_file
 
 from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.parts import hub
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import CheckpointError
+from tests.support.dual_checkpoints import make_clip, save_clip
 
 NAME, COMMIT = "somebody/some-clip", "0123456789abcdef0123456789abcdef01234567"
 
@@ -55,3 +63,75 @@ def test_an_index_that_cannot_be_read_is_told_as_such(cache: Path) -> None:
     (cache / "model.safetensors.index.json").write_text("{}")
     with pytest.raises(CheckpointError, match=r"^\S*model\.safetensors\.index\.json cannot be read"):
         load_backbone(NAME, LoadOptions(local_files_only=True))
+
+
+def in_parts(folder: Path) -> None:
+    make_clip().save_pretrained(folder, max_shard_size="50KB")
+    (folder / "model.safetensors").unlink()
+
+
+def pickled(folder: Path) -> None:
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def pickled_in_parts(folder: Path) -> None:
+    weights = list(load_file(folder / "model.safetensors").items())
+    (folder / "model.safetensors").unlink()
+    parts = {"pytorch_model-1.bin": dict(weights[:20]), "pytorch_model-2.bin": dict(weights[20:])}
+    for name, part in parts.items():
+        torch.save(part, folder / name)
+    places = {key: name for name, part in parts.items() for key in part}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def as_it_is(folder: Path) -> None:
+    """One file, beside which the same lies pickled."""
+    shutil.copy(folder / "model.safetensors", folder / "pytorch_model.bin")
+
+
+@pytest.fixture
+def served(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of which the hub's client gets what is asked for into the cache."""
+    source = save_clip(tmp_path / "hub")
+
+    def snapshot(name: str, *, allow_patterns: list[str], **_: object) -> str:
+        for path in source.rglob("*"):
+            place = path.relative_to(source)
+            if path.is_file() and any(fnmatch(str(place), pattern) for pattern in allow_patterns):
+                (cache / place).parent.mkdir(exist_ok=True)
+                shutil.copy(path, cache / place)
+        return str(cache)
+
+    def one(name: str, file: str, **_: object) -> str:
+        raise EntryNotFoundError(f"404: no {file}")
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot)
+    monkeypatch.setattr(hub, "hf_hub_download", one)
+    return source
+
+
+@pytest.mark.parametrize("form", [as_it_is, in_parts, pickled, pickled_in_parts])
+def test_the_weights_that_are_read_are_fetched_and_no_others(
+    form: Callable[[Path], None], served: Path, cache: Path
+) -> None:
+    form(served)
+    others = {"open_clip_model.safetensors", "adapter_model.safetensors", "onnx/model.safetensors", "training_args.bin"}
+    (served / "onnx").mkdir()
+    for other in others:
+        (served / other).write_bytes(b"?")
+    (served / "processor_config.json").write_text(json.dumps({"image_processor": {"image_mean": [0.1, 0.2, 0.3]}}))
+    card = load_backbone(NAME).card
+    assert card.revision == COMMIT
+    assert card.mean == (0.1, 0.2, 0.3)
+    there = {str(path.relative_to(served)) for path in served.rglob("*") if path.suffix in (".safetensors", ".bin")}
+    unread = others | ({"pytorch_model.bin"} if form is as_it_is else set())
+    assert {str(path.relative_to(cache)) for path in cache.rglob("*") if path.suffix in (".safetensors", ".bin")} == (
+        there - unread
+    )
+
+
+def test_a_model_of_which_the_hub_has_no_weights_is_refused(served: Path) -> None:
+    (served / "model.safetensors").rename(served / "open_clip_model.safetensors")
+    with pytest.raises(CheckpointError, match=rf"^the hub's model '{NAME}' has no model\.safetensors: expected model"):
+        load_backbone(NAME)

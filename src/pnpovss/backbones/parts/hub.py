@@ -28,9 +28,7 @@ def locate(name: str, options: LoadOptions) -> tuple[Path, str]:
             raise CheckpointError(f"revision {options.revision!r} was asked of the local folder {name}; leave it out")
         return folder, content_hash(weight_files(folder))
     with _hub_errors(name, options):
-        folder = _download(name, options, [*_SMALL_FILES, "*.safetensors"])
-        if not any(folder.glob("*.safetensors")):
-            folder = _download(name, options, [*_SMALL_FILES, "pytorch_model*.bin"])
+        folder = _fetch(name, options)
         # Where no hub is reached, the client gives a folder that an interrupted download left, with whatever is in it.
         if (missing := _missing_weights(folder)) is not None:
             _ask_for(missing, name, options)
@@ -55,6 +53,19 @@ def is_cached(name: str) -> bool:
     weights = (*WEIGHTS, *(f"{each}.index.json" for each in WEIGHTS))
     there = [isinstance(try_to_load_from_cache(name, file), str) for file in ("config.json", *weights)]
     return there[0] and any(there[1:])
+
+
+def _fetch(name: str, options: LoadOptions, preferred: tuple[str, ...] = WEIGHTS) -> Path:
+    """Fetch the weights that `weight_files` prefers, and no others: what lies beside them is not read.
+
+    That may be the same weights in other formats, those of other programs (open_clip_model.safetensors) or adapters.
+    """
+    first, *others = preferred
+    folder = _download(name, options, [*_SMALL_FILES, first])  # the index is one of the small files
+    index = folder / f"{first}.index.json"
+    if not (folder / first).is_file() and index.is_file():
+        return _download(name, options, [*_SMALL_FILES, *part_names(index)])
+    return folder if (folder / first).is_file() or not others else _fetch(name, options, tuple(others))
 
 
 def _missing_weights(folder: Path) -> str | None:
