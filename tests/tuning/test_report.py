@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pnpovss.config import Config
 from pnpovss.errors import ConfigError
@@ -52,6 +53,23 @@ def test_what_masks_have_nothing_to_order_of_is_left_out_and_said(
     assert ("keep-delete" in table) == compared
     assert ("Rewards are not compared: mean of 0.0, 0.1 at 0.15 is all that was tried" in page) != compared
     assert "spatial-entropy</td>" not in table
+
+
+class EqualJudge(ColourJudge):
+    """Cannot tell one name from another."""
+
+    def logits(self, pixels: torch.Tensor, names) -> torch.Tensor:
+        return torch.zeros_like(super().logits(pixels, names))
+
+
+def test_a_reward_that_is_the_same_everywhere_is_said_to_choose_nothing(tmp_path: Path) -> None:
+    data = colour_dataset(tmp_path / "data", 8)
+    segmenter = Segmenter(two_heads(), Config.preset("default"))
+    tune(segmenter, gather(data.root, dataset=data), tmp_path / "run", judge=EqualJudge(), truth=data, exhaustive=True)
+    page = (tmp_path / "run/report.html").read_text().partition("<h2>Against masks")[2].partition("<h2>")[0]
+    assert "The reward keep-delete is the same for all that was tried, and chooses nothing" in page
+    assert "nan" not in page
+    assert "spatial-entropy</td>" in page
 
 
 def test_masks_of_other_photos_or_names_are_refused_before_anything_is_done(tmp_path: Path) -> None:

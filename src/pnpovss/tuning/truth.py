@@ -33,7 +33,8 @@ class Agreement:
 
     Attributes:
         name: of it.
-        correlation: Spearman's, of its means with the mIoU over all cells (of measures: over heads).
+        correlation: Spearman's, of its means with the mIoU over all cells (of measures: over heads); NaN where all have
+            the same mIoU.
         pick: the cell that it chooses.
         miou: of that cell, in [0, 1].
         lost: the best cell's mIoU less that.

@@ -1,11 +1,12 @@
 """Choose layer, head, threshold and more without pixel labels (paper section 3.4)."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.datasets.base import Dataset
@@ -31,7 +32,7 @@ from pnpovss.tuning.space import parameters_of
 from pnpovss.tuning.storage import check_storage
 from pnpovss.tuning.study import require_optuna
 from pnpovss.tuning.tables import cell_rows, head_rows
-from pnpovss.tuning.truth import AgainstMasks, agreement, cell_counts, refuse_other_photos
+from pnpovss.tuning.truth import AgainstMasks, Agreement, agreement, cell_counts, refuse_other_photos
 
 __all__ = ["CANDIDATES", "TUNED", "tune"]
 
@@ -200,27 +201,42 @@ def _against(truth: Dataset, outcome: Outcome, looker: Segmenter, on_photo: OnPh
     counts = cell_counts(looker, outcome.collected, outcome.photos, outcome.cells, truth, on_photo)
     miou = [float(each.miou(np.ones((1, len(each))))[0]) for each in counts]
     tried = [(stage, column) for stage in outcome.stages.values() for column in stage.tried_on_all]
-    rows, left_out = [], []
+    rows: list[Agreement] = []
+    left_out: list[str] = []
     if len(tried) > 1:
-        for name in REWARDS:
-            table = np.stack([stage.rewards[name][:, column] for stage, column in tried], 1)
-            rows.append(agreement(name, table, miou, outcome.cells))
+        rewards = {name: np.stack([stage.rewards[name][:, column] for stage, column in tried], 1) for name in REWARDS}
+        _compare("reward", rewards, miou, outcome.cells, rows, left_out)
     elif tried:
         left_out.append(f"Rewards are not compared: {outcome.winner} is all that was tried. {_TO_COMPARE}")
     level = outcome.winner.threshold
     alone = [i for i, cell in enumerate(outcome.cells) if len(cell.heads) == 1 and cell.threshold == level]
     if len(alone) > 1:
         columns = [outcome.collected.heads.index(outcome.cells[i].heads[0]) for i in alone]
-        for name, values in outcome.collected.measures().items():
-            own, found = [outcome.cells[i] for i in alone], [miou[i] for i in alone]
-            row = agreement(name, values[:, columns], found, own)
-            rows.append(replace(row, lost=max(miou) - row.miou))
+        measures = {name: values[:, columns] for name, values in outcome.collected.measures().items()}
+        _compare("measure", measures, [miou[i] for i in alone], [outcome.cells[i] for i in alone], rows, left_out)
     else:
         left_out.append(
             f"Measures of heads are not compared: single heads that were tried on all photos at the threshold "
             f"{level:g}: {len(alone)}, expected two or more. {_TO_COMPARE}"
         )
-    return AgainstMasks(tuple(rows), tuple(left_out))
+    best = max(miou)
+    return AgainstMasks(tuple(replace(row, lost=best - row.miou) for row in rows), tuple(left_out))
+
+
+def _compare(
+    kind: str,
+    tables: Mapping[str, Float[np.ndarray, "photo cell"]],
+    miou: Sequence[float],
+    cells: Sequence[Cell],
+    rows: list[Agreement],
+    left_out: list[str],
+) -> None:
+    """Add what each table says of the cells; one that says the same of all of them orders and chooses nothing."""
+    for name, table in tables.items():
+        if np.ptp(table.mean(0)):
+            rows.append(agreement(name, table, miou, cells))
+        else:
+            left_out.append(f"The {kind} {name} is the same for all that was tried, and chooses nothing")
 
 
 def _thresholds(segmenter: Segmenter, search: Sequence[str], given: Sequence[float]) -> tuple[float, ...]:

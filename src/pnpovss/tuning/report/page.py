@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,10 +88,14 @@ def _page(
         found=found,
         truth=truth,
         truth_rows=[
-            [each.name, f"{each.correlation:+.2f}", each.pick, f"{100 * each.miou:.1f}", f"{100 * each.lost:.1f}"]
+            [each.name, _rank(each.correlation), each.pick, f"{100 * each.miou:.1f}", f"{100 * each.lost:.1f}"]
             for each in (truth.rows if truth else ())
         ],
     )
+
+
+def _rank(correlation: float) -> str:
+    return "none: all mIoUs are the same" if math.isnan(correlation) else f"{correlation:+.2f}"
 
 
 def _end(levels: Sequence[float], own: float) -> str | None:
