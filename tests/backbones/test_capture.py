@@ -167,10 +167,11 @@ def test_gradients_are_finite_differences(case: Case):
         assert abs(found) > 1e-6
 
 
-def test_each_logit_has_its_own_gradient(case: Case):
+@pytest.mark.parametrize("at_once", [None, 1, 5])
+def test_each_logit_has_its_own_gradient(case: Case, at_once: int | None):
     modules = case.modules[-2:]
     logits, seen = read(case, modules)
-    each = seen.gradients_of_each(logits)
+    each = seen.gradients_of_each(logits, at_once)
     for row in range(2):
         logits, seen = read(case, modules)
         for gradients, alone in zip(each, seen.gradients(logits[row]), strict=True):

@@ -155,6 +155,23 @@ def test_all_names_share_one_forward_of_the_photo(both: tuple[DualBackbone, Any]
     assert runs[1] == runs[5] > 0
 
 
+def test_many_names_of_several_photos_are_asked_in_turns_of_bounded_memory(
+    both: tuple[DualBackbone, Any], monkeypatch: pytest.MonkeyPatch
+):
+    ours, _ = both
+    features = ours.encode_images(torch.randn(2, 3, ours.card.recommended.image_size, ours.card.recommended.image_size))
+    texts = [[ours.tokenize(f"a picture of {name}") for name in ("cat", "dog", "bus", "sofa", "cow")]] * 2
+    reading = Reading((max(ours.card.heads),))
+    at_once = ours.match(features, texts, reading)
+    asked, grad = [], torch.autograd.grad
+    monkeypatch.setattr("pnpovss.backbones.dual.backbone.GRADIENTS", 4)
+    monkeypatch.setattr(torch.autograd, "grad", lambda *a, **k: asked.append(len(k["grad_outputs"])) or grad(*a, **k))
+    in_turns = ours.match(features, texts, reading)
+    assert asked == [2, 2, 1]
+    for one, other in zip(at_once.maps, in_turns.maps, strict=True):
+        torch.testing.assert_close(one.gradient, other.gradient)
+
+
 def test_a_probability_is_the_pairs_own_or_against_the_bare_prompt(both: tuple[DualBackbone, Any]):
     backbone, own = both
     features, cat, bare = backbone.encode_images(pixels()), backbone.tokenize("A picture of cat"), PREFIX

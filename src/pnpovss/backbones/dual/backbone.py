@@ -36,6 +36,8 @@ from pnpovss.prompts import PREFIX
 
 __all__ = ["DualBackbone", "load_dual"]
 
+GRADIENTS = 32
+"""Gradients taken at once, of all images together: each takes as much memory as an image in the layers it crosses."""
 _TOWERS: dict[str, type[Tower]] = {"clip": ClassToken, "siglip": Probe, "tipsv2": FirstOfTwo}
 
 
@@ -198,14 +200,15 @@ def _turns(prompts: Sequence[Sequence[TextTokens]]) -> list[list[int]]:
 def _gradients(
     seen: Seen, logits: Float[Tensor, " p"], prompts: Sequence[Sequence[TextTokens]], owner: list[int]
 ) -> Float[Tensor, "p layer head patch"]:
-    """Each prompt's gradient with respect to its own image's attention, all in one go.
+    """Each prompt's gradient with respect to its own image's attention, so many at once as memory allows.
 
     Images do not see each other, so the first prompts of all images are asked about together, then the second ones.
     """
     place = [number for of_image in prompts for number in range(len(of_image))]
     turn = torch.tensor(place, device=logits.device)
     totals = logits.new_zeros(max(place) + 1).index_add(0, turn, logits)
-    each = torch.stack(seen.gradients_of_each(totals), 2)  # turn b layer head 1 patch
+    at_once = max(1, GRADIENTS // (max(owner) + 1))
+    each = torch.stack(seen.gradients_of_each(totals, at_once), 2)  # turn b layer head 1 patch
     return each[place, owner, :, :, 0]
 
 

@@ -66,10 +66,26 @@ class Seen:
         """
         return list(torch.autograd.grad(logit, self._probabilities()))
 
-    def gradients_of_each(self, logits: Float[Tensor, " n"]) -> list[Float[Tensor, "n b head q k"]]:
-        """The same for each of n logits of one forward, in one go. The graph is freed."""
+    def gradients_of_each(
+        self, logits: Float[Tensor, " n"], at_once: int | None = None
+    ) -> list[Float[Tensor, "n b head q k"]]:
+        """The same for each of n logits of one forward, all in one go or so many `at_once`. The graph is freed.
+
+        Memory grows with how many are asked at once: each has gradients of its own of all that lies in between.
+        """
         each = torch.eye(len(logits), dtype=logits.dtype, device=logits.device)
-        return list(torch.autograd.grad(logits, self._probabilities(), grad_outputs=each, is_grads_batched=True))
+        turns = each.split(at_once or max(1, len(logits)))
+        found = [
+            torch.autograd.grad(
+                logits,
+                self._probabilities(),
+                grad_outputs=rows,
+                is_grads_batched=True,
+                retain_graph=number + 1 < len(turns),
+            )
+            for number, rows in enumerate(turns)
+        ]
+        return [torch.cat(parts) for parts in zip(*found, strict=True)]
 
     def _probabilities(self) -> list[Tensor]:
         if unseen := [module for module in self.modules if module not in self._found]:
