@@ -15,6 +15,8 @@ from pnpovss import Segmenter
 from pnpovss.backbones.base import LoadOptions, Reading
 from pnpovss.backbones.blip.backbone import BlipBackbone
 from pnpovss.backbones.captioner.backbone import PROMPTS, CaptionerBackbone
+from pnpovss.backbones.parts.origin import Origin
+from pnpovss.backbones.parts.tuned import tuned
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError
 from tests.support.blip_models import save_checkpoint
@@ -196,6 +198,25 @@ def test_blip_is_told_apart_by_its_weights(tmp_path: Path):
     matching, writing = tmp_path / "matching", tmp_path / "writing"
     assert isinstance(load_backbone(save_checkpoint(matching)), BlipBackbone)
     assert isinstance(load_backbone(save_blip(writing)), CaptionerBackbone)
+
+
+def test_what_was_tuned_for_matching_is_not_taken_for_writing(backbone: CaptionerBackbone):
+    """BLIP's large captioner has the sizes of the large matching model, which the paper tuned."""
+    large = {
+        "model_type": "blip",
+        "vision_config": {"hidden_size": 1024, "num_hidden_layers": 24},
+        "text_config": {"num_hidden_layers": 12, "num_attention_heads": 12},
+    }
+    assert tuned("large", large) is not None
+    own = CaptionerBackbone(backbone._writer, large, Origin("large", None)).card.recommended
+    assert own.source.startswith("untuned")
+    assert own.image_size == backbone.card.recommended.image_size
+    assert not own.tells_absence
+
+
+def test_text_heads_of_an_early_config_are_doubted(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    load_backbone(save_blip(tmp_path, hidden_size=768, num_attention_heads=8, num_hidden_layers=1))
+    assert "its config says 8 text heads, BLIP was trained with 12" in caplog.text
 
 
 @pytest.mark.parametrize("kind", SAVE)

@@ -47,15 +47,15 @@ def save_florence2(folder: Path) -> Path:
     return folder
 
 
-def make_blip() -> BlipForConditionalGeneration:
+def make_blip(**text: Any) -> BlipForConditionalGeneration:
     """Two image layers, three text layers of four heads; captions start with [DEC]."""
-    made = config(text={"num_hidden_layers": 3, "bos_token_id": VOCABULARY.index("[DEC]"), "is_decoder": True})
-    return randomise(BlipForConditionalGeneration(made))
+    own = {"num_hidden_layers": 3, "bos_token_id": VOCABULARY.index("[DEC]"), "is_decoder": True}
+    return randomise(BlipForConditionalGeneration(config(text={**own, **text})))
 
 
-def save_blip(folder: Path) -> Path:
+def save_blip(folder: Path, **text: Any) -> Path:
     """A checkpoint folder as it lies on a hub; [DEC] and [ENC] are not in its vocabulary."""
-    make_blip().save_pretrained(folder)
+    make_blip(**text).save_pretrained(folder)
     (folder / "vocab.txt").write_text("\n".join(VOCABULARY[:-2]) + "\n")
     return folder
 

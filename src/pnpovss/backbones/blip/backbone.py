@@ -1,6 +1,5 @@
 """BLIP image-text matching (arXiv 2201.12086) through transformers: base and large, any hub id or folder, any size."""
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,14 +13,13 @@ from pnpovss.backbones.base import Backbone, LoadOptions, Match, Reading, Recomm
 from pnpovss.backbones.blip.tokenizer import BlipTokenizer
 from pnpovss.backbones.blip.vision import VisionSide
 from pnpovss.backbones.captioner.backbone import is_captioner, load_captioner
+from pnpovss.backbones.parts.blip_config import doubt_text_heads
 from pnpovss.backbones.parts.checkpoint import read_model
 from pnpovss.backbones.parts.origin import Origin, find
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, encode_text, match_prompts
 from pnpovss.backbones.parts.tuned import tuned
 
 __all__ = ["BlipBackbone", "load_blip"]
-
-_logger = logging.getLogger(__name__)
 
 # What a checkpoint that nobody tuned starts from: the paper's layer and head of BLIP large, at its size.
 _LAYER, _HEAD, _IMAGE_SIZE = 7, 9, 336
@@ -106,7 +104,7 @@ def load_blip(name: str, options: LoadOptions) -> Backbone:
     model = read_model(folder, BlipForImageTextRetrieval)
     text = _text_config(model)
     tokenizer = BlipTokenizer(folder, text.vocab_size)
-    _warn_of_heads(name, text)
+    doubt_text_heads(name, text)
     return BlipBackbone(model, tokenizer, origin)
 
 
@@ -123,17 +121,6 @@ def _recommend(name: str, config: dict[str, Any], heads: dict[int, int]) -> Reco
         image_size=_IMAGE_SIZE if common else vision["image_size"],
         source="untuned: the paper tuned only BLIP-large",
     )
-
-
-def _warn_of_heads(name: str, text: Any) -> None:
-    """Early revisions of the published configs say 8 heads, the weights were trained with 12; nothing else tells."""
-    if text.hidden_size == 768 and text.num_attention_heads != 12:
-        _logger.warning(
-            "%s: its config says %d text heads, BLIP was trained with 12; if this is a copy of a published checkpoint, "
-            "set text_config.num_attention_heads to 12 or fetch it again",
-            name,
-            text.num_attention_heads,
-        )
 
 
 def _text_config(model: BlipForImageTextRetrieval) -> Any:

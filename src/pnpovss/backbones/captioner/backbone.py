@@ -23,6 +23,7 @@ from transformers import BlipForConditionalGeneration, Florence2ForConditionalGe
 
 from pnpovss.backbones.base import LoadOptions, Match, Reading, TextTokens
 from pnpovss.backbones.captioner.writers import BlipWriter, Florence2Writer, Writer
+from pnpovss.backbones.parts.blip_config import doubt_text_heads
 from pnpovss.backbones.parts.capture import CAPTURE, Seen, read_attention
 from pnpovss.backbones.parts.checkpoint import (
     CLIP_NORMALISATION,
@@ -85,7 +86,8 @@ class CaptionerBackbone:
             patch=writer.patch,
             max_tokens=writer.max_tokens,
             heads=writer.heads,
-            recommended=tuned(origin.name, config) or guess(deep(len(writer.heads)), writer.side, NEVER_ABSENT),
+            recommended=tuned(origin.name, config, "write")
+            or guess(deep(len(writer.heads)), writer.side, NEVER_ABSENT),
             joint_prompt=False,
             reads=("names",),
         )
@@ -227,4 +229,6 @@ def load_captioner(name: str, options: LoadOptions) -> CaptionerBackbone:
     folder, kind, origin = find_kind(name, options, {kind: entry[2] for kind, entry in _ARCHITECTURES.items()})
     architecture, writer, _, attention = _ARCHITECTURES[kind]
     model = read_model(folder, architecture, **attention).to(options.device)
+    if kind == "blip":
+        doubt_text_heads(name, model.config.text_config)
     return CaptionerBackbone(writer(model, folder, options.dtype), model.config.to_dict(), origin)

@@ -1,17 +1,20 @@
 """Settings that checkpoints were tuned to: data, in `tuned.json`, by checkpoint.
 
 An entry names a `model_type` and either the `name` of a checkpoint or, with `where`, values of its config.json; what it
-recommends is a `Recommended`.
+recommends is a `Recommended`. It is of a `task`, "match" where it names none: one `model_type` may hold models that
+match and models that write, of the same sizes, and what was tuned for the ones says nothing of the others.
 """
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pnpovss.backbones.base import Recommended
 
 __all__ = ["NEVER_ABSENT", "deep", "guess", "tuned"]
+
+Task = Literal["match", "write"]
 
 NEVER_ABSENT: Mapping[str, Any] = {"presence": None}
 """Settings of models whose match is no yes or no, and of which nobody measured what tells that a name is there."""
@@ -19,17 +22,18 @@ NEVER_ABSENT: Mapping[str, Any] = {"presence": None}
 _FILE = Path(__file__).with_name("tuned.json")
 
 
-def tuned(name: str, config: dict[str, Any]) -> Recommended | None:
+def tuned(name: str, config: dict[str, Any], task: Task = "match") -> Recommended | None:
     """What a checkpoint was tuned to; None where nobody tuned it.
 
     Args:
         name: hub id or folder.
         config: of the checkpoint, as transformers writes it.
+        task: what the checkpoint was trained for, which its config may not tell.
     """
     for entry in json.loads(_FILE.read_text(encoding="utf-8")):
         wanted = entry.get("where", {})
-        named = entry.get("name", name) == name
-        if named and entry["model_type"] == config.get("model_type") and _holds(config, wanted):
+        fits = entry.get("name", name) == name and entry.get("task", "match") == task
+        if fits and entry["model_type"] == config.get("model_type") and _holds(config, wanted):
             return Recommended(**entry["recommended"])
     return None
 
