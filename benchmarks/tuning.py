@@ -33,6 +33,7 @@ from pnpovss.evaluation.measures.bootstrap import ImageCounts, difference
 from pnpovss.evaluation.measures.ranks import rank_correlation
 from pnpovss.evaluation.runs.folder import make_folder
 from pnpovss.files.journal import Journal, read_journal
+from pnpovss.heads import all_heads
 from pnpovss.images import load_image
 from pnpovss.refine.pipeline import refine
 from pnpovss.tuning.cells import THRESHOLDS, Cell, cells_of
@@ -326,7 +327,7 @@ def main() -> None:
     options = parser.parse_args()
     segmenter = one_look(Segmenter.from_pretrained(options.model))
     card = segmenter.backbone.card
-    heads = tuple((layer, head) for layer in sorted(card.heads) for head in range(card.heads[layer]))
+    heads = all_heads(card, segmenter.config)
     cells = cells_of([(head,) for head in heads], THRESHOLDS)
     rewards, others = by_boxes(segmenter, cells, options)
     masks = by_masks(segmenter, cells, options) if options.analysis else []

@@ -20,6 +20,7 @@ import torch
 
 from benchmarks.real_sizes import SIZES
 from pnpovss import Segmenter
+from pnpovss.heads import all_heads
 from pnpovss.images import load_image
 from pnpovss.tuning.cells import THRESHOLDS
 from pnpovss.tuning.collect import collect
@@ -79,7 +80,7 @@ def collecting(segmenter: Segmenter) -> Cost:
         photos = TuningPhotos.of(PAIRS)
         seconds = cpu(lambda: collect(segmenter, photos, Path(second)))
         size = sum(path.stat().st_size for path in (Path(second) / "maps").iterdir())
-    heads = sum(segmenter.backbone.card.heads.values())
+    heads = len(all_heads(segmenter.backbone.card, segmenter.config))
     return Cost(seconds / len(PAIRS), heads, size / len(PAIRS) / 1000)
 
 

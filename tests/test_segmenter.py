@@ -80,6 +80,23 @@ def test_what_the_model_does_not_have_is_refused(settings: dict[str, int], said:
         Segmenter(FakeBackbone(CAT_AND_DOG), Config.preset("default", settings))
 
 
+def test_names_are_not_read_with_gradients_where_they_have_none() -> None:
+    """A result of background alone would be the photo's fault, or so its hints would say."""
+    backbone = FakeBackbone(CAT_AND_DOG, heads={0: 1, 3: 1}, gradientless=(3,))
+    said = r"layer 3 of 'fake' .* gradients of names are 0 there. Read one of \[0\]; or set read = answer; or turn"
+    for settings in ({"layer": 3}, {"heads": [[0, 0], [3, 0]]}, {"layer": 3, "read": "names"}):
+        with pytest.raises(ConfigError, match=said):
+            Segmenter(backbone, Config().replace(settings))
+    for settings in ({"layer": 3, "read": "answer"}, {"layer": 3, "gradcam": False}):
+        assert Segmenter(backbone, Config().replace(settings)).config.layer == 3
+    alone = Segmenter(backbone, Config().replace({"layer": 3, "gradcam": False}))
+    with pytest.raises(ConfigError, match=said):
+        alone.replace(config=alone.config.replace({"gradcam": True}))
+    backbone.reads = ("names",)
+    with pytest.raises(ConfigError, match=r"Read one of \[0\]; or turn the step gradcam off"):
+        Segmenter(backbone, Config(layer=3))
+
+
 def test_a_batch_gives_what_single_images_give() -> None:
     rng = np.random.default_rng(0)
     photos = [rng.integers(0, 255, (30 + 7 * i, 40, 3), dtype=np.uint8) for i in range(5)]

@@ -245,7 +245,7 @@ class Config(_Frozen):
         """The settings that run: the model's own layer, head and image size where none is set here.
 
         Raises:
-            ConfigError: a layer, head or size that the model does not have.
+            ConfigError: a layer, head or size that the model does not have, or that cannot be read so.
         """
         own = card.recommended
         layer = own.layer if self.layer is None else self.layer
@@ -261,7 +261,7 @@ class Config(_Frozen):
             every = tuple((of, number) for of, count in card.heads.items() for number in range(count))
             heads = every if read == "legrad" else own.heads
         for pair in heads or ((layer, head),):
-            _check_head(card, *pair)
+            card.check_head(*pair, read, gradient=self.gradcam)
         if size % card.patch:
             near = max(1, round(size / card.patch)) * card.patch
             raise ConfigError(
@@ -339,14 +339,6 @@ PRESETS: dict[str, Config] = {
         squash_names=True,
     ),
 }
-
-
-def _check_head(card: "Card", layer: int, head: int) -> None:
-    """Refuse a head that the model does not have."""
-    if layer not in card.heads:
-        raise ConfigError(f"layer {layer} of {card.name!r} cannot be read; these can: {sorted(card.heads)}")
-    if head >= card.heads[layer]:
-        raise ConfigError(f"layer {layer} of {card.name!r} has heads 0 to {card.heads[layer] - 1}, no head {head}")
 
 
 def _put(values: dict[str, Any], dotted: str, value: Any) -> None:

@@ -12,13 +12,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from pnpovss.backbones.base import Backbone, Card, Reading
-from pnpovss.config import Settings
+from pnpovss.config import Heads, Settings
 from pnpovss.inputs import Inputs, ask
 from pnpovss.matching import refuse_what_is_not_finite
 from pnpovss.saliency.gradcam import sum_heads
 from pnpovss.saliency.tokens import merge_tokens
 
-__all__ = ["HeadLook", "head_keys", "head_statistics", "look_with_all_heads"]
+__all__ = ["HeadLook", "all_heads", "head_keys", "head_statistics", "look_with_all_heads"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +45,25 @@ class HeadLook:
         return f"{self.layer}.{self.head}"
 
 
-def head_keys(card: Card) -> list[str]:
+def all_heads(card: Card, settings: Settings) -> Heads:
+    """(layer, head) of each look that `look_with_all_heads` gives, in its order."""
+    layers = card.readable(settings.read, gradient=settings.gradcam)
+    return tuple((layer, head) for layer, heads in sorted(layers.items()) for head in range(heads))
+
+
+def head_keys(card: Card, settings: Settings) -> list[str]:
     """The key of each look that `look_with_all_heads` gives, in its order."""
-    return [f"{layer}.{head}" for layer, heads in sorted(card.heads.items()) for head in range(heads)]
+    return [f"{layer}.{head}" for layer, head in all_heads(card, settings)]
 
 
 def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) -> list[HeadLook]:
-    """All heads of all layers that can be read, by layer and head; one encoding of the photo.
+    """All heads of all layers that these settings can read, by layer and head; one encoding of the photo.
 
     Args:
         backbone: the model.
         inputs: of one photo.
-        settings: how names are written, and whether attention is weighed by the gradient of the match logit.
+        settings: how names are written, what is read, and whether attention is weighed by the gradient of the match
+            logit.
 
     Raises:
         ModelError: the model answers with numbers that are not finite.
@@ -64,7 +71,7 @@ def look_with_all_heads(backbone: Backbone, inputs: Inputs, settings: Settings) 
     features = backbone.encode_images(inputs.pixels)
     prompts = ask(inputs.names, backbone, settings)
     looks = []
-    for layers in backbone.card.read_together(backbone.card.heads):
+    for layers in backbone.card.read_together(backbone.card.readable(settings.read, gradient=settings.gradcam)):
         [seen] = backbone.match(features, [prompts.tokens], Reading(layers, legrad=settings.read == "legrad")).maps
         for row, layer in enumerate(layers):
             for head in range(backbone.card.heads[layer]):

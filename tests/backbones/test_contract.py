@@ -175,6 +175,23 @@ def test_gradients_are_those_of_the_logit(loaded: Loaded):
             assert float((gradient * direction).sum()) == pytest.approx(wanted, abs=error, rel=1e-4)
 
 
+def test_what_is_read_has_a_gradient_in_every_layer_that_is_offered_for_it(loaded: Loaded):
+    own, pixels, (long, _) = loaded.backbone, loaded.pixels(1), loaded.prompts()
+    words = [place for place, (start, end) in enumerate(long.offsets) if start < end]
+    offered = own.card.readable("names", gradient=True)
+    assert own.card.recommended.layer in offered
+    for read, gradient in (("names", False), ("answer", True)):
+        assert own.card.readable(read, gradient=gradient) == own.card.heads
+    for layer in own.card.heads:
+        [seen] = own.match(own.encode_images(pixels), [[long]], Reading((layer,))).maps
+        assert seen.gradient is not None
+        moving = seen.gradient[0].transpose(0, 1).flatten(1).any(1)  # by token
+        if "names" in own.card.reads:
+            assert moving[words].tolist() == [layer in offered] * len(words), layer
+        if "answer" in own.card.reads:
+            assert moving[own.card.answer], layer
+
+
 def test_a_callers_modes_do_not_matter(loaded: Loaded):
     own, pixels, prompts = loaded.backbone, loaded.pixels(1), [list(loaded.prompts())]
     wanted = own.match(own.encode_images(pixels), prompts, Reading(loaded.layers))

@@ -17,7 +17,7 @@ from pnpovss.evaluation.runs.evaluate import evaluate
 from pnpovss.evaluation.runs.folder import read_run
 from pnpovss.evaluation.runs.sweeps import run_heads, sweep_variants, table_csv, variants_table
 from pnpovss.evaluation.runs.variants import run_variants
-from pnpovss.heads import HeadLook, head_statistics, look_with_all_heads
+from pnpovss.heads import HeadLook, head_keys, head_statistics, look_with_all_heads
 from pnpovss.inputs import prepare
 from pnpovss.segmenter import Segmenter
 from tests.support.colours import Oracle
@@ -73,6 +73,18 @@ def test_all_heads_are_those_that_a_segmenter_reads_one_by_one():
             config = segmenter.config.replace({"layer": each.layer, "head": each.head})
             [alone] = Segmenter(backbone, config).explain([inputs])
             torch.testing.assert_close(each.maps, alone.names)
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [({}, ["0.0", "0.1"]), ({"read": "answer"}, ["0.0", "0.1", "1.0"]), ({"gradcam": False}, ["0.0", "0.1", "1.0"])],
+)
+def test_heads_without_gradients_are_left_out(dataset, tmp_path, changes, keys):
+    backbone = FakeBackbone(colour_backbone().attention, heads={0: 2, 1: 1}, grid=4, gradientless=(1,))
+    segmenter = Segmenter(backbone, Config().replace(changes))
+    assert head_keys(backbone.card, segmenter.config) == keys
+    rows = run_heads(segmenter, dataset, Oracle(), tmp_path / "run")["heads"]
+    assert sorted(f"{row['layer']}.{row['head']}" for row in rows) == keys
 
 
 def test_one_encoding_and_one_match_serve_all_heads(dataset, tmp_path):

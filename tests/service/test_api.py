@@ -185,6 +185,11 @@ def test_every_head_is_shown(serve: Serve, backbone: FakeBackbone, flag: bytes):
     assert [(each["layer"], each["head"]) for each in told["heads"]] == [(0, 0), (0, 1), (3, 0), (3, 1), (4, 0)]
     assert told["heads"][1]["maps"][0]["top"] == pytest.approx(2 * told["heads"][0]["maps"][0]["top"])
     assert told["read"] == [[0, 0]]
+    backbone.gradientless = (3, 4)
+    client = serve()
+    told = post(client, flag, address="/v1/heads").json()
+    assert [(each["layer"], each["head"]) for each in told["heads"]] == [(0, 0), (0, 1)]
+    assert client.get("/v1/models").json()[0]["heads"] == {"0": 2}
 
 
 def test_model_and_settings_are_told(serve: Serve):

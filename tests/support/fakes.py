@@ -50,6 +50,7 @@ class FakeBackbone:
     max_tokens: int = 35
     joint_prompt: bool = True
     reads: tuple[Any, ...] = ("names", "answer")
+    gradientless: tuple[int, ...] = ()
     sizes: Any = "any"
     bias: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
@@ -75,6 +76,7 @@ class FakeBackbone:
             joint_prompt=self.joint_prompt,
             sizes=self.sizes,
             reads=self.reads,
+            gradientless=self.gradientless,
         )
 
     def tokenize(self, text: str) -> TextTokens:

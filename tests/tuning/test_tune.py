@@ -16,7 +16,7 @@ from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.collect import collect
 from pnpovss.tuning.photos import TuningPhotos
 from pnpovss.tuning.tune import tune
-from tests.support.fakes import FakeBackbone, fake_spec
+from tests.support.fakes import FakeBackbone, colour_backbone, fake_spec
 from tests.support.program_calls import Call
 from tests.support.tuning import ColourJudge, TwoHeads, photos_of_colours, two_heads
 
@@ -44,6 +44,12 @@ def test_the_head_that_looks_at_what_it_is_asked_for_is_found(segmenter: Segment
     assert {row["heads"] for row in rows} == {"0.0", "0.1"}
     assert int(rows[0]["photos"]) == 18
     assert int(rows[-1]["photos"]) == 16  # the plainly worse were not shown to the judge any more
+
+
+def test_heads_without_gradients_are_not_tried(tmp_path: Path) -> None:
+    backbone = TwoHeads(colour_backbone().attention, heads={0: 2, 1: 2}, grid=4, name="fake", gradientless=(1,))
+    tune(Segmenter(backbone), photos_of_colours(tmp_path / "data"), tmp_path / "run", judge=ColourJudge())
+    assert {row["heads"] for row in read_rows(tmp_path / "run/cells.csv")} == {"0.0", "0.1"}
 
 
 @pytest.mark.parametrize("reward", ["keep-delete", "vocabulary", "margin", "paper"])

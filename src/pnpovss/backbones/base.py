@@ -80,6 +80,8 @@ class Card:
         prompt: what the text encoder is asked, {} where the names stand.
         reads: what can be read of it (see the setting `read`); the first is its own choice.
         answer: the place in a prompt of the token that the match is read from; negative from the end.
+        gradientless: layers in which names' tokens have no gradient, as right below a match that is read from another
+            token; they can be read all the same by `answer`, or as attention alone.
     """
 
     name: str
@@ -97,6 +99,36 @@ class Card:
     prompt: str = PROMPT
     reads: tuple[Literal["names", "answer", "legrad"], ...] = ("names", "answer")
     answer: int = 0
+    gradientless: tuple[int, ...] = ()
+
+    def readable(self, read: str, *, gradient: bool) -> dict[int, int]:
+        """The number of heads of each layer that can be read so.
+
+        Args:
+            read: the setting of that name.
+            gradient: whether attention is weighed by its gradient.
+        """
+        without = self.gradientless if gradient and read == "names" else ()
+        return {layer: heads for layer, heads in self.heads.items() if layer not in without}
+
+    def check_head(self, layer: int, head: int, read: str, *, gradient: bool) -> None:
+        """Refuse a head that the model does not have, or that cannot be read so; see `readable`.
+
+        Raises:
+            ConfigError: it does not, or cannot.
+        """
+        those = sorted(self.readable(read, gradient=gradient))
+        if layer not in self.heads:
+            raise ConfigError(f"layer {layer} of {self.name!r} cannot be read; these can: {those}")
+        if layer not in those:
+            answer = "; or set read = answer" if "answer" in self.reads else ""
+            raise ConfigError(
+                f"layer {layer} of {self.name!r} cannot be read by {read!r} with the step gradcam: its match is read "
+                f"from another token right above, so the gradients of names are 0 there. Read one of {those}{answer}; "
+                "or turn the step gradcam off"
+            )
+        if head >= self.heads[layer]:
+            raise ConfigError(f"layer {layer} of {self.name!r} has heads 0 to {self.heads[layer] - 1}, no head {head}")
 
     def read_together(self, layers: Iterable[int]) -> list[tuple[int, ...]]:
         """The layers, each once, in groups that one `Reading` can ask for: those with the same number of heads."""

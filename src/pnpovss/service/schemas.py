@@ -187,7 +187,7 @@ class ModelAnswer(BaseModel):
     device: str
     dtype: str
     patch: int = Field(description="pixels along one side of a patch")
-    heads: dict[int, int] = Field(description="heads of each layer that can be read, by 0-based layer")
+    heads: dict[int, int] = Field(description="heads of each layer that these settings can read, by 0-based layer")
     max_tokens: int
     layer: int = Field(description="that is read, if nothing else is asked for")
     head: int

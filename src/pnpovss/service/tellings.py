@@ -22,7 +22,7 @@ def model(segmenter: Segmenter) -> ModelAnswer:
         device=str(card.device),
         dtype=str(card.dtype).removeprefix("torch."),
         patch=card.patch,
-        heads=card.heads,
+        heads=card.readable(config.read, gradient=config.gradcam),
         max_tokens=card.max_tokens,
         layer=config.layer,
         head=config.head,

@@ -17,7 +17,7 @@ from pnpovss.config import Heads
 from pnpovss.errors import OutputError
 from pnpovss.files.journal import Journal, Record, read_journal
 from pnpovss.files.writing import write_all
-from pnpovss.heads import HeadLook, look_with_all_heads
+from pnpovss.heads import HeadLook, all_heads, look_with_all_heads
 from pnpovss.inputs import prepare
 from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.measures import MEASURES, measure
@@ -88,7 +88,7 @@ def collect(segmenter: Segmenter, photos: TuningPhotos, folder: Path, on_photo: 
         OutputError: the folder cannot be written, or another process collects into it.
     """
     looker = one_look(segmenter)
-    heads = tuple((layer, head) for layer in sorted(looker.backbone.card.heads) for head in _heads(looker, layer))
+    heads = all_heads(looker.backbone.card, looker.config)
     keys = tuple(photo.key for photo in photos.photos)
     path, maps = folder / _JOURNAL, folder / _MAPS
     records = read_journal(path, keys=keys)
@@ -106,10 +106,6 @@ def collect(segmenter: Segmenter, photos: TuningPhotos, folder: Path, on_photo: 
                     on_photo("collected", done, len(keys))
             records = journal.records
     return Collected(folder, keys, heads, records)
-
-
-def _heads(segmenter: Segmenter, layer: int) -> range:
-    return range(segmenter.backbone.card.heads[layer])
 
 
 def _packed(looks: list[HeadLook]) -> bytes:

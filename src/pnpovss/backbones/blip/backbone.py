@@ -57,7 +57,8 @@ class BlipBackbone:
             patch=self._vision.patch,
             max_tokens=self._text.max_tokens,
             heads=self._text.heads,
-            recommended=_recommend(origin.name, model.config.to_dict(), self._text.heads),
+            gradientless=self._text.gradientless,
+            recommended=_recommend(origin.name, model.config.to_dict(), self._text),
         )
 
     def tokenize(self, text: str) -> TextTokens:
@@ -108,11 +109,12 @@ def load_blip(name: str, options: LoadOptions) -> Backbone:
     return BlipBackbone(model, tokenizer, origin)
 
 
-def _recommend(name: str, config: dict[str, Any], heads: dict[int, int]) -> Recommended:
+def _recommend(name: str, config: dict[str, Any], text: TextSide) -> Recommended:
     """The paper's settings for BLIP large; as near to them as the checkpoint has for any other."""
     if (known := tuned(name, config)) is not None:
         return known
-    layer = min(_LAYER, max(heads))
+    heads = text.heads
+    layer = min(_LAYER, max(set(heads) - set(text.gradientless), default=max(heads)))
     vision = config["vision_config"]
     common = vision["image_size"] >= _IMAGE_SIZE and _IMAGE_SIZE % vision["patch_size"] == 0
     return Recommended(

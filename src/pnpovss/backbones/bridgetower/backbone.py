@@ -52,6 +52,7 @@ class BridgeTowerBackbone:
             patch=self._tower.patch,
             max_tokens=self._fusing.max_tokens,
             heads=self._fusing.heads,
+            gradientless=(max(self._fusing.heads),),
             recommended=_recommend(origin.name, model.config.to_dict(), len(self._fusing.heads)),
         )
 

@@ -62,6 +62,7 @@ class DecoderBackbone:
             sizes=self._eyes.sizes,
             prompt=QUESTION,
             answer=-1,
+            gradientless=(max(heads),),
         )
 
     def tokenize(self, text: str) -> TextTokens:

@@ -67,6 +67,7 @@ class JointBackbone:
             heads=heads,
             recommended=tuned(origin.name, config) or guess(deep(stream.read), stream.side, NEVER_ABSENT),
             reads=("names", "answer") if stream.text_first else ("names",),
+            gradientless=tuple(layer for layer in heads if layer == len(stream.layers) - 1),
         )
 
     def tokenize(self, text: str) -> TextTokens:

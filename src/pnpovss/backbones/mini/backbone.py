@@ -58,6 +58,7 @@ class MiniBackbone:
             std=(_STD, _STD, _STD),
             max_tokens=MAX_TOKENS,
             heads=self._text.heads,
+            gradientless=self._text.gradientless,
             recommended=checkpoint.recommended,
         )
 

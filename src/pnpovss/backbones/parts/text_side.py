@@ -93,6 +93,11 @@ class TextSide:
         cross = {index: getattr(layer, "crossattention", None) for index, layer in enumerate(self.layers)}
         return {index: int(module.self.num_attention_heads) for index, module in cross.items() if module is not None}
 
+    @property
+    def gradientless(self) -> tuple[int, ...]:
+        """See `Card.gradientless`: the head reads the first token, and only layers below move others' sight into it."""
+        return tuple(index for index in self.heads if index == len(self.layers) - 1)
+
 
 @dataclass(frozen=True)
 class SeenTokens:

@@ -151,7 +151,9 @@ def _nothing(segmenter: Segmenter, case: Case, variants: Mapping[str, Settings],
         return _Seen(labels, found, {}, {})
     passes = (segmenter.config.dropout or ONE_LOOK).passes
     maps = maps_of(np.zeros((passes, 0, 1, 1), np.float32))
-    return _Seen(labels, found, maps, dict.fromkeys(head_keys(segmenter.backbone.card), HeadSeen(maps, none)))
+    return _Seen(
+        labels, found, maps, dict.fromkeys(head_keys(segmenter.backbone.card, segmenter.config), HeadSeen(maps, none))
+    )
 
 
 def _record(dataset: Dataset, case: Case, seen: _Seen) -> Record:

@@ -137,7 +137,7 @@ def _head_labels(segmenter: Segmenter, case: Case, looks: Sequence[HeadLook]) ->
     pixels = np.asarray(case.image)
     if looks:
         return {look.key: refine(look.maps, pixels, segmenter.config).labels for look in looks}
-    return dict.fromkeys(head_keys(segmenter.backbone.card), np.zeros(case.truth.shape, np.uint8))
+    return dict.fromkeys(head_keys(segmenter.backbone.card, segmenter.config), np.zeros(case.truth.shape, np.uint8))
 
 
 def heads_table(records: Sequence[Record], classes: int) -> Rows:
