@@ -11,6 +11,7 @@ from transformers import BridgeTowerForContrastiveLearning, BridgeTowerForImageA
 
 from pnpovss import Segmenter
 from pnpovss.backbones.base import Backbone, LoadOptions, Match, Reading, TextTokens, is_contrastive
+from pnpovss.backbones.bridgetower import fusing
 from pnpovss.backbones.bridgetower.backbone import BridgeTowerBackbone, ContrastiveBridgeTower
 from pnpovss.backbones.bridgetower.fusing import ROWS, Fusing
 from pnpovss.backbones.bridgetower.towers import ImageTower
@@ -23,6 +24,7 @@ from tests.support.fuser_models import (
     random_contrastive,
     save_bridgetower,
 )
+from tests.support.held import count_held
 
 TEXT = "A picture of cat potted plant"
 
@@ -133,6 +135,19 @@ def test_the_last_layer_moves_the_match_by_the_class_token_alone(backbone: Bridg
     assert backbone.card.recommended.layer < LAYERS - 1
 
 
+@pytest.mark.parametrize(
+    ("reading", "wanted"),
+    [(None, [0, 0, 0]), (Reading((0,), gradient=False), [0, 1, 1]), (Reading((2,)), [0, 0, 0])],
+    ids=str,
+)
+def test_only_what_is_read_is_held(
+    backbone: BridgeTowerBackbone, reading: Reading | None, wanted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = count_held(fusing, monkeypatch)
+    backbone.match(backbone.encode_images(pixels(1)), [[backbone.tokenize(TEXT)]], reading)
+    assert held == wanted
+
+
 def test_several_layers_differentiate_through_each_other(folder: Path, backbone: BridgeTowerBackbone) -> None:
     tower, fusing_layers, _ = exactly(folder)
     prompt, states = backbone.tokenize(TEXT), tower(pixels(1).double())
@@ -196,9 +211,9 @@ def test_what_is_not_asked_for_is_not_computed(backbone: BridgeTowerBackbone, mo
     layer = backbone._fusing._layer
 
     def watch(index: int, *given: Any, **named: Any) -> Any:
-        text, image, probs = layer(index, *given, **named)
+        text, image = layer(index, *given, **named)
         graph.append((index, text.requires_grad, image.requires_grad))
-        return text, image, probs
+        return text, image
 
     monkeypatch.setattr(backbone._fusing, "_layer", watch)
     plain = backbone.match(features, [[prompt]])

@@ -10,6 +10,7 @@ from pnpovss.backbones.parts import text_side as parts
 from pnpovss.backbones.parts.text_side import PatchTokens, TextSide, encode_text, match_prompts
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
 from tests.support.blip_models import VOCABULARY, plain_match, random_model
+from tests.support.held import count_held
 
 LAYERS = (2, 0, 3)
 
@@ -189,6 +190,18 @@ def test_logits_alone_make_no_graph() -> None:
     assert plain.maps == ()
     assert ungraded.maps[0].gradient is None
     assert relative(ungraded.maps[0].attention, maps(graded)[0]) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("reading", "wanted"),
+    [(None, [0, 0, 0, 0]), (Reading((1,), gradient=False), [0, 0, 1, 1]), (Reading((3,)), [0, 0, 0, 0])],
+    ids=str,
+)
+def test_only_what_is_read_is_held(reading: Reading | None, wanted: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With many names the maps of all layers are several times as much as all else."""
+    held = count_held(parts, monkeypatch)
+    match_prompts(text_side(random_model()), features(1), [[prompt(6), prompt(6)]], reading)
+    assert held == wanted
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

@@ -110,7 +110,8 @@ class Fusing:
             with torch.set_grad_enabled(index >= lowest):
                 text = self._text.enter(index, words[index], text)
                 image = self._image.enter(index, states[owner, index], image)
-                text, image, read[index] = self._layer(index, text, image, mask, leaf=index == lowest)
+                kept = read if index in reading.layers else None
+                text, image = self._layer(index, text, image, mask, kept, leaf=index == lowest)
         with torch.set_grad_enabled(differentiate):
             logits = self._head(self._pool(text, image))
             wanted = [read[index] for index in reading.layers]
@@ -129,18 +130,21 @@ class Fusing:
         text: Float[Tensor, "p t d"],
         image: Float[Tensor, "p n d"],
         mask: Bool[Tensor, "p 1 1 t"],
+        kept: dict[int, Tensor] | None,
         leaf: bool,
-    ) -> tuple[Float[Tensor, "p t d"], Float[Tensor, "p m d"], Float[Tensor, "p head t n"]]:
-        """One fusing layer: text that saw the image, image that saw the text, and where the text looked."""
+    ) -> tuple[Float[Tensor, "p t d"], Float[Tensor, "p m d"]]:
+        """One fusing layer: text that saw the image, image that saw the text; where the text looked goes to `kept`."""
         layer = self._text.layers[index]
         words = self_attention(layer.attention, text, mask)
         words, probs = cross_attention(layer.crossattention, words, SeenTokens(image, 1), leaf)
+        if kept is not None:
+            kept[index] = probs
         words = feed_forward(layer, words)
         layer = self._image.layers[index]
         # Of the last layer's image side the head reads the class token alone.
         patches = attend(layer.attention, image[:, :1] if index == max(self.heads) else image, image, None)
         patches = attend(layer.crossattention, patches, text, mask)
-        return words, feed_forward(layer, patches), probs
+        return words, feed_forward(layer, patches)
 
 
 def _maps(

@@ -170,11 +170,11 @@ def _forward(
     read: dict[int, Tensor] = {}
     with torch.no_grad():
         hidden = text.embed(ids)
-        for index in range(lowest):
-            hidden = _layer(text.layers[index], hidden, mask, image, read, index)
+    for index, layer in enumerate(text.layers):
+        kept = read if index in reading.layers else None
+        with torch.set_grad_enabled(index >= lowest):
+            hidden = _layer(layer, hidden, mask, image, kept, index, leaf=index == lowest)
     with torch.set_grad_enabled(differentiate):
-        for index in range(lowest, len(text.layers)):
-            hidden = _layer(text.layers[index], hidden, mask, image, read, index, leaf=index == lowest)
         logits = text.head(hidden[:, 0])
         wanted = [read[index] for index in reading.layers]
         # Pairs do not see each other, so the gradient of the sum is each pair's own.
@@ -192,14 +192,17 @@ def _layer(
     hidden: Float[Tensor, "p t d"],
     mask: Bool[Tensor, "p 1 1 t"] | None,
     image: SeenTokens,
-    read: dict[int, Tensor],
+    kept: dict[int, Tensor] | None,
     index: int,
-    leaf: bool = False,
+    leaf: bool,
 ) -> Float[Tensor, "p t d"]:
+    """One layer; where it looks in the image is forgotten unless it is to be kept: with many names that is much."""
     hidden = self_attention(layer.attention, hidden, mask)
     cross = getattr(layer, "crossattention", None)
     if cross is not None:
-        hidden, read[index] = cross_attention(cross, hidden, image, leaf)
+        hidden, probs = cross_attention(cross, hidden, image, leaf)
+        if kept is not None:
+            kept[index] = probs
     return feed_forward(layer, hidden)
 
 
