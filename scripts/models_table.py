@@ -1,4 +1,4 @@
-"""Fill what was measured into the table of docs/models.md: parameters, input, seconds and memory of each checkpoint.
+"""Fill what was measured into the table of docs/models.md: parameters, input, dtype, seconds and memory of checkpoints.
 
     python -m scripts.models_table
 
@@ -15,7 +15,7 @@ from benchmarks.real_sizes import SIZES
 
 ROOT = Path(__file__).parent.parent
 PAGE, MEASURED = ROOT / "docs/models.md", ROOT / "benchmarks/results/models.json"
-COLUMNS = ("parameters", "input, patches", "3 names [s]", "10 names [s]", "memory [GiB]")
+COLUMNS = ("parameters", "input, patches", "dtype", "3 names [s]", "10 names [s]", "memory [GiB]")
 
 
 def filled(page: str, measured: dict[str, Any]) -> str:
@@ -25,7 +25,11 @@ def filled(page: str, measured: dict[str, Any]) -> str:
         page: Markdown with a table that has `COLUMNS`, and the name of a checkpoint first in each row.
         measured: by name of `benchmarks.real_sizes.SIZES`, as `benchmarks.models` keeps it.
     """
-    known = {SIZES[name].like: found for name, found in measured.items() if "seconds" in found}
+    known = {
+        SIZES[name].like: {**found, "dtype": SIZES[name].dtype}
+        for name, found in measured.items()
+        if "seconds" in found
+    }
     lines, heading = [], []
     for line in page.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
@@ -50,6 +54,8 @@ def _cell(column: str, before: str, found: dict[str, Any]) -> str:
     if column == "input, patches":
         rest = re.sub(r"^\d+ px, \d+ x \d+", "", before)
         return f"{found['image_size']} px, {found['grid'][0]} x {found['grid'][1]}{rest}"
+    if column == "dtype":
+        return found["dtype"]
     if column == "memory [GiB]":
         return f"{found['peak_gib']:.1f}"
     return f"{found['seconds'][column.split()[0]]:.2f}"

@@ -13,6 +13,7 @@ import pytest
 
 from benchmarks.pictures import PICTURES
 from benchmarks.real_sizes import SIZES
+from pnpovss.backbones.registry import known_backbones
 from pnpovss.datasets import open_dataset
 from scripts.help import helps
 from scripts.models_table import MEASURED, PAGE, filled
@@ -75,6 +76,8 @@ def test_the_table_of_models_says_what_was_measured():
     assert filled(page, faster) != page
     named = re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)
     assert {SIZES[name].like for name in found} <= set(named)
+    listed = {model for spec in known_backbones().values() for model in spec.models}
+    assert set(named) <= listed, "the page says that `pnpovss models` lists more"
 
 
 def test_every_picture_of_a_page_is_made_by_a_command():
