@@ -178,7 +178,7 @@ def test_devices_and_dtypes_are_obeyed_or_refused() -> None:
 
 def test_untuned_checkpoints_say_so(backbone: BlipBackbone) -> None:
     own = backbone.card.recommended
-    assert (own.layer, own.head, own.image_size) == (3, 3, 32)
+    assert (own.layer, own.head, own.image_size) == (2, 3, 32)  # of four, the last of which names cannot read
     assert own.source == "untuned: the paper tuned only BLIP-large"
 
 
