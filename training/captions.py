@@ -43,6 +43,13 @@ def nouns_of(caption: str, wordnet: WordNet) -> set[str]:
     return found
 
 
+def phrases_of(caption: str, wordnet: WordNet) -> set[str]:
+    """All words and pairs of words of a caption, as they stand and as lemmas, whatever they mean there."""
+    words = _WORD.findall(caption.lower())
+    phrases = {" ".join(words[i : i + count]) for count in (1, 2) for i in range(len(words) - count + 1)}
+    return phrases | {lemma for phrase in phrases if (lemma := _SAME.get(phrase) or wordnet.singular(phrase))}
+
+
 def photo_nouns(captions: dict[str, list[str]], wordnet: WordNet) -> dict[str, Counter[str]]:
     """For each photo, how many of its captions hold each noun."""
     return {

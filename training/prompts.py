@@ -16,9 +16,11 @@ from training.minilm import load_tokenizer, pad
 PREFIX = "a picture of"
 OTHER_PREFIXES = ("a photo of", "", "there is", "a picture of a")
 
-SLOTS = 5
-MAX_WORDS = 15
+SLOTS = 8
+MAX_WORDS = 24
 """Most names, and most word pieces, in one training prompt."""
+MANY = 0.3
+"""Share of the prompts of a photo's own names that ask for more than four, as data sets with stuff do."""
 
 
 def enc_ids(ids: Sequence[int]) -> list[int]:
@@ -131,7 +133,8 @@ class PromptWriter:
         rows: list[tuple[list[int], list[tuple[int, bool]], bool]] = []
         for photo, mapped in zip(photos, only_mapped or [False] * len(photos), strict=True):
             random = self.random
-            rows.append(self._names(photo, mapped, present=int(random.integers(1, 5)), absent=0))
+            many = random.random() < MANY
+            rows.append(self._names(photo, mapped, present=int(random.integers(1, 5)) + 4 * many, absent=0, more=many))
             rows.append(self._names(photo, mapped, present=int(random.integers(1, 4)), absent=1))
             rows.append(self._names(photo, mapped, present=1, absent=0))
             rows.append(self._names(photo, mapped, present=0, absent=1))
@@ -153,8 +156,9 @@ class PromptWriter:
         return other if other != photo else self._other_captioned(photo)
 
     def _names(
-        self, photo: int, only_mapped: bool, *, present: int, absent: int
+        self, photo: int, only_mapped: bool, *, present: int, absent: int, more: bool = False
     ) -> tuple[list[int], list[tuple[int, bool]], bool]:
+        """`more`: the photo's other names, too, beside those that have a pseudo-map."""
         row = self.labels[photo]
         here = np.flatnonzero(row > 0)
         mapped = np.array([], int) if self.mapped is None else self.mapped[photo][self.mapped[photo] >= 0]
@@ -162,9 +166,10 @@ class PromptWriter:
             here = mapped
         chosen: list[tuple[int, bool]] = []
         if present and len(here):
-            weight = self.weights[here] / self.weights[here].sum()
-            drawn = self.random.choice(here, min(present, len(here)), replace=False, p=weight)
-            chosen += [(int(i), True) for i in drawn]
+            chosen += [(int(i), True) for i in self._some(here, present)]
+            rest = np.setdiff1d(np.flatnonzero(row > 0), here)
+            if more and not only_mapped and len(chosen) < present and len(rest):
+                chosen += [(int(i), True) for i in self._some(rest, present - len(chosen))]
         away = np.flatnonzero(row < 0)
         wanted = max(absent, 0 if chosen else 1)
         owed = _owed(self.asked[int(len(chosen) + wanted > 1)], self._commonness)[away]
@@ -184,6 +189,10 @@ class PromptWriter:
             self.asked[int(len(chosen) > 1), int(there), name] += 1
         self.random.shuffle(chosen)
         return [], chosen, all(there for _, there in chosen)
+
+    def _some(self, names: np.ndarray, count: int) -> np.ndarray:
+        weight = self.weights[names] / self.weights[names].sum()
+        return self.random.choice(names, min(count, len(names)), replace=False, p=weight)
 
     def _pack(self, rows: list[tuple[list[int], list[tuple[int, bool]], bool]]) -> Prompts:
         ids, slots = [], []

@@ -10,9 +10,14 @@ STUFF = (
     ("wall",), ("ceiling",), ("floor", "carpet", "rug"), ("sky",), ("grass", "field", "park"),
     ("tree", "forest", "bush"), ("building", "house"), ("road", "street", "track"), ("pavement", "sidewalk"),
     ("water", "sea", "ocean", "river", "lake", "pool"), ("sand", "beach"), ("snow", "ice"),
-    ("mountain", "hill", "rock", "stone"), ("mud", "ground"), ("fence",), ("curtain",),
+    ("mountain", "hill", "rock", "stone"), ("mud", "ground", "dirt"), ("fence",), ("curtain",),
 )  # fmt: skip
 """Words for what surrounds things. Those of one line may be the same pixels."""
+
+
+def stuff_kinds(vocabulary: Vocabulary) -> list[list[int]]:
+    """The names of each line of `STUFF` that the vocabulary has."""
+    return [[vocabulary.index[word] for word in words if word in vocabulary.index] for words in STUFF]
 
 
 def relatives(vocabulary: Vocabulary, wordnet: WordNet) -> tuple[list[set[int]], list[set[int]]]:
@@ -63,8 +68,8 @@ def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
     share = matrix.astype(np.float32) @ matrix.T.astype(np.float32)
     rival &= share == 0
     kind = np.full(count, -1)
-    for number, words in enumerate(STUFF):
-        kind[[vocabulary.index[word] for word in words if word in vocabulary.index]] = number
+    for number, names in enumerate(stuff_kinds(vocabulary)):
+        kind[names] = number
     stuff = kind >= 0
     rival[stuff] = (thing & ~stuff) | (stuff & (kind != kind[stuff][:, None]))
     rival[:, stuff] = rival[stuff].T

@@ -63,6 +63,7 @@ def features(work: Workspace, workers: int) -> None:
         work.photos,
         work.vocabulary,
         work.wordnet,
+        work.captions,
         work.nouns,
         work.semantics.windows,
         work.semantics.pooled,

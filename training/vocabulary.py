@@ -31,7 +31,7 @@ EXTRA_CAPTION_WORDS = (
     "wave",
     "woods", "tv", "food", "cake", "pizza", "table", "chair", "laptop", "phone", "bottle",
     "cat", "sheep", "cow", "bus", "train", "airplane", "sofa", "couch", "bed", "clock", "kite", "bear", "plant",
-    "giraffe", "cake", "book",
+    "giraffe", "cake", "book", "animal", "person", "sign", "racket",
 )  # fmt: skip
 """Nouns taken from captions whatever their first meaning in WordNet or their number."""
 
