@@ -1,8 +1,7 @@
 """The recipe of the bundled model, step by step: `python -m training all --data DIR --cache DIR --out DIR`.
 
-Every step goes on where it was interrupted; delete its files in the cache to do it anew. `choose` compares settings of
-the exported model on photos that were not trained on, without masks. `keep` writes a stage's weights as one file, from
-which another machine goes on with `--begun FILE`, without the stages before it.
+Every step goes on where it was interrupted; delete its files in the cache to do it anew. `keep` writes a stage's
+weights as one file, from which another machine goes on with `--begun FILE`, without the stages before it.
 """
 
 import argparse
@@ -12,16 +11,14 @@ from pathlib import Path
 
 import torch
 
-from pnpovss.backbones.base import LoadOptions, Recommended
-from pnpovss.backbones.mini.backbone import load_mini
+from pnpovss.backbones.base import Recommended
 from training import stages
 from training.batches import READ_HEAD, READ_LAYER, FitConfig
-from training.choose import choose
 from training.handover import keep, take_up
 from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "views", "export")
-CHOOSE, KEEP = "choose", "keep"
+KEEP = "keep"
 RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": [0.6], "presence.above": 0.4}'
 
 
@@ -73,7 +70,7 @@ def main() -> None:
             if teacher is None:
                 folder, stage = work.cache / f"teacher-{round_}", stages.newest(work, before=round_)
                 teacher = stages.write(work, folder, stage, recommended(options), options.keep)
-            config = FitConfig(steps=options.steps[round_], extent=0.5, warmup=30, **rates, **common)
+            config = FitConfig(steps=options.steps[round_], extent=0.5, warmup=30, hide_things=True, **rates, **common)
             stages.views(work, config, round_, teacher, options.mapped, options.workers)
     if "export" in wanted:
         stage = options.stage or stages.newest(work)
@@ -81,8 +78,6 @@ def main() -> None:
     if KEEP in wanted:
         stage = options.stage or stages.newest(work)
         keep(stages.finished(work, stage, options.keep), options.out / f"{stage}.safetensors")
-    if CHOOSE in wanted:
-        choose(work, load_mini(str(options.out), LoadOptions()), options.cache / "choose.csv", options.count)
 
 
 def recommended(options: argparse.Namespace) -> Recommended:
@@ -94,7 +89,7 @@ def recommended(options: argparse.Namespace) -> Recommended:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
-    parser.add_argument("step", choices=(*STEPS, CHOOSE, KEEP, "all"))
+    parser.add_argument("step", choices=(*STEPS, KEEP, "all"))
     parser.add_argument(
         "--data", type=Path, required=True, help="folder with the photo archives, that of `training.collect` included"
     )
@@ -152,7 +147,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--begun", type=Path, help="a stage's weights as `keep` wrote them, STAGE.safetensors: go on behind that stage"
     )
-    parser.add_argument("--count", type=int, default=60, help="photos that settings are judged on")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--image-size", type=int, default=320, help="recommended side at inference")
     parser.add_argument("--settings", default=RECOMMENDED, help="recommended settings, as JSON by dotted name")

@@ -13,6 +13,8 @@ __all__ = ["FROZEN_LAYERS", "READ_HEAD", "READ_LAYER", "WHOLE", "Batch", "Batche
 FROZEN_LAYERS = 3
 READ_LAYER, READ_HEAD = 4, 0
 """The cross-attention whose maps are used: the losses on maps act on this one."""
+HIDDEN = 0.3
+"""Least share of a patch, or of one next to it, that is the thing, where the thing is hidden: its edge, too."""
 WHOLE = -1
 """Corner of a look at the whole photo."""
 
@@ -30,6 +32,7 @@ class FitConfig:
         keep: weight of the loss that holds those blocks' features near what ImageNet taught them.
         warmup: steps until the peak.
         hide: share of batches' photos of which some squares are hidden.
+        hide_things: whether it is a thing that is hidden in half of those; that wants maps that cover all of it.
         near: share of sharp photos of which a part is seen from near, instead of the whole.
         silence: how often the heads that are not read, and tokens that are no names, are silenced.
         spread: weight of the loss against attention on few patches.
@@ -54,6 +57,7 @@ class FitConfig:
     keep: float = 0.1
     warmup: int = 60
     hide: float = 0.5
+    hide_things: bool = False
     near: float = 0.5
     silence: float = 0.3
     spread: float = 0.05
@@ -153,7 +157,7 @@ class Batches:
             augment: whether to mirror, to hide, and to see parts from near.
             maps: where things are: sometimes they are what is hidden, as Salience Dropout will do.
         """
-        corners = self._corners(photos) if augment else np.full((len(photos), 2), WHOLE)
+        corners = self._corners(photos, maps) if augment else np.full((len(photos), 2), WHOLE)
         rows = np.stack([self.features_of(photo, corner) for photo, corner in zip(photos, corners, strict=True)])
         features = torch.from_numpy(rows.astype(np.float32)).unflatten(1, (self.side, self.side))
         coins = self.random.random(len(photos)) < 0.5 if augment else np.zeros(len(photos), bool)
@@ -177,10 +181,12 @@ class Batches:
         assert self.near is not None
         return self.near.part(photo, corner, self.side)
 
-    def _corners(self, photos: np.ndarray) -> np.ndarray:
+    def _corners(self, photos: np.ndarray, maps: Tensor | None) -> np.ndarray:
+        """A part of a photo without maps would only ever teach what is absent."""
         corners = np.full((len(photos), 2), WHOLE)
-        if self.near is not None:
+        if self.near is not None and maps is not None:
             here = (self.near.row[photos] >= 0) & (self.random.random(len(photos)) < self.config.near)
+            here &= maps.flatten(1).any(1).numpy()
             corners[here] = self.random.integers(0, self.near.side - self.side + 1, (int(here.sum()), 2))
         return corners
 
@@ -189,8 +195,10 @@ class Batches:
         drawn, share = self.random.random(), self.random.uniform(0.2, 0.6)
         if drawn >= self.config.hide:
             return np.zeros(self.side**2, bool)
-        if maps is not None and drawn < self.config.hide / 2:
-            thing = maps[self.random.permutation(len(maps))[: self.random.integers(1, len(maps) + 1)]].max(0) > 0.4
-            return thing & (self.random.random(self.side**2) < 0.95)
+        if maps is not None and self.config.hide_things and drawn < self.config.hide / 2:
+            chosen = self.random.permutation(len(maps))[: self.random.integers(1, len(maps) + 1)]
+            thing = torch.from_numpy(maps[chosen].max(0)).view(1, 1, self.side, self.side)
+            around = F.max_pool2d(thing, 3, 1, 1).flatten().numpy() > HIDDEN
+            return around & (self.random.random(self.side**2) < 0.95)
         coarse = self.random.random((self.side // 2 + 1,) * 2) < share
         return coarse.repeat(2, 0).repeat(2, 1)[: self.side, : self.side].ravel()

@@ -72,6 +72,8 @@ def train_cam(
 class CamTeacher:
     """Maps of names from the trunk alone: the linear classifiers and, where it knows the name, ImageNet's own."""
 
+    cut = (0.10, 0.60)
+
     def __init__(self, trunk: Lite2, weights: Float[np.ndarray, "name f"], leaves: list[tuple[int, ...]]) -> None:
         self.trunk, self.weights, self.leaves = trunk, torch.from_numpy(weights), leaves
 

@@ -18,7 +18,6 @@ from pnpovss.backbones.base import Backbone
 from pnpovss.config import Config
 from pnpovss.segmenter import Segmenter
 from training.photos import PhotoReader
-from training.prompts import PromptWriter
 from training.pseudo import NAMES, open_pseudo
 
 log = logging.getLogger(__name__)
@@ -34,33 +33,6 @@ FEW_LOOKS = {
 """How sharp photos are looked at: as boxes chose, see the notebook; the threshold for the weights of `distill-2`."""
 MANY_LOOKS = {**FEW_LOOKS, "threshold": 0.1, "views.tiles": [0.6, 0.5], "views.tiles_across": 3}
 """Where a teacher can tell more from more looks: nineteen, those of `best` but for the mirror image."""
-
-
-def exclusive_names(
-    writer: PromptWriter,
-    photo: int,
-    told: Sequence[Sequence[int]],
-    rival: Bool[np.ndarray, "name name"],
-    random: np.random.Generator,
-) -> list[int]:
-    """Names of a photo that exclude one another.
-
-    Args:
-        writer: knows the guessed labels, and how readily names are drawn.
-        photo: which.
-        told: for each label that a table gives the photo, the words for it: one of them is taken.
-        rival: pairs of names that cannot be the same pixels.
-        random: draws.
-    """
-    chosen = [int(random.choice(words)) for words in told if len(words)]
-    random.shuffle(chosen)
-    here = np.flatnonzero(writer.labels[photo] > 0)
-    weight = writer.weights[here] * writer.commonness[here] ** 0.25
-    order = random.choice(here, min(12, len(here)), replace=False, p=weight / weight.sum()) if len(here) else []
-    for name in order:
-        if not told and all(rival[name, other] for other in chosen):
-            chosen.append(int(name))
-    return chosen[:NAMES]
 
 
 def draw_pseudo_maps(

@@ -43,6 +43,10 @@ class Seen(Protocol):
         """Of the prompts' names: target maps "p slot n", which of them exist, and which things are hidden, "p slot"."""
         ...
 
+    def in_doubt(self) -> list[list[int]]:
+        """Of each look, the names of which nobody can say whether it shows them."""
+        ...
+
     def labels(self, labels: np.ndarray) -> np.ndarray:
         """What the looks show, "b name", +1, -1 or 0 for not known, of what whole photos show.
 
@@ -254,10 +258,12 @@ def fit(
             group["lr"] = group["peak"] * _schedule(step, config)
         photos = choose(random, config.photos)
         batch = batches.load(photos, maps=None if targets is None else targets.of(photos))
-        prompts = writer.draw(photos.tolist(), only_mapped=(batch.corners[:, 0] != WHOLE).tolist())
+        seen = None if targets is None else targets.seen(batch)
+        prompts = writer.draw(
+            photos.tolist(), (batch.corners[:, 0] != WHOLE).tolist(), None if seen is None else seen.in_doubt()
+        )
         wanted, labels = None, writer.labels[photos]
-        if targets is not None:
-            seen = targets.seen(batch)
+        if seen is not None:
             labels = seen.labels(labels)
             *wanted, gone = seen.targets(prompts)
             prompts = without(prompts, gone)

@@ -215,7 +215,7 @@ def doubt_stuff(labels: Int8[np.ndarray, "photo name"], kinds: list[list[int]]) 
     """Where one word for a kind of stuff holds, nothing is said of the others, in place: a lake is water."""
     for names in kinds:
         own = labels[:, names]
-        here = (own > 0).any(1)[:, None]
+        here = (own > 0).any(1, keepdims=True)
         labels[:, names] = np.where(here & (own < 0), 0, own)
 
 

@@ -81,6 +81,13 @@ def without(prompts: Prompts, gone: Bool[Tensor, "p slot"]) -> Prompts:
     return replace(prompts, present=prompts.present & ~gone, matches=prompts.matches & ~gone.any(1))
 
 
+@dataclass(frozen=True)
+class _Look:
+    photo: int
+    only_mapped: bool
+    in_doubt: Sequence[int]
+
+
 class PromptWriter:
     """Draws names and captions for photos; each name as often where it is absent as the others, see `_owed`."""
 
@@ -122,31 +129,38 @@ class PromptWriter:
         self._companions = together / np.maximum(counts, 1)[:, None]
         self.asked = np.zeros((2, 2, len(names)))  # alone or in company; absent or present; which
 
-    def draw(self, photos: Sequence[int], only_mapped: Sequence[bool] | None = None) -> Prompts:
+    def draw(
+        self,
+        photos: Sequence[int],
+        only_mapped: Sequence[bool] | None = None,
+        in_doubt: Sequence[Sequence[int]] | None = None,
+    ) -> Prompts:
         """Six prompts for each photo: see the comments.
 
         Args:
             photos: which.
             only_mapped: of which photos no name without a pseudo-map may be asked: of those seen in part, where nobody
                 knows whether such a thing lies in that part; by default of none.
+            in_doubt: names of each photo that are asked in no prompt of its own names; by default none.
         """
         rows: list[tuple[list[int], list[tuple[int, bool]], bool]] = []
-        for photo, mapped in zip(photos, only_mapped or [False] * len(photos), strict=True):
-            random = self.random
+        partly, doubts = only_mapped or [False] * len(photos), in_doubt or [()] * len(photos)
+        for look in map(_Look, photos, partly, doubts):
+            photo, random = look.photo, self.random
             many = random.random() < MANY
-            rows.append(self._names(photo, mapped, present=int(random.integers(1, 5)) + 4 * many, absent=0, more=many))
-            rows.append(self._names(photo, mapped, present=int(random.integers(1, 4)), absent=1))
-            rows.append(self._names(photo, mapped, present=1, absent=0))
-            rows.append(self._names(photo, mapped, present=0, absent=1))
+            rows.append(self._names(look, present=int(random.integers(1, 5)) + 4 * many, absent=0, more=many))
+            rows.append(self._names(look, present=int(random.integers(1, 4)), absent=1))
+            rows.append(self._names(look, present=1, absent=0))
+            rows.append(self._names(look, present=0, absent=1))
             split = int(random.integers(0, 6))
-            rows.append(self._names(photo, mapped, present=5 - split, absent=split))
+            rows.append(self._names(look, present=5 - split, absent=split))
             if photo in self.captions:
                 own = random.random() < 0.5
                 source = photo if own else self._other_captioned(photo)
                 texts = self.captions[source]
                 rows.append((texts[int(random.integers(len(texts)))], [], own))
             else:
-                rows.append(self._names(photo, mapped, present=0, absent=1))
+                rows.append(self._names(look, present=0, absent=1))
         return self._pack(rows)
 
     def _other_captioned(self, photo: int) -> int:
@@ -156,19 +170,21 @@ class PromptWriter:
         return other if other != photo else self._other_captioned(photo)
 
     def _names(
-        self, photo: int, only_mapped: bool, *, present: int, absent: int, more: bool = False
+        self, look: _Look, *, present: int, absent: int, more: bool = False
     ) -> tuple[list[int], list[tuple[int, bool]], bool]:
         """`more`: the photo's other names, too, beside those that have a pseudo-map."""
-        row = self.labels[photo]
-        here = np.flatnonzero(row > 0)
-        mapped = np.array([], int) if self.mapped is None else self.mapped[photo][self.mapped[photo] >= 0]
-        if only_mapped or (self.mapped is not None and self.random.random() < 0.85 and len(mapped)):
+        row, mapped = self.labels[look.photo], np.array([], int)
+        known = here = np.setdiff1d(np.flatnonzero(row > 0), look.in_doubt)
+        if self.mapped is not None:
+            mapped = self.mapped[look.photo]
+            mapped = np.setdiff1d(mapped[mapped >= 0], look.in_doubt)
+        if look.only_mapped or (self.mapped is not None and self.random.random() < 0.85 and len(mapped)):
             here = mapped
         chosen: list[tuple[int, bool]] = []
         if present and len(here):
             chosen += [(int(i), True) for i in self._some(here, present)]
-            rest = np.setdiff1d(np.flatnonzero(row > 0), here)
-            if more and not only_mapped and len(chosen) < present and len(rest):
+            rest = np.setdiff1d(known, here)
+            if more and not look.only_mapped and len(chosen) < present and len(rest):
                 chosen += [(int(i), True) for i in self._some(rest, present - len(chosen))]
         away = np.flatnonzero(row < 0)
         wanted = max(absent, 0 if chosen else 1)

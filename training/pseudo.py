@@ -6,9 +6,10 @@ classifier; places come from the model's own attention, averaged over heads, spr
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,14 +33,23 @@ NAMES = 4
 CRF_SIDE = 99
 TERMS = [Gaussian(sxy=1.5, compat=2), Bilateral(sxy=24, srgb=5, compat=8)]
 """Far-reaching and strict about colour: the trunk sees a small thing as a blot several times its size."""
-_LOW, _HIGH = 0.10, 0.60
-"""Parts of a map's height that count as probably not, and probably, the thing."""
 _DOUBT = 0.12
 """What the Dense CRF is told never leaves this much doubt behind, so that colours may overrule it."""
 
 
-Teacher = Callable[[Tensor, list[list[int]]], tuple[Tensor, Tensor]]
-"""From features "b n 600" and the names of each photo: maps "b name n", largest value 1, and how sure, "b name"."""
+class Teacher(Protocol):
+    """What draws maps for the next stage.
+
+    Attributes:
+        cut: parts of a map's height that count as probably not, and probably, the thing. As boxes chose: maps of
+            attention are more peaked than class activation maps, of which they would leave heads without bodies.
+    """
+
+    cut: tuple[float, float]
+
+    def __call__(self, features: Tensor, names: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """From features "b n 600" and the names of each photo: maps "b name n", largest 1, and how sure, "b name"."""
+        ...
 
 
 @dataclass
@@ -73,11 +83,35 @@ def open_pseudo(folder: Path, count: int, cells: int, *, write: bool) -> PseudoM
     )
 
 
-def choose_names(writer: PromptWriter, photo: int, random: np.random.Generator) -> list[int]:
-    """Some of the names that a photo shows; familiar ones rather than strange ones, however common."""
-    here = np.flatnonzero(writer.labels[photo] > 0)
+def choose_names(
+    writer: PromptWriter,
+    photo: int,
+    told: Sequence[Sequence[int]],
+    alike: Bool[np.ndarray, "name name"],
+    random: np.random.Generator,
+    guesses: Bool[np.ndarray, " name"] | None = None,
+) -> list[int]:
+    """Some of the names that a photo shows, no two of them alike; those that a table tells come first.
+
+    Familiar names are drawn rather than strange ones, however common.
+
+    Args:
+        writer: knows the guessed labels, and how readily names are drawn.
+        photo: which.
+        told: for each label that a table gives the photo, the words for it: one of them is taken.
+        alike: pairs of names of which a photo gets one, each name with itself included.
+        random: draws.
+        guesses: of which at most two are added to what is told; by default of all, as many as there is room for.
+    """
+    chosen = [int(random.choice(words)) for words in told if len(words)]
+    random.shuffle(chosen)
+    here = np.flatnonzero((writer.labels[photo] > 0) & (True if guesses is None else guesses))
+    most = NAMES if guesses is None else min(NAMES, len(chosen) + 2)
     weight = writer.weights[here] * writer.commonness[here] ** 0.25
-    return list(random.choice(here, min(NAMES, len(here)), replace=False, p=weight / weight.sum())) if len(here) else []
+    for name in random.choice(here, min(12, len(here)), replace=False, p=weight / weight.sum()) if len(here) else []:
+        if len(chosen) < most and not alike[name, chosen].any():
+            chosen.append(int(name))
+    return chosen[:NAMES]
 
 
 @torch.no_grad()
@@ -134,13 +168,14 @@ def cut_out(
     rivals: Bool[np.ndarray, "name name"],
     pixels: UInt8[np.ndarray, "side side 3"],
     cells: int,
+    cut: tuple[float, float],
 ) -> list[Float[np.ndarray, " cell"]]:
     """Maps of one photo's names after they competed for patches, drawn to the edges of its pixels.
 
-    Each has as many `cells` along a side.
+    Each has as many `cells` along a side. `cut` is that of the teacher.
     """
     crf = DenseCRF(pixels, pairwise=TERMS)
-    return [to_edges(coarse, crf, cells) for coarse in compete(maps, rivals).numpy()]
+    return [to_edges(coarse, crf, cells, cut) for coarse in compete(maps, rivals).numpy()]
 
 
 def compete(maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]) -> Float[Tensor, "name n"]:
@@ -154,10 +189,12 @@ def compete(maps: Float[Tensor, "name n"], rivals: Bool[np.ndarray, "name name"]
     return out
 
 
-def to_edges(coarse: Float[np.ndarray, " n"], crf: DenseCRF, cells: int) -> Float[np.ndarray, " cell"]:
+def to_edges(
+    coarse: Float[np.ndarray, " n"], crf: DenseCRF, cells: int, cut: tuple[float, float]
+) -> Float[np.ndarray, " cell"]:
     """Draw a map to the photo's edges; what comes back is the share of each cell that is the thing."""
-    side = round(len(coarse) ** 0.5)
-    rise = torch.from_numpy((coarse - _LOW) / (_HIGH - _LOW)).clamp(_DOUBT, 1 - _DOUBT).view(1, 1, side, side)
+    side, (low, high) = round(len(coarse) ** 0.5), cut
+    rise = torch.from_numpy((coarse - low) / (high - low)).clamp(_DOUBT, 1 - _DOUBT).view(1, 1, side, side)
     fine = F.interpolate(rise, (CRF_SIDE, CRF_SIDE), mode="bilinear")[0, 0].numpy()
     q = crf.infer(probabilities=np.stack([1 - fine, fine]).astype(np.float32), iterations=8).q[1]
     return F.adaptive_avg_pool2d(torch.from_numpy(np.ascontiguousarray(q))[None], cells).flatten().numpy()
@@ -167,51 +204,44 @@ def to_edges(coarse: Float[np.ndarray, " n"], crf: DenseCRF, cells: int) -> Floa
 def make_pseudo_maps(
     teacher: Teacher,
     batches: Batches,
-    writer: PromptWriter,
     reader: PhotoReader,
     rival: Bool[np.ndarray, "name name"],
-    photos: np.ndarray,
+    chosen: dict[int, list[int]],
     folder: Path,
     *,
     cells: int,
     part: int,
-    seed: int,
     batch: int = 8,
 ) -> None:
-    """Fill the arrays for `photos`; picks up where it was interrupted.
+    """Fill the arrays for the photos of `chosen`; picks up where it was interrupted.
 
     Args:
         teacher: gives maps.
         batches: features.
-        writer: names of photos.
         reader: the photos.
         rival: pairs of names that cannot be the same pixels.
-        photos: which ones.
+        chosen: names of each photo.
         folder: for the arrays.
         cells: of the maps, along a side.
         part: number of this share of the work.
-        seed: of the choice of names.
         batch: photos at once.
     """
     out = open_pseudo(folder, len(batches.trunk), cells**2, write=True)
     done_file = folder / f"{part}.done"
     start = int(done_file.read_text()) if done_file.exists() else 0
+    photos = np.array([photo for photo, names in chosen.items() if names])
     for first in range(start, len(photos), batch):
         now = photos[first : first + batch]
-        random = np.random.default_rng((seed, part, first))
-        chosen = [choose_names(writer, photo, random) for photo in now]
-        filled = [[*names, *[names[0] if names else 0] * (NAMES - len(names))] for names in chosen]
+        filled = [[*chosen[photo], *[chosen[photo][0]] * (NAMES - len(chosen[photo]))] for photo in now]
         features = batches.load(now, augment=False).features
         maps, sure = teacher(features, filled)
         maps = walk(maps, features)
         for row, photo in enumerate(now):
-            names = chosen[row]
+            names = chosen[photo]
             out.names[photo] = [*names, *[-1] * (NAMES - len(names))]
             out.sure[photo] = sure[row].numpy()
-            if not names:
-                continue
-            pixels = reader.square(int(photo), CRF_SIDE)
-            for slot, mine in enumerate(cut_out(maps[row, : len(names)], rival[np.ix_(names, names)], pixels, cells)):
+            pixels, rivals = reader.square(int(photo), CRF_SIDE), rival[np.ix_(names, names)]
+            for slot, mine in enumerate(cut_out(maps[row, : len(names)], rivals, pixels, cells, teacher.cut)):
                 out.maps[photo, slot] = (mine * 255).round()
         done_file.write_text(str(first + batch))
         if first % (50 * batch) < batch:
@@ -294,6 +324,12 @@ class SeenThings:
             mapped & self.gone.repeat_interleave(each, 0).gather(1, which),
         )
 
+    def in_doubt(self) -> list[list[int]]:
+        """Of each look, the names that may or may not be in it: half of the thing is hidden, or its map is no good."""
+        half = self.good & ~self.enough & ~self.gone
+        nowhere = ~self.good & (self.names >= 0) & torch.from_numpy(self.part)[:, None]
+        return [names[doubt].tolist() for names, doubt in zip(self.names, half | nowhere, strict=True)]
+
     def labels(self, labels: Int8[np.ndarray, "b name"]) -> Int8[np.ndarray, "b name"]:
         """See :class:`training.fit.Seen`."""
         shown = labels.copy()
@@ -307,6 +343,8 @@ class SeenThings:
 
 class StudentTeacher:
     """The model of the stage before and the first teacher together: their maps' mean."""
+
+    cut = (0.05, 0.40)
 
     def __init__(self, model: Mini, pieces: list[list[int]], first: Teacher) -> None:
         self.model, self.pieces, self.first = model, pieces, first

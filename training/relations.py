@@ -1,7 +1,7 @@
 """How names are related: which lie above and below others, which cannot be the same pixels, which are near of kin."""
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from training.vocabulary import Vocabulary
 from training.wordnet import WordNet
@@ -77,6 +77,19 @@ def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
         related = list(above[i])
         rival[i, related] = rival[related, i] = False
     return rival
+
+
+def kindred_names(vocabulary: Vocabulary, wordnet: WordNet) -> Bool[np.ndarray, "name name"]:
+    """Pairs of names for the same things: above one another, of the same classes, both of people, or one twice."""
+    above, _ = relatives(vocabulary, wordnet)
+    matrix = np.zeros((len(above), 1000), np.float32)
+    for own, leaves in zip(matrix, vocabulary.leaves, strict=True):
+        own[list(leaves)] = 1
+    kindred = (matrix @ matrix.T > 0) | np.eye(len(above), dtype=bool)
+    for i, names in enumerate(above):
+        kindred[i, list(names)] = kindred[list(names), i] = True
+    person = np.array(vocabulary.person)
+    return kindred | (person[:, None] & person)
 
 
 def kinship(vocabulary: Vocabulary, wordnet: WordNet) -> Float[np.ndarray, "name name"]:

@@ -2,7 +2,7 @@
 
 import logging
 import multiprocessing
-from dataclasses import fields, replace
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +16,15 @@ from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.model import Mini
 from training.batches import FitConfig
 from training.cam import CamTeacher, train_cam
-from training.drawn import FEW_LOOKS, MANY_LOOKS, draw_pseudo_maps, exclusive_names
+from training.drawn import FEW_LOOKS, MANY_LOOKS, draw_pseudo_maps
 from training.export import export
 from training.features import cache_features, load_trunk, open_features
 from training.fit import fit
 from training.labels import build_labels
 from training.photos import SHARP
 from training.plot import plot_history
-from training.pseudo import PseudoTargets, StudentTeacher, Teacher, make_pseudo_maps, open_pseudo
-from training.relations import rival_names
+from training.pseudo import PseudoTargets, StudentTeacher, Teacher, choose_names, make_pseudo_maps, open_pseudo
+from training.relations import kindred_names, rival_names, stuff_kinds
 from training.semantics import cache_semantics, class_embeddings, open_semantics
 from training.start import initial_model
 from training.workspace import Workspace
@@ -33,8 +33,9 @@ log = logging.getLogger(__name__)
 
 UNMAPPED = 0.35
 """Share of a step's photos that have no pseudo-map, however few of all have one: they go on teaching names."""
-SHARPER = 4.0
-"""How much more readily a sharp photo gets a pseudo-map: small ones show one large thing each, and teach no extents."""
+SHARPER, SURROUNDED = 4.0, 2.0
+"""How much more readily a photo gets a pseudo-map that is sharp (small ones show one large thing each, and teach no
+extents), and one of which it is known what surrounds its things."""
 STAGES = ("start", "distill-1", "distill-2", "distill-3", "views", "views-2", "views-3")
 TEACHER = "teacher.txt"
 """Beside the pseudo-maps of a round: the folder of the model that drew them."""
@@ -95,7 +96,7 @@ def start(work: Workspace, config: FitConfig) -> None:
     folder = work.cache / STAGES[0]
     fit(
         model,
-        work.batches(replace(config, near=0.0)),  # without any maps a part would teach no name but absent ones
+        work.batches(config),
         work.writer(seed=config.seed),
         lambda random, count: random.choice(rows, count, replace=False, p=chance),
         folder,
@@ -162,43 +163,49 @@ def chances(weights: Float[np.ndarray, " row"], mapped: Bool[np.ndarray, " row"]
 
 
 def _begun_maps(work: Workspace, round_: int) -> Path:
-    """The folder of a round's pseudo-maps, and what their makers need to know.
-
-    A new folder has no maps in it; of `views`, those of the round before, which are kept where it draws none anew.
-    """
+    """The folder of a round's pseudo-maps, without any at first, and what their makers need to know."""
     maps = work.cache / f"pseudo-{round_}"
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
     if not (maps / "begun").exists():
         pseudo.names[:] = -1
-        before = work.cache / f"pseudo-{round_ - 1}"
-        if round_ - 1 in LOOKS and before.exists():
-            earlier = open_pseudo(before, len(work.photos), work.cells**2, write=False)
-            pseudo.names[:], pseudo.maps[:], pseudo.sure[:] = earlier.names, earlier.maps, earlier.sure
         pseudo.names.flush()
         (maps / "begun").touch()
-    np.save(work.cache / "rivals.npy", rival_names(work.vocabulary, work.wordnet))
+    rival, kindred = rival_names(work.vocabulary, work.wordnet), kindred_names(work.vocabulary, work.wordnet)
+    np.savez(work.cache / "related.npz", rival=rival, kindred=kindred)
     return maps
 
 
-def _to_map(work: Workspace, mapped: int, random: np.random.Generator) -> np.ndarray:
-    """The photos that get pseudo-maps in a round, the same ones in all of its processes."""
+def _names_to_map(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> dict[int, list[int]]:
+    """The photos of this share of the work, each with its names to be mapped.
+
+    All rounds map the same photos: none goes on with what the teacher of a round before drew.
+    """
     rows, weights = work.trainable
-    weights = weights * np.where(work.source[rows] == SHARP, SHARPER, 1)
-    return random.choice(rows, min(mapped, len(rows)), replace=False, p=weights / weights.sum())
+    stuff = np.zeros(len(work.vocabulary.names), bool)
+    stuff[[name for names in stuff_kinds(work.vocabulary) for name in names]] = True
+    surrounded = (work.labels[rows][:, stuff] > 0).any(1)
+    weights = weights * np.where(work.source[rows] == SHARP, SHARPER, 1) * np.where(surrounded, SURROUNDED, 1)
+    photos = np.random.default_rng(0).choice(rows, min(mapped, len(rows)), replace=False, p=weights / weights.sum())
+    related = np.load(work.cache / "related.npz")
+    writer, random = work.writer(seed=round_), np.random.default_rng(round_)
+    chosen: dict[int, list[int]] = {}
+    for photo in map(int, photos):
+        told = work.told.get(photo, [])
+        if round_ not in LOOKS:
+            chosen[photo] = choose_names(writer, photo, told, related["kindred"], random)
+        elif told:  # the method gives each pixel to one name: to what surrounds these things, too
+            chosen[photo] = choose_names(writer, photo, told, ~related["rival"], random, guesses=stuff)
+        else:
+            chosen[photo] = choose_names(writer, photo, told, ~related["rival"], random)
+    return {photo: chosen[photo] for photo in list(chosen)[part::parts]}
 
 
 def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:
-    random = np.random.default_rng(round_)
-    rows = _to_map(work, mapped, random)
-    writer, rivals, told = work.writer(seed=round_), np.load(work.cache / "rivals.npy"), work.told
-    names = {int(photo): exclusive_names(writer, photo, told.get(photo, ()), rivals, random) for photo in rows}
-    chosen = {photo: names[photo] for photo in list(names)[part::parts]}
     folder = work.cache / f"pseudo-{round_}"
-    backbone = load_mini((folder / TEACHER).read_text(), LoadOptions(dtype=work.dtype))
     draw_pseudo_maps(
-        backbone,
+        load_mini((folder / TEACHER).read_text(), LoadOptions(dtype=work.dtype)),
         work.vocabulary.names,
-        chosen,
+        _names_to_map(work, part, parts, round_, mapped),
         work.source == SHARP,
         work.reader,
         folder,
@@ -209,27 +216,21 @@ def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int
 
 
 def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: int) -> None:
-    random = np.random.default_rng(round_)
-    rows = _to_map(work, mapped, random)
-    config = FitConfig()
-    writer = work.writer(seed=round_)
     teacher: Teacher = CamTeacher(
         load_trunk(torch.device("cpu")), np.load(work.cache / "cam.npy"), work.vocabulary.leaves
     )
     if round_ > 1:
         model = work.restore(work.cache / STAGES[round_ - 1] / "last.pt").eval()
-        teacher = StudentTeacher(model, writer.pieces, teacher)
+        teacher = StudentTeacher(model, work.writer(seed=round_).pieces, teacher)
     make_pseudo_maps(
         teacher,
-        work.batches(config),
-        writer,
+        work.batches(FitConfig()),
         work.reader,
-        np.load(work.cache / "rivals.npy"),
-        rows[part::parts],
+        np.load(work.cache / "related.npz")["rival"],
+        _names_to_map(work, part, parts, round_, mapped),
         work.cache / f"pseudo-{round_}",
         cells=work.cells,
         part=part,
-        seed=round_,
     )
 
 

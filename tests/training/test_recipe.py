@@ -25,7 +25,7 @@ from training.losses import contrastive, extent, presence_by_attention, rising, 
 from training.minilm import load_text
 from training.prompts import PromptWriter, without
 from training.pseudo import PseudoTargets, compete
-from training.relations import kinship, rival_names
+from training.relations import kindred_names, kinship, rival_names
 from training.stages import UNMAPPED, chances, mean_weights, newest
 from training.vocabulary import Vocabulary, held_out
 from training.wordnet import WordNet
@@ -281,8 +281,21 @@ def test_a_part_seen_from_near_has_its_own_targets_and_things_outside_it_are_abs
     # Of five names the cat is seen, the sofa lies outside the part, and nobody knows of the tree that has no map.
     labels = np.array([[1, 1, -1, 0, 1]], np.int8)
     assert PseudoTargets(arrays).seen(near).labels(labels).tolist() == [[1, -1, -1, 0, 0]]  # type: ignore[arg-type]
+    assert PseudoTargets(arrays).seen(near).in_doubt() == [[]]  # type: ignore[arg-type]
     whole = replace(near, corners=np.full((1, 2), WHOLE))
     assert PseudoTargets(arrays).seen(whole).labels(labels).tolist() == labels.tolist()  # type: ignore[arg-type]
+
+
+def test_a_thing_half_hidden_or_in_a_part_without_a_good_map_is_in_doubt():
+    arrays, maps = Arrays(), np.zeros((1, 4, 16), np.uint8)
+    maps[0, 0].reshape(4, 4)[:2, :3] = [[255, 255, 255], [255, 255, 0]]  # a patch, and a quarter of the next
+    arrays.maps, arrays.names = maps, np.array([[0, 1, -1, -1]], np.int16)  # of the sofa the map is empty
+    targets = PseudoTargets(arrays)  # type: ignore[arg-type]
+    hidden = torch.tensor([[True, False, False, False]])
+    whole = Batch(np.array([0]), torch.zeros(1, 4, 600), np.array([False]), hidden, np.full((1, 2), WHOLE))
+    assert targets.seen(whole).in_doubt() == [[0]]
+    assert targets.seen(replace(whole, hidden=~hidden & False)).in_doubt() == [[]]
+    assert targets.seen(replace(whole, hidden=~hidden & False, corners=np.array([[0, 0]]))).in_doubt() == [[1]]
 
 
 def test_a_look_at_the_whole_sees_means_of_cells():
@@ -297,7 +310,7 @@ def test_parts_are_taken_from_near_and_only_of_photos_that_are_there():
     near = Near(np.tile(place, (1, 1, 472)), np.tile(place, (1, 1, 128)), np.array([-1, 0]))
     batches = Batches(*small, torch.zeros(4, 600), FitConfig(near=1.0, hide=0.0), near)
     for _ in range(5):
-        batch = batches.load(np.array([0, 1]))
+        batch = batches.load(np.array([0, 1]), maps=torch.ones(2, 1, 16))
         assert batch.corners[0].tolist() == [WHOLE, WHOLE]
         assert not batch.features[0].any()
         y, x = batch.corners[1]
@@ -305,6 +318,20 @@ def test_parts_are_taken_from_near_and_only_of_photos_that_are_there():
         wanted = seen[:, ::-1] if batch.mirrored[1] else seen
         np.testing.assert_array_equal(batch.features[1][:, 599], wanted.ravel())
     assert batches.load(np.array([1]), augment=False).corners.tolist() == [[WHOLE, WHOLE]]
+    for nothing in (None, torch.zeros(1, 1, 16)):  # a part would teach no name but absent ones
+        assert batches.load(np.array([1]), maps=nothing).corners.tolist() == [[WHOLE, WHOLE]]
+
+
+def test_a_thing_is_hidden_with_its_edge_and_only_where_that_is_asked_for():
+    small = np.ones((1, 25, 472), np.float16), np.ones((1, 25, 128), np.float16)
+    maps = torch.zeros(1, 1, 25)
+    maps[0, 0, 12] = 1  # the middle of 5 x 5 patches
+    edge = torch.zeros(5, 5, dtype=torch.bool)
+    edge[1:4, 1:4] = True
+    for things in (True, False):
+        batches = Batches(*small, torch.zeros(25, 600), FitConfig(near=0.0, hide=1.0, hide_things=things))
+        hidden = [batches.load(np.array([0]), maps=maps).hidden.view(5, 5) for _ in range(40)]
+        assert any((each & ~edge).sum() == 0 and each.sum() >= 6 for each in hidden) == things
 
 
 def test_a_map_that_spills_overlaps_less():
@@ -320,6 +347,8 @@ def test_a_photo_seen_in_part_is_asked_for_nothing_without_a_map():
     drawn = writer(mapped=mapped).draw([0] * 40, only_mapped=[True] * 40)
     assert set(drawn.names[drawn.present & (drawn.names >= 0)].tolist()) == {0}
     assert (writer(mapped=mapped).draw([0] * 40).names == 1).any()
+    in_doubt = writer(mapped=mapped).draw([0] * 40, [True] * 40, [[0]] * 40)
+    assert not in_doubt.present.any()
     for nothing in (None, np.full((1, 4), -1)):
         assert not writer(mapped=nothing).draw([0] * 40, only_mapped=[True] * 40).present.any()
 
@@ -363,6 +392,15 @@ def test_stuff_takes_pixels_from_things_and_from_other_stuff(tmp_path: Path):
     wanted = np.zeros((6, 6), bool)  # a tail is part of a dog, a field may be the grass
     wanted[[0, 0, 0, 0, 1, 1, 2, 2, 3], [1, 2, 3, 5, 3, 5, 3, 5, 5]] = True
     np.testing.assert_array_equal(rival, wanted | wanted.T)
+
+
+def test_names_for_the_same_things_are_kindred(wordnet: WordNet):
+    names, leaves = ["animal", "dog", "beagle", "pug", "person", "boy"], [(), (3,), (), (3,), (), ()]
+    offsets = [frozenset({1}), frozenset({2}), frozenset({3}), frozenset[int](), frozenset[int](), frozenset[int]()]
+    kindred = kindred_names(Vocabulary(names, leaves, offsets, [False] * 4 + [True] * 2), wordnet)
+    wanted = np.eye(6, dtype=bool)
+    wanted[[0, 0, 1, 1, 4], [1, 2, 2, 3, 5]] = True
+    np.testing.assert_array_equal(kindred, wanted | wanted.T)
 
 
 def test_kin_share_most_of_what_lies_above_them(wordnet: WordNet):

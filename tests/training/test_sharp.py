@@ -3,6 +3,7 @@
 import csv
 import io
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,11 @@ import torch
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.mini.backbone import load_mini
-from training.drawn import FEW_LOOKS, draw_pseudo_maps, exclusive_names
-from training.labels import listed_labels, words_for
+from training.drawn import FEW_LOOKS, draw_pseudo_maps
+from training.labels import caption_labels, doubt_absences, doubt_stuff, listed_labels, words_for
 from training.photos import ARCHIVES, SHARP, Listed, Photo, PhotoReader, read_listed, thin_out
 from training.prompts import PromptWriter
-from training.pseudo import open_pseudo
+from training.pseudo import choose_names, open_pseudo
 from training.vocabulary import Vocabulary
 from training.wordnet import WordNet
 
@@ -82,17 +83,55 @@ def test_a_dog_is_no_cow_though_both_are_animals(tmp_path: Path):
     assert labels.tolist() == [[1, 1, 0, -1, -1], [1, 1, 0, 0, -1]]
 
 
+def test_a_word_that_captions_say_is_not_absent_whatever_it_means_there(tmp_path: Path):
+    names = ["dog", "orange", "water", "sofa", "person"]
+    (tmp_path / "data.noun").write_text(
+        "\n".join(f"0000000{i + 1} {'05' if n == 'dog' else '07'} n 01 {n} 0 000 | a noun" for i, n in enumerate(names))
+    )
+    (tmp_path / "index.noun").write_text("".join(f"{n} n 1 0 1 0 0000000{i + 1}\n" for i, n in enumerate(names)))
+    (tmp_path / "noun.exc").write_text("")
+    vocabulary = Vocabulary(names, [()] * 5, [frozenset({i + 1}) for i in range(5)], [False] * 4 + [True])
+    captions = {"1.jpg": ["A dog with an orange collar .", "Dogs in water"]}
+    photos, nouns = [Photo("flickr8k", "1.jpg", 0, 1)], {"1.jpg": Counter({"dog": 2})}
+    labels = caption_labels(photos, captions, nouns, vocabulary, WordNet(tmp_path))
+    assert labels.tolist() == [[1, 0, 0, -1, -1]]
+
+
+def test_a_classifier_that_overlooks_listed_things_is_not_believed_to_see_none():
+    labels = np.full((40, 3), -1, np.int8)
+    scores = np.tile(np.linspace(0, 1, 40, dtype=np.float32)[:, None], (1, 3))
+    there = np.zeros((40, 3), bool)
+    there[20:30, 0] = True  # listed where it scores above the middle, and yet called absent
+    there[:10, 1] = True  # listed where it scores least
+    scenes = np.arange(40) < 36
+    doubted = doubt_absences(labels, scores, scenes, there, np.array([False, False, True]))
+    middle = np.median(scores[:36, 0])
+    assert doubted[:, 0].tolist() == (scenes & (scores[:, 0] >= middle)).tolist()
+    assert doubted[:, 1].tolist() == scenes.tolist()
+    assert doubted[:, 2].tolist() == doubted[:, 0].tolist()  # nobody listed it, and it is easily overlooked
+    labels[there] = 1
+    assert not doubt_absences(labels, scores, scenes, there, np.zeros(3, bool)).any()
+
+
+def test_a_lake_is_water_and_no_sky():
+    labels = np.array([[1, -1, -1], [-1, -1, 1]], np.int8)  # lake, water, sky
+    doubt_stuff(labels, [[0, 1], [2]])
+    assert labels.tolist() == [[1, 0, -1], [-1, -1, 1]]
+
+
 @pytest.mark.extra("training")
-def test_told_names_come_first_and_guessed_ones_exclude_one_another():
+def test_told_names_come_first_then_what_surrounds_them_and_guessed_ones_exclude_one_another():
     labels = np.array([[1, 1, 1, 0, 1, 0, 0]], np.int8)
     writer = PromptWriter(NAMES, labels, np.ones(7), {}, seed=0)
     rival = ~np.eye(7, dtype=bool)
     rival[0, 4] = rival[4, 0] = False  # a dog is an animal
     for seed in range(20):
         random = np.random.default_rng(seed)
-        told = exclusive_names(writer, 0, [[1, 2], [3]], rival, random)
-        assert sorted(told) in ([1, 3], [2, 3])
-        guessed = exclusive_names(writer, 0, [], rival, random)
+        stuff = np.arange(7) == 2
+        told = choose_names(writer, 0, [[1], [3]], ~rival, random, guesses=stuff)
+        assert sorted(told) == [1, 2, 3]  # a dog is no stuff, and not told
+        assert sorted(choose_names(writer, 0, [[1], [2]], ~rival, random, guesses=stuff)) == [1, 2]
+        guessed = choose_names(writer, 0, [], ~rival, random)
         assert {1, 2} <= set(guessed)
         assert ({0} <= set(guessed)) != ({4} <= set(guessed))
 
