@@ -253,10 +253,12 @@ def make_pseudo_maps(
 class PseudoTargets:
     """Pseudo-maps as the targets of a step."""
 
-    def __init__(self, pseudo: PseudoMaps, least: float = 0.005, most: float = 0.8) -> None:
-        """Read the arrays; maps that cover less than `least` or more than `most` of a photo are not used."""
+    LEAST, MOST = 0.005, 0.8
+    """Maps that cover less or more of a photo are not used."""
+
+    def __init__(self, pseudo: PseudoMaps) -> None:
+        """Read the arrays."""
         self.maps, self.names = np.asarray(pseudo.maps), np.asarray(pseudo.names)
-        self.least, self.most = least, most
 
     def of(self, photos: np.ndarray) -> Float[Tensor, "b slot cell"]:
         """See :class:`training.fit.Targets`."""
@@ -279,7 +281,7 @@ class PseudoTargets:
             part=part,
             names=names,
             maps=visible,
-            good=(share > self.least) & (share < self.most) & (names >= 0),
+            good=(share > self.LEAST) & (share < self.MOST) & (names >= 0),
             enough=(left > 0.3) | (shown > 0.1),
             # A map may miss the second of two dogs, of which a part may show more than nothing.
             gone=left < torch.from_numpy(np.where(part, 0.02, 0.12))[:, None],
