@@ -122,12 +122,36 @@ def test_what_cannot_be_done_writes_nothing(
 
 
 def test_a_sheet_is_replaced_only_if_that_is_asked(call: Call, photos: list[Path], tmp_path: Path):
-    (tmp_path / "s.png").write_bytes(b"old")
-    command = ("compare", "mini", photos[0], "--names", "cat", "--out", "s.png", *QUICK)
-    assert call(*command).exit_code == 2
-    assert (tmp_path / "s.png").read_bytes() == b"old"
-    assert call(*command, "--overwrite").exit_code == 0
-    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")
+    sheets = {"s.png": b"\x89PNG", "s.html": b"<!doctype html>"}
+    for name, begins in sheets.items():
+        command = ("compare", "mini", photos[0], "--names", "cat", "--out", name, *QUICK)
+        assert call(*command).exit_code == 0
+        old = (tmp_path / name).read_bytes()
+        assert "--overwrite" in call(*command).stderr
+        (tmp_path / name).write_bytes(old + b"old")
+        assert call(*command, "--overwrite").exit_code == 0
+        assert (tmp_path / name).read_bytes() == old
+        assert old.startswith(begins)
+
+
+@pytest.mark.parametrize("name", ["flag.png", "wide.png", "page.html", "link.png"])
+def test_what_is_no_sheet_is_never_replaced(call: Call, photos: list[Path], tmp_path: Path, name: str):
+    (tmp_path / "page.html").write_text("<p>pnpovss compare</p>")
+    (tmp_path / "link.png").symlink_to("flag.png")
+    there = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    done = call("compare", "mini", photos[0], "--names", "cat", "--out", name, "--overwrite", *QUICK)
+    assert done.exit_code == 2, done.output
+    assert f"{name} exists, and is no sheet" in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == there
+
+
+def test_a_sheet_beside_its_photos_is_none_of_them(call: Call, photos: list[Path]):
+    command = ("compare", "mini", ".", "--names", "cat", "--out", "s.png", "--overwrite", *QUICK)
+    for _ in range(2):
+        assert "1 models, 2 photos" in call(*command).stdout
+    named = call(*command[:2], "s.png", *command[3:])
+    assert named.exit_code == 2
+    assert "s.png is one of the photos" in named.stderr
 
 
 def test_models_are_told_from_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

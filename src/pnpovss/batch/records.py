@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from pnpovss.batch.naming import folded
 from pnpovss.batch.outputs import json_text
 from pnpovss.errors import OutputError
+from pnpovss.files.marks import same
 
 __all__ = ["Records", "records_file", "refuse_target"]
 
@@ -93,7 +94,7 @@ def refuse_target(path: Path, photos: Iterable[Path], results: Iterable[Path], *
     """
     if path.is_dir():
         raise OutputError(f"cannot write {path}: it is a folder; choose another file with --json")
-    if any(_same(path, photo) for photo in photos):
+    if any(same(path, photo) for photo in photos):
         raise OutputError(f"{path} is one of the photos; choose another file with --json")
     if any(_would_be(path, result) for result in results):
         raise OutputError(f"{path} is where the results of one photo go; choose another file with --json")
@@ -107,13 +108,6 @@ def refuse_target(path: Path, photos: Iterable[Path], results: Iterable[Path], *
         raise
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror}; choose another file with --json") from error
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False
 
 
 def _would_be(one: Path, other: Path) -> bool:

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
 
 from pnpovss.batch.comparison import WIDTH, Look, Row
 from pnpovss.errors import OutputError
+from pnpovss.files.marks import bears
 from pnpovss.files.templates import template
 from pnpovss.names import Name
 from pnpovss.printable import printable
@@ -17,6 +19,9 @@ from pnpovss.printable import printable
 __all__ = ["SUFFIXES", "check_target", "sheet"]
 
 SUFFIXES = (".png", ".html")
+
+_MADE_BY = "pnpovss compare"
+_MARKS = (b"tEXtSoftware\0" + _MADE_BY.encode(), b"<!-- made by " + _MADE_BY.encode())  # of a picture, of a page
 
 _PAPER, _INK, _FAINT, _WRONG = (255, 255, 255), (32, 32, 32), (110, 110, 110), (170, 85, 0)
 _GAP, _LINE, _LETTERS = 12, 17, 13  # between pictures, of text and its letters [px]
@@ -27,13 +32,16 @@ def check_target(path: Path, *, overwrite: bool) -> None:
     """Refuse a sheet that could not be written, before anything is computed.
 
     Raises:
-        OutputError: it is no .png or .html, its folder is missing, or it is there already.
+        OutputError: it is no .png or .html, its folder is missing, or something is there that is no sheet, or a sheet
+            that is not to be replaced.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OutputError(f"cannot write a sheet as {path.name}; expected a file that ends in {' or '.join(SUFFIXES)}")
     if not path.parent.is_dir():
         raise OutputError(f"cannot write {path}: there is no folder {path.parent}; make it first")
-    if path.exists() and (path.is_dir() or not overwrite):
+    if path.exists() and not bears(path, *_MARKS):
+        raise OutputError(f"{path} exists, and is no sheet that this program made; choose another --out")
+    if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; choose another --out, or replace it with --overwrite")
 
 
@@ -49,13 +57,17 @@ def sheet(path: Path, photos: Sequence[Path], names: Sequence[Name], rows: Seque
     if path.suffix.lower() == ".html":
         return _page(photos, names, rows).encode("utf-8", "backslashreplace")
     file = io.BytesIO()
-    _picture(photos, rows).save(file, "PNG", optimize=True)
+    mark = PngInfo()
+    mark.add_text("Software", _MADE_BY)
+    _picture(photos, rows).save(file, "PNG", optimize=True, pnginfo=mark)
     return file.getvalue()
 
 
 def _page(photos: Sequence[Path], names: Sequence[Name], rows: Sequence[Row]) -> str:
     page = template("pnpovss.batch", "comparison.html.j2", embedded=_embedded)
-    return page.render(photos=[str(photo) for photo in photos], names=[name.text for name in names], rows=rows)
+    return page.render(
+        made_by=_MADE_BY, photos=[str(photo) for photo in photos], names=[name.text for name in names], rows=rows
+    )
 
 
 def _embedded(picture: Image.Image) -> str:

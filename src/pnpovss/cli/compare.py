@@ -10,7 +10,7 @@ from rich.console import Console
 from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
 from pnpovss.cli.terminal import FAILED, consoles, logged_to, readable_errors, say
-from pnpovss.errors import InvalidInputError
+from pnpovss.errors import InvalidInputError, OutputError
 
 if TYPE_CHECKING:
     from pnpovss.batch.comparison import Row
@@ -40,7 +40,7 @@ def compare(
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     local_files_only: options.LocalFilesOnly = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a sheet that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a sheet of this program.")] = False,
     debug: options.Debug = False,
 ) -> None:
     """Look at the same photos for the same names with several models, one in memory at a time.
@@ -60,7 +60,7 @@ def compare(
         replaced, off = parse_settings(set_ or []), tuple(listed(without))
         for path in out:
             check_target(path, overwrite=overwrite)
-        models, photos = _sorted(what, out[0], notes)
+        models, photos = _sorted(what, out, notes)
         choices = [
             ModelChoice(model, device, dtype, preset, replaced, off, local_files_only=local_files_only)
             for model in models
@@ -78,22 +78,30 @@ def compare(
             raise typer.Exit(FAILED)
 
 
-def _sorted(what: Sequence[str], out: Path, notes: Console) -> tuple[list[str], list[Path]]:
-    """The models and the photos that are meant.
+def _sorted(what: Sequence[str], out: Sequence[Path], notes: Console) -> tuple[list[str], list[Path]]:
+    """The models and the photos that are meant; a sheet that will be replaced is none of those in a folder.
 
     Raises:
+        OutputError: a photo is where a sheet is to be written.
         InvalidInputError: there are none of either, too many photos, or a pattern that matches none.
     """
     from pnpovss.backbones.registry import known_backbones
     from pnpovss.batch.comparison import models_and_photos
     from pnpovss.batch.photos import find
+    from pnpovss.files.marks import same
 
     known = [model for spec in known_backbones().values() for model in spec.models]
     models, given = models_and_photos(what, known)
-    found = find(given, out=out)
+    found = find(given, out=out[0])
     for text in found.notes:
         say(notes, text, "dim")
-    photos = [Path(photo.path) for photo in found.photos]
+    photos: list[Path] = []
+    for photo in found.photos:
+        path = Path(photo.path)
+        if not any(same(path, sheet) for sheet in out):
+            photos.append(path)
+        elif photo.named:
+            raise OutputError(f"{path} is one of the photos; choose another --out")
     if found.problems:
         raise InvalidInputError("; ".join(found.problems))
     if not models or not photos:
