@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.program_calls import Call
+from tests.support.program_calls import Call, save_flag
 
 pytest.importorskip("matplotlib", reason="in the extra `figures`")
 
@@ -50,6 +50,40 @@ def test_explain_writes_steps_and_passes(call: Call, photo: Path):
     assert still.exit_code == 0
     assert not list(Path("still").glob("*.webp"))
     assert call("explain", photo, "--names", "red", "--model", "fake", "--animation", "mp4").exit_code == 2
+
+
+def test_explain_replaces_its_own_pictures_alone(call: Call, photo: Path):
+    save_flag(Path("other/flag.png"))
+    command = ("explain", "--names", "red", "--model", "fake", "--out", "out")
+    paper = ("--set", "dropout.passes=2")
+    for form, moving in (("svg", "gif"), ("pdf", "webp"), ("png", "webp")):
+        assert call(*command, photo, *paper, "--figure", form, "--animation", moving).exit_code == 0
+        there = {path.name: path.read_bytes() for path in Path("out").iterdir()}
+        assert set(there) == {f"flag.steps.{form}", f"flag.passes.{form}", f"flag.passes.{moving}"}
+    refused = call("explain", "other/flag.png", *command[1:], "--model", "nobody")
+    assert refused.exit_code == 2
+    assert "out/flag.steps.png shows another photo" in refused.stderr
+    assert {path.name: path.read_bytes() for path in Path("out").iterdir()} == there
+    assert call(*command, photo, "--without", "dropout").exit_code == 0
+    assert [path.name for path in Path("out").iterdir()] == ["flag.steps.png"], "passes of other settings are gone"
+    assert call(*command, "other/flag.png", *paper, "--overwrite").exit_code == 0
+    Path("out/flag.steps.png").write_bytes(b"mine")
+    assert "was not made by `pnpovss explain`" in call(*command, "other/flag.png").stderr
+    assert Path("out/flag.steps.png").read_bytes() == b"mine"
+
+
+def test_explain_never_replaces_its_photo(call: Call, photo: Path):
+    photo.rename("flag.steps.png")
+    photo.symlink_to("flag.steps.png")
+    done = call("explain", photo, "--names", "red", "--model", "fake", "--overwrite")
+    assert done.exit_code == 2
+    assert "flag.steps.png is the photo itself" in done.stderr
+
+
+def test_explain_opens_its_folder_before_the_model_loads(call: Call, photo: Path):
+    done = call("explain", photo, "--names", "red", "--model", "nobody", "--out", photo)
+    assert done.exit_code == 2
+    assert "flag.png: it is a file; choose another with --out" in done.stderr
 
 
 def test_doctor_tells_what_is_here(call: Call):

@@ -69,6 +69,23 @@ def test_what_the_page_is_told(call: Call, run: Path):
     assert call("export", "out", "--format", "masks").stdout.count("1 photos") == 1
 
 
+def test_other_files_are_not_replaced(call: Call, run: Path):
+    page = run / "gallery"
+    page.write_bytes(b"mine")
+    assert "out/gallery: it is a file; move it away" in call("gallery", "out").stderr
+    page.unlink()
+    assert call("gallery", "out").exit_code == 0
+    assert call("gallery", "out").exit_code == 0
+    for name in ("index.html", "photos.js", "records.csv"):
+        old = (page / name).read_bytes()
+        (page / name).write_bytes(b"mine")
+        done = call("gallery", "out")
+        assert done.exit_code == 2
+        assert f"out/gallery/{name} was not made by `pnpovss gallery`" in done.stderr
+        assert (page / name).read_bytes() == b"mine"
+        (page / name).write_bytes(old)
+
+
 @pytest.fixture
 def page(run: Path) -> Iterator:
     """The page, opened from the disk in a real browser; at its end, nothing was said on the console."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pnpovss.datasets.base import Dataset
-from pnpovss.errors import InvalidInputError
+from pnpovss.errors import InvalidInputError, OutputError
 from pnpovss.evaluation.measures.confusion import Confusion
 from pnpovss.evaluation.report.breakdown import break_down, pairs_of, photo_scores
 from pnpovss.evaluation.report.failures import Finding
@@ -200,6 +200,17 @@ def test_unfinished_and_other_runs_are_refused(folders, tmp_path):
         write_report([], tmp_path / "out")
     with pytest.raises(InvalidInputError, match="given twice"):
         run_names([read_run(run), read_run(run)])
+
+
+@pytest.mark.parametrize("name", ["report.html", "report.md"])
+def test_a_report_replaces_reports_alone(folders, tmp_path, name):
+    write_report([folders / "plain"], tmp_path)
+    write_report([folders / "plain"], tmp_path)
+    (tmp_path / name).write_text("# Mine")
+    there = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(OutputError, match=rf"{name} was not made by `pnpovss report`"):
+        write_report([folders / "plain"], tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == there
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,12 @@ def folder_at(place: Path | str) -> Folder:
     return RemoteFolder(str(place)) if is_url(place) else LocalFolder(Path(place))
 
 
-def open_folder(path: Path | str) -> None:
+def open_folder(path: Path | str, instead: str = "choose another with --out") -> None:
     """Make the output folder if it is not there.
 
     Args:
         path: of the folder, or its URL.
+        instead: what to do where nothing can be written into it.
 
     Raises:
         OutputError: it cannot be made, or nothing may be written in it.
@@ -41,4 +42,4 @@ def open_folder(path: Path | str) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         reason = "it is a file" if isinstance(error, FileExistsError | NotADirectoryError) else reason
-        raise OutputError(f"cannot write into the folder {path}: {reason}; choose another with --out") from error
+        raise OutputError(f"cannot write into the folder {path}: {reason}; {instead}") from error

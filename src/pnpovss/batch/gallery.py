@@ -11,12 +11,20 @@ from typing import Any
 from urllib.parse import quote
 
 from pnpovss.batch.export.run import DECISIONS, RunPhoto, read_run
+from pnpovss.batch.folder import open_folder
+from pnpovss.files.marks import refuse_others
 from pnpovss.files.writing import write_all
 from pnpovss.hints.kinds import KINDS, kinds_of
 
 __all__ = ["write_gallery"]
 
 FOLDER = "gallery"
+_COLUMNS = ("photo", "stem", "decision", "name", "kept", "share", "match", "score", "hints")
+_MARKS = {
+    "photos.js": b'const RUN = {"names": [',
+    "records.csv": ",".join(_COLUMNS).encode(),
+    "index.html": b"<title>pnpovss: photos of a run</title>",
+}
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 
@@ -31,9 +39,13 @@ def write_gallery(run: Path) -> tuple[Path, int]:
 
     Raises:
         InvalidInputError: no finished photo is there.
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or other files of these names are there.
     """
     found = read_run(run, dropped_too=True)
+    page = run / FOLDER / "index.html"
+    open_folder(page.parent, "move it away")
+    marks = {page.with_name(name): mark for name, mark in _MARKS.items()}
+    refuse_others(marks, "pnpovss gallery", "move it away")
     told = {
         "names": list(found.categories),
         "kinds": list(KINDS),
@@ -43,15 +55,13 @@ def write_gallery(run: Path) -> tuple[Path, int]:
     shown, table = io.StringIO(), io.StringIO()
     shown.write(f"const RUN = {_script(told)};\nconst PHOTOS = [")
     rows = csv.writer(table)
-    rows.writerow(["photo", "stem", "decision", "name", "kept", "share", "match", "score", "hints"])
+    rows.writerow(_COLUMNS)
     count = 0
     for photo in found.photos():
         rows.writerows(_lines(photo, "drop" if photo.stem in found.dropped else "keep"))
         shown.write(f"{',' if count else ''}\n{_script(_row(photo, found.categories))}")
         count += 1
     shown.write(f"\n];\nconst FAILED = {_script(dict(found.failures()))};\n")
-    page = run / FOLDER / "index.html"
-    page.parent.mkdir(exist_ok=True)
     write_all(
         {
             page.with_name("photos.js"): shown.getvalue().encode("utf-8", "backslashreplace"),

@@ -27,6 +27,9 @@ def explain(
     ] = "webp",
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace pictures of other photos, and other files.")
+    ] = False,
     debug: options.Debug = False,
 ) -> None:
     """Show how the method comes to a result, step by step.
@@ -34,35 +37,32 @@ def explain(
     Writes NAME.steps.FORMAT: attention, GradCAM, the sum of all passes and the threshold per name, and the label map
     after threshold, blur and Dense CRF. Where Salience Dropout is on (it is with --preset paper), also
     NAME.passes.FORMAT, and the same as an animation: what each pass sees, and where it looks. Of the whole photo: tiles
-    and mirror images are left out.
+    and mirror images are left out. All earlier pictures of the photo's steps there are replaced.
     """
     results, notes = consoles(machine_readable=False)
     with readable_errors(notes, debug=debug), logged_to(notes):
+        from pnpovss.batch.folder import open_folder
+        from pnpovss.batch.step_files import StepFiles
         from pnpovss.cli.listed import listed
         from pnpovss.cli.names import gather_names
         from pnpovss.cli.settings import parse_settings
         from pnpovss.errors import ConfigError
-        from pnpovss.files.writing import write_all
-        from pnpovss.results.figures.canvas import figure_bytes, figure_format
+        from pnpovss.results.figures.canvas import figure_format
 
         asked, form = gather_names(names, names_file), figure_format(figure)
         if animation not in ("webp", "gif", "none"):
             raise ConfigError(f"an animation is written as webp or gif, or not at all (none); got {animation!r}")
         settings, off = parse_settings(set_ or []), tuple(listed(without))
         choice = ModelChoice(model, device, dtype, preset, settings, off)
+        files = StepFiles(photo, out, form, animation)
+        files.check(overwrite=overwrite)
+        open_folder(out)
         with notes.status(f"Loading {model}"):
             from pnpovss.steps import steps_of
 
             segmenter = choice.load()
         steps = steps_of(segmenter, photo, asked)
-        out.mkdir(parents=True, exist_ok=True)
-        files = {out / f"{photo.stem}.steps.{form}": figure_bytes(steps.figure(photo), form)}
-        if len(steps.passes) > 1:
-            files[out / f"{photo.stem}.passes.{form}"] = figure_bytes(steps.passes_figure(photo), form)
-            if animation != "none":
-                files[out / f"{photo.stem}.passes.{animation}"] = steps.animation(photo, animation)
-        write_all(files)
-        for path in files:
+        for path in files.write(steps):
             say(results, str(path))
         if len(steps.passes) == 1:
             say(notes, "Salience Dropout is off in these settings: there is one pass; --preset paper has four", "dim")

@@ -52,15 +52,16 @@ class Steps:
         """
         return passes_figure(np.asarray(load_image(photo, max_pixels=None)), self.passes)
 
-    def animation(self, photo: ImageSource, form: str = "webp") -> bytes:
+    def animation(self, photo: ImageSource, form: str = "webp", mark: str = "") -> bytes:
         """The passes as an animated file, a frame per pass.
 
         Args:
             photo: the one whose steps these are.
             form: webp or gif.
+            mark: words that the file holds unseen, such as who made it.
 
         Raises:
             ConfigError: another form, or nothing to animate: Salience Dropout is off.
             MissingExtraError: matplotlib is not installed.
         """
-        return animation_bytes(np.asarray(load_image(photo, max_pixels=None)), self.passes, form)
+        return animation_bytes(np.asarray(load_image(photo, max_pixels=None)), self.passes, form, mark)

@@ -30,11 +30,13 @@ from pnpovss.evaluation.report.tables import (
 )
 from pnpovss.evaluation.runs.evaluate import run_summary
 from pnpovss.evaluation.runs.folder import Run, make_folder, read_run
+from pnpovss.files.marks import refuse_others
 from pnpovss.files.templates import template
 from pnpovss.files.writing import write_all
 
 __all__ = ["page", "write_report"]
 
+_MARK = b"<!-- made by pnpovss report -->\n"
 SHOWN = 4  # photos of the best, of the worst, and of each failure
 
 
@@ -46,15 +48,18 @@ def write_report(folders: Sequence[Path], out: Path) -> list[Path]:
 
     Raises:
         InvalidInputError: no run, an unfinished one, or one of another kind.
-        OutputError: the folder cannot be written.
+        OutputError: the folder cannot be written, or holds files of these names that are no reports.
     """
     runs = [_finished(read_run(folder)) for folder in folders]
     if not runs:
         raise InvalidInputError("no run was given; name one or more folders that `pnpovss eval` wrote")
+    html, text = out / "report.html", out / "report.md"
+    refuse_others(
+        dict.fromkeys((html, text), _MARK), "pnpovss report", "choose another folder with --out, or move it away"
+    )
     make_folder(out)
-    files = {out / "report.html": page(runs).encode(), out / "report.md": markdown(runs).encode()}
-    write_all(files)
-    return list(files)
+    write_all({html: page(runs).encode() + _MARK, text: markdown(runs).encode() + b"\n" + _MARK})
+    return [html, text]
 
 
 def _finished(run: Run) -> Run:

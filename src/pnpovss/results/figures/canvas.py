@@ -118,12 +118,13 @@ def figure_format(word: str) -> str:
     return word
 
 
-def figure_bytes(figure: "Figure", form: str = "png") -> bytes:
+def figure_bytes(figure: "Figure", form: str = "png", mark: str = "") -> bytes:
     """A figure as a file: letters in SVG and PDF are text, and no date makes two of them differ.
 
     Args:
         figure: of matplotlib.
         form: png, svg or pdf.
+        mark: words that the file holds unseen, such as who made it.
 
     Raises:
         ConfigError: another form.
@@ -131,10 +132,12 @@ def figure_bytes(figure: "Figure", form: str = "png") -> bytes:
     figure_format(form)
     from matplotlib import rc_context
 
-    dates: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    told: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+    if mark:
+        told[form][{"svg": "Description", "pdf": "Subject", "png": "Comment"}[form]] = mark
     file = io.BytesIO()
     with _style_lock, rc_context(_STYLE):  # the style is the process's: a thread that ends would take it from another
-        figure.savefig(file, format=form, dpi=_DPI, metadata=dates[form], bbox_inches="tight", pad_inches=0.06)
+        figure.savefig(file, format=form, dpi=_DPI, metadata=told[form], bbox_inches="tight", pad_inches=0.06)
     return _without_spaces_at_ends(file.getvalue()) if form == "svg" else file.getvalue()
 
 

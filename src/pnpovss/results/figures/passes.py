@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -56,13 +56,16 @@ def passes_figure(photo: UInt8[np.ndarray, "h w 3"], passes: Sequence[PassPictur
     return figure
 
 
-def animation_bytes(photo: UInt8[np.ndarray, "h w 3"], passes: Sequence[PassPicture], form: str) -> bytes:
+def animation_bytes(
+    photo: UInt8[np.ndarray, "h w 3"], passes: Sequence[PassPicture], form: str, mark: str = ""
+) -> bytes:
     """The same as an endless animation, a frame per pass: what it sees, where it looks, and the sum so far.
 
     Args:
         photo: RGB.
         passes: two at least.
         form: gif or webp.
+        mark: words that the file holds unseen, such as who made it.
 
     Raises:
         ConfigError: another form, or a single pass.
@@ -80,9 +83,12 @@ def animation_bytes(photo: UInt8[np.ndarray, "h w 3"], passes: Sequence[PassPict
         figure_picture(_frame(photo, each.kept, heat, total, top, f"pass {number} of {len(passes)}"))
         for number, (each, heat, total) in enumerate(zip(passes, heats, sums, strict=True), start=1)
     ]
+    held: dict[str, Any] = {}
+    if mark:
+        held = {"xmp": mark.encode()} if form == "webp" else {"comment": mark.encode()}
     file, durations = io.BytesIO(), [_SHOWN] * (len(frames) - 1) + [2 * _SHOWN]
     moving = {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0}
-    frames[0].save(file, form.upper(), **moving, **({"quality": 80, "method": 6} if form == "webp" else {}))
+    frames[0].save(file, form.upper(), **moving, **held, **({"quality": 80, "method": 6} if form == "webp" else {}))
     return file.getvalue()
 
 
