@@ -36,3 +36,20 @@ def test_wrong_requests(call: Call, photo: Path):
     assert "unknown format 'dota'; known: masks" in done.stderr
     assert ". holds no finished photos; give the --out folder" in call("export", ".", "--format", "coco").stderr
     assert "nowhere is no folder; give the --out folder" in call("export", "nowhere", "--format", "coco").stderr
+
+
+def test_what_cannot_be_exported_is_told_before_the_model_loads(call: Call, photo: Path, tmp_path: Path):
+    (tmp_path / "out/export/coco").mkdir(parents=True)
+    mine = tmp_path / "out/export/coco/mine.txt"
+    mine.write_text("precious")
+    command = ("segment", photo, "--out", "out", "--overwrite", "--model", "no-such-model")
+    done = call(*command, "--names", "red", "--format", "coco")
+    assert done.exit_code == 2
+    assert "out/export/coco is not of this program" in done.stderr
+    assert "pnpovss export out --format coco --overwrite" in " ".join(done.stderr.split())
+    assert mine.read_text() == "precious"
+    names = ", ".join(f"thing {number}" for number in range(255))
+    assert "VOC masks hold 254 names at most" in call(*command, "--names", names, "--format", "voc").stderr
+    (tmp_path / "list.jsonl").write_text(json.dumps({"photo": "flag.png", "names": names.split(", ")}))
+    listed = call(*command[:1], "--from", "list.jsonl", *command[2:], "--format", "voc")
+    assert "VOC masks hold 254 names at most" in listed.stderr

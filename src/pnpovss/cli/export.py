@@ -1,6 +1,6 @@
 """`pnpovss export`: the results of a run in the formats of other tools."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,8 +12,9 @@ from pnpovss.cli.terminal import consoles, logged_to, readable_errors, say
 
 if TYPE_CHECKING:
     from pnpovss.batch.export.registry import FormatSpec
+    from pnpovss.names import Name
 
-__all__ = ["export", "write_exports"]
+__all__ = ["check_exports", "export", "write_exports"]
 
 
 def export(
@@ -73,3 +74,19 @@ def write_exports(
         with notes.status(f"Writing {spec.key}"):
             count = sum(1 for _ in write(finished, spec, folder, photos=photos, overwrite=overwrite))
         say(results, f"{folder}: {count:,} photos, {len(finished.categories):,} names")
+
+
+def check_exports(run: Path, formats: "Sequence[FormatSpec]", names: "Iterable[Name]") -> None:
+    """Refuse, before a run, what could not be exported at its end.
+
+    Args:
+        run: the folder of the run.
+        formats: to be written into it.
+        names: that are asked for in any photo.
+    """
+    from pnpovss.batch.export.write import check_target
+
+    texts = list(dict.fromkeys(name.text for name in names))
+    for spec in formats:
+        instead = f"segment without --format, then: pnpovss export {run} --format {spec.key} --overwrite"
+        check_target(spec, run / "export" / spec.key, texts, instead=instead)

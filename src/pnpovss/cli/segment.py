@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pnpovss.batch.model import ModelChoice
 from pnpovss.cli import options
-from pnpovss.cli.export import write_exports
+from pnpovss.cli.export import check_exports, write_exports
 from pnpovss.cli.terminal import FAILED, consoles, logged_to, readable_errors, say
 
 if TYPE_CHECKING:
@@ -165,6 +165,9 @@ def segment(
         found = find(_given(photos, from_), _listed(from_), recursive=recursive, out=place)
         if not (asked or found.photos.all_bring_names):
             gather_names(names, names_file)  # says what is missing
+        if exports:
+            own = (name for photo in found.photos for name in photo.names or ())
+            check_exports(Path(out), exports, (*asked, *own))
         spec = EVERYTHING if presence is None else presence
         keys = () if spec == EVERYTHING else tuple(photo.path for photo in found.photos)
         chosen = FilterChoice(spec, parse_llm(llm or [], spec), device, local_files_only, photos=keys)

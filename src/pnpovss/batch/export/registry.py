@@ -19,10 +19,12 @@ class FormatSpec(Spec):
         write: writes a run into a new, empty folder; gives something for each photo, so that progress can be shown.
             Its last argument says whether the photos go along.
         photos: whether the format is of use only with the photos in it.
+        check: refuses names that it cannot hold, by an `InvalidInputError`; None where it holds all.
     """
 
     write: Callable[[Run, Path, bool], Iterator[str]]
     photos: bool = True
+    check: Callable[[Sequence[str]], None] | None = None
 
 
 _formats = Registry(

@@ -1,6 +1,6 @@
 """The tree of Pascal VOC: JPEGImages, SegmentationClass, Annotations with boxes, ImageSets, labelmap.txt."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -19,13 +19,7 @@ _MOST = 254  # categories beside the background; VOC keeps 255 for pixels that d
 
 
 def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
-    """The tree, all photos in the subset "train".
-
-    Raises:
-        InvalidInputError: more names than a VOC mask has values for.
-    """
-    if len(run.categories) > _MOST:
-        raise InvalidInputError(f"VOC masks hold {_MOST} names at most, this run has {len(run.categories)}; use coco")
+    """The tree, all photos in the subset "train"."""
     for name in _FOLDERS:
         (folder / name).mkdir(parents=True)
     colours = zip(["background", *run.categories], palette(len(run.categories)).tolist(), strict=True)
@@ -66,4 +60,14 @@ def _annotation(photo: RunPhoto, file: str) -> "ElementTree.ElementTree[ElementT
     return ElementTree.ElementTree(root)
 
 
-VOC = FormatSpec("voc", "the tree of Pascal VOC, with index masks and boxes", write, photos=False)
+def check(names: Sequence[str]) -> None:
+    """Refuse names that the tree cannot hold.
+
+    Raises:
+        InvalidInputError: more names than a VOC mask has values for.
+    """
+    if len(names) > _MOST:
+        raise InvalidInputError(f"VOC masks hold {_MOST} names at most, this run has {len(names)}; use coco")
+
+
+VOC = FormatSpec("voc", "the tree of Pascal VOC, with index masks and boxes", write, photos=False, check=check)

@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pnpovss._version import __version__
@@ -11,7 +11,7 @@ from pnpovss.batch.export.registry import FormatSpec
 from pnpovss.batch.export.run import Run
 from pnpovss.errors import InvalidInputError, OutputError
 
-__all__ = ["export"]
+__all__ = ["check_target", "export"]
 
 MARK = "pnpovss.json"  # tells a folder that this program made, and may replace
 
@@ -30,15 +30,12 @@ def export(run: Run, spec: FormatSpec, folder: Path, *, photos: bool = True, ove
 
     Raises:
         OutputError: something else is there, or it cannot be written.
-        InvalidInputError: no photos, for a format that is of no use without; or a photo or label map that cannot be
-            used.
+        InvalidInputError: no photos, for a format that is of no use without; names that it cannot hold; or a photo or
+            label map that cannot be used.
     """
     if not photos and spec.photos:
         raise InvalidInputError(f"{spec.key} is of use only with the photos in it; leave --no-photos out")
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; choose another --out")
-    if folder.exists() and not overwrite and not (folder / MARK).exists() and any(folder.iterdir()):
-        raise OutputError(f"{folder} is not of this program; choose another --out, or replace it with --overwrite")
+    check_target(spec, folder, list(run.categories), overwrite=overwrite)
     part, old = (folder.parent / f".{folder.name}.{word}" for word in ("part", "old"))
     count = 0
     try:
@@ -60,3 +57,32 @@ def export(run: Run, spec: FormatSpec, folder: Path, *, photos: bool = True, ove
     finally:
         for left in (part, old):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def check_target(
+    spec: FormatSpec,
+    folder: Path,
+    names: Sequence[str],
+    *,
+    overwrite: bool = False,
+    instead: str = "replace it with --overwrite",
+) -> None:
+    """Refuse what could not be exported, as far as that can be told before anything is segmented.
+
+    Args:
+        spec: the format.
+        folder: where to.
+        names: of the run, each once.
+        overwrite: whether a folder that this program did not make may be replaced.
+        instead: what else to do about such a folder.
+
+    Raises:
+        OutputError: something else is there.
+        InvalidInputError: names that the format cannot hold.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; choose another --out")
+    if folder.exists() and not overwrite and not (folder / MARK).exists() and any(folder.iterdir()):
+        raise OutputError(f"{folder} is not of this program; choose another --out, or {instead}")
+    if spec.check is not None:
+        spec.check(names)
