@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from pnpovss.config import STEPS
+from pnpovss.errors import ConfigError
 from pnpovss.presets import read_preset
 
 if TYPE_CHECKING:
@@ -29,9 +31,17 @@ class ModelChoice:
         """Check the settings.
 
         Raises:
-            ConfigError: an unknown preset, setting or step, or a value out of range.
+            ConfigError: an unknown preset, setting or step, a value out of range, or a setting of a step that is left
+                out.
         """
         read_preset(self.preset).config().replace(self.settings).without(*self.without)
+        for name, value in self.settings.items():
+            step = name.partition(".")[0]
+            if step in self.without and not _turns_off(name, value):
+                raise ConfigError(
+                    f"the setting {name} is of the step {step}, which is left out (--without {step}) and would not "
+                    "heed it; leave one of the two out"
+                )
 
     def load(self, *, share_encodings: bool = False) -> "Segmenter":
         """The model with its settings.
@@ -46,3 +56,8 @@ class ModelChoice:
         if not share_encodings:
             return segmenter
         return segmenter.replace(backbone=shared(segmenter.backbone))
+
+
+def _turns_off(name: str, value: Any) -> bool:
+    """Whether a setting says the same as leaving its step out."""
+    return value is None or (name in STEPS and value == STEPS[name]) or (name, value) == ("background.policy", "never")

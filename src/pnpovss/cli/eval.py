@@ -7,7 +7,9 @@ import typer
 from rich.table import Table
 
 from pnpovss.cli import options
+from pnpovss.cli.listed import listed
 from pnpovss.cli.measuring import Measured, described, progress_bar
+from pnpovss.cli.settings import parse_settings, refuse_instances
 from pnpovss.cli.terminal import consoles, logged_to, plain, readable_errors, say
 from pnpovss.errors import ConfigError
 
@@ -33,6 +35,8 @@ def evaluate(
     with readable_errors(notes, debug=measured.debug), logged_to(notes):
         if instances is not None and (save_maps or batch != 1):
             raise ConfigError("--instances takes no --save-maps and no --batch; leave them out")
+        if instances is not None:
+            refuse_instances(instances, parse_settings(measured.set_ or []), listed(without))
         data, segmenter, names = measured.load(notes, without)
         if instances is not None:
             from pnpovss.evaluation.report.things import things_markdown

@@ -137,7 +137,7 @@ def segment(
         from pnpovss.cli.listed import listed
         from pnpovss.cli.names import gather_names
         from pnpovss.cli.presence import parse_llm, tell_presence
-        from pnpovss.cli.settings import parse_settings
+        from pnpovss.cli.settings import parse_settings, refuse_instances
         from pnpovss.errors import InvalidInputError
         from pnpovss.files.remote import is_url
         from pnpovss.hints.sentences import sentences
@@ -157,6 +157,7 @@ def segment(
             say(notes, line, "yellow")
         replaced, off = parse_settings(set_ or []), tuple(listed(without))
         if instances is not None:
+            refuse_instances(instances, replaced, off)
             replaced = {"instances.split": instances, **replaced}
         if presence is not None:
             refuse_idle(replaced, presence)

@@ -1,7 +1,7 @@
 """Settings of the method on the command line, generated from `pnpovss.config`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -10,7 +10,7 @@ from rich.text import Text
 from pnpovss.config import PRESETS, STEPS, Config, setting_names
 from pnpovss.errors import ConfigError
 
-__all__ = ["parse_settings", "setting_value", "settings_table"]
+__all__ = ["parse_settings", "refuse_instances", "setting_value", "settings_table"]
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -37,6 +37,26 @@ def _value(text: str) -> Any:
         return json.loads(text.lower() if text.lower() in ("true", "false", "null") else text)
     except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or nested too deep: no value
         return text
+
+
+def refuse_instances(how: str, settings: Mapping[str, Any], without: Sequence[str]) -> None:
+    """Refuse to tell things apart in one way (`--instances`) and in another, or not at all.
+
+    Args:
+        how: as --instances has it.
+        settings: those that --set gives, by dotted name.
+        without: the steps that are left out.
+
+    Raises:
+        ConfigError: they contradict each other.
+    """
+    other = "--without instances" if "instances" in without else None
+    if "instances" in settings:
+        other = "--set instances"
+    elif settings.get("instances.split", how) != how:
+        other = f"--set instances.split={settings['instances.split']}"
+    if other is not None:
+        raise ConfigError(f"--instances {how} and {other} contradict each other; leave one of the two out")
 
 
 def settings_table() -> Table:
