@@ -20,7 +20,7 @@ HEAD = """\
 Every setting of the method, from `pnpovss.config`; `scripts/docs` writes this page. On the command line
 `--set dropout.passes=2` replaces one and `--without crf` leaves a step out; in Python
 `Segmenter.from_pretrained("mini", settings={"dropout.passes": 2}, without=["crf"])`. `pnpovss segment --settings` lists
-them.
+them. `--set views=on` turns a step on with its defaults, `--set views=off` turns it off, like `--without views`.
 
 Pictures: the bundled `mini` on `examples/dog.jpg`, everything else as its `default` has it.
 

@@ -7,14 +7,16 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from pnpovss.config import PRESETS, STEPS, Config, setting_names
+from pnpovss.config import PRESETS, STEPS, Config, InstanceSettings, ViewSettings, setting_names
 from pnpovss.errors import ConfigError
 
 __all__ = ["parse_settings", "refuse_instances", "setting_value", "settings_table"]
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
-    """{"dropout.passes": 2} from "dropout.passes=2"; values as in JSON, "none" turns a step off, else plain words.
+    """{"dropout.passes": 2} from "dropout.passes=2"; values as in JSON, else plain words.
+
+    "off" turns a step or a switch off, "on" a switch on, or a step, with its defaults; "none" is no value.
 
     Raises:
         ConfigError: no "=", or a setting given twice.
@@ -26,17 +28,34 @@ def parse_settings(given: Sequence[str]) -> dict[str, Any]:
             raise ConfigError(f"a setting is given as NAME=VALUE, such as dropout.passes=2, got {text!r}")
         if name in settings:
             raise ConfigError(f"setting {name!r} was given twice")
-        settings[name] = _value(value)
+        settings[name] = _value(name, value)
     return settings
 
 
-def _value(text: str) -> Any:
-    if text.lower() in ("none", "off"):
-        return None
+def _value(name: str, text: str) -> Any:
+    word = text.lower()
+    if word in ("none", "off"):
+        return STEPS[name] if name in STEPS else False if word == "off" and _is_switch(name) else None
+    if word == "on" and _is_switch(name):
+        return True
+    if word == "on" and hasattr(_with_all_steps(name), "model_dump"):
+        return {}  # a step whose settings are all left to their defaults
     try:
         return json.loads(text.lower() if text.lower() in ("true", "false", "null") else text)
     except (ValueError, RecursionError):  # no JSON, an integer of thousands of digits, or nested too deep: no value
         return text
+
+
+def _is_switch(name: str) -> bool:
+    return isinstance(_with_all_steps(name), bool)
+
+
+def _with_all_steps(dotted: str) -> Any:
+    """A setting's value where every step is on; None for an unknown one."""
+    value: Any = Config(views=ViewSettings(), instances=InstanceSettings())
+    for part in dotted.split("."):
+        value = getattr(value, part, None) if part in getattr(type(value), "model_fields", ()) else None
+    return value
 
 
 def refuse_instances(how: str, settings: Mapping[str, Any], without: Sequence[str]) -> None:
