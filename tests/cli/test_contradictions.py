@@ -47,3 +47,12 @@ def test_a_setting_of_a_step_that_is_left_out(call: Call, photo: Path, setting: 
 def test_what_says_the_same_twice_is_no_contradiction():
     settings = {"views": None, "gradcam": False, "background.policy": "never", "threshold": None, "crf.iterations": 2}
     assert ModelChoice(settings=settings, without=("views", "gradcam", "background", "threshold")).settings == settings
+
+
+@pytest.mark.parametrize("command", ["segment flag.png --names red", "eval voc --root . --out run"])
+def test_a_count_of_names_that_no_policy_looks_at(call: Call, photo: Path, command: str):
+    words = (*command.split(), "--model", "no-such-model", "--set", "background.count=2")
+    done = call(*words)
+    assert done.exit_code == 2
+    assert "background.count belongs to the policy fewer_than, and background.policy is auto" in done.stderr
+    assert "belongs to the policy" not in call(*words, "--set", "background.policy=fewer_than").stderr

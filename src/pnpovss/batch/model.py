@@ -31,10 +31,10 @@ class ModelChoice:
         """Check the settings.
 
         Raises:
-            ConfigError: an unknown preset, setting or step, a value out of range, or a setting of a step that is left
-                out.
+            ConfigError: an unknown preset, setting or step, a value out of range, or a setting that would change
+                nothing: of a step that is left out, or a count that the background's policy does not look at.
         """
-        read_preset(self.preset).config().replace(self.settings).without(*self.without)
+        config = read_preset(self.preset).config().replace(self.settings).without(*self.without)
         for name, value in self.settings.items():
             step = name.partition(".")[0]
             if step in self.without and not _turns_off(name, value):
@@ -42,6 +42,11 @@ class ModelChoice:
                     f"the setting {name} is of the step {step}, which is left out (--without {step}) and would not "
                     "heed it; leave one of the two out"
                 )
+        if "background.count" in self.settings and (policy := config.background.policy) != "fewer_than":
+            raise ConfigError(
+                f"the setting background.count belongs to the policy fewer_than, and background.policy is {policy}; "
+                "set background.policy=fewer_than, too, or leave the count out"
+            )
 
     def load(self, *, share_encodings: bool = False) -> "Segmenter":
         """The model with its settings.
