@@ -66,6 +66,20 @@ def test_what_lacks_is_named(tmp_path):
         open_dataset("folder", root)
 
 
+def test_a_mask_without_a_photo_is_told_by_files_that_are_there(tmp_path):
+    root = trees.folder(tmp_path, "background", "cat", "dog")
+    trees.mask(root / "masks/stray.png", trees.grid(0, 1))
+    with pytest.raises(DatasetError, match=r"images holds no photo stray\.\* for the mask stray\.png; add the photo"):
+        open_dataset("folder", root)
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    root = trees.folder(tmp_path, "background", "cat", "dog")
+    for name in ("images/._a.png", "masks/._a.png", "masks/._b.png", "images/.hidden.jpg"):
+        (root / name).write_bytes(b"Mac OS X")
+    assert [sample.key for sample in open_dataset("folder", root)] == ["a", "b"]
+
+
 def test_two_photos_of_one_name(tmp_path):
     root = trees.folder(tmp_path, "background", "cat", "dog")
     trees.photo(root / "images/a.jpg")

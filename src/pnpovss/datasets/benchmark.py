@@ -93,7 +93,8 @@ def from_folders(images: Path, masks: Path, suffixes: Iterable[str], mask_suffix
         DatasetError: no photos; two of one name; a photo without mask, or a mask without photo.
     """
     known = set(suffixes)
-    found = [path for path in sorted(images.iterdir()) if path.suffix.lower() in known]
+    # A hidden file may be what macOS keeps beside each file on other people's disks, "._a.jpg": no photo, no mask.
+    found = [path for path in sorted(images.iterdir()) if path.suffix.lower() in known and path.name[0] != "."]
     photos = {path.stem: path for path in found}
     if not photos:
         raise DatasetError(f"{images} holds no photos ({', '.join(sorted(known))})")
@@ -103,12 +104,14 @@ def from_folders(images: Path, masks: Path, suffixes: Iterable[str], mask_suffix
     samples = [Sample(key, photo, masks / f"{key}{mask_suffix}") for key, photo in photos.items()]
     refuse_missing([sample.mask for sample in samples], f"{images} holds {len(photos)} photos")
     alone = [
-        path for path in sorted(masks.glob(f"*{mask_suffix}")) if path.name.removesuffix(mask_suffix) not in photos
+        path
+        for path in sorted(masks.glob(f"*{mask_suffix}"))
+        if path.name[0] != "." and path.name.removesuffix(mask_suffix) not in photos
     ]
     if alone:
         raise DatasetError(
-            f"{images / alone[0].name.removesuffix(mask_suffix)}{min(known)} is missing: {alone[0].name} is its mask"
-            + (f" ({len(alone)} masks have no photo)" if len(alone) > 1 else "")
+            f"{images} holds no photo {alone[0].name.removesuffix(mask_suffix)}.* for the mask {alone[0].name}; add the "
+            "photo, or remove the mask" + (f" ({len(alone)} masks have no photo)" if len(alone) > 1 else "")
         )
     return samples
 
