@@ -53,3 +53,15 @@ def test_what_cannot_be_exported_is_told_before_the_model_loads(call: Call, phot
     (tmp_path / "list.jsonl").write_text(json.dumps({"photo": "flag.png", "names": names.split(", ")}))
     listed = call(*command[:1], "--from", "list.jsonl", *command[2:], "--format", "voc")
     assert "VOC masks hold 254 names at most" in listed.stderr
+
+
+def test_names_that_would_break_a_labelmap_are_refused(call: Call, photo: Path):
+    for name in ("scale 1:5", "#1 dog"):
+        command = ("segment", photo, "--names", f"red, {name}", "--out", "out", *FAKE)
+        done = call(*command, "--format", "voc")
+        assert done.exit_code == 2
+        assert repr(name) in done.stderr
+        assert "labelmap.txt holds no name with a colon or with #" in done.stderr
+        assert not Path("out/flag.json").exists()
+    assert call(*command, "--presence", "all").exit_code == 0
+    assert "use coco" in call("export", "out", "--format", "voc").stderr

@@ -109,9 +109,10 @@ def from_folders(images: Path, masks: Path, suffixes: Iterable[str], mask_suffix
         if path.name[0] != "." and path.name.removesuffix(mask_suffix) not in photos
     ]
     if alone:
+        photo, mask = f"{alone[0].name.removesuffix(mask_suffix)}.*", alone[0].name
         raise DatasetError(
-            f"{images} holds no photo {alone[0].name.removesuffix(mask_suffix)}.* for the mask {alone[0].name}; add the "
-            "photo, or remove the mask" + (f" ({len(alone)} masks have no photo)" if len(alone) > 1 else "")
+            f"{images} holds no photo {photo} for the mask {mask}; add the photo, or remove the mask"
+            + (f" ({len(alone)} masks have no photo)" if len(alone) > 1 else "")
         )
     return samples
 

@@ -64,10 +64,16 @@ def check(names: Sequence[str]) -> None:
     """Refuse names that the tree cannot hold.
 
     Raises:
-        InvalidInputError: more names than a VOC mask has values for.
+        InvalidInputError: more names than a VOC mask has values for, or one that labelmap.txt cannot hold.
     """
     if len(names) > _MOST:
         raise InvalidInputError(f"VOC masks hold {_MOST} names at most, this run has {len(names)}; use coco")
+    # A line of labelmap.txt is NAME:R,G,B:parts:actions, and one that begins with # is a comment; nothing is escaped.
+    if wrong := [name for name in names if ":" in name or name.startswith("#")]:
+        raise InvalidInputError(
+            f"VOC's labelmap.txt holds no name with a colon or with # before it, this run has {wrong[0]!r}; use coco, or "
+            "segment with another name"
+        )
 
 
 VOC = FormatSpec("voc", "the tree of Pascal VOC, with index masks and boxes", write, photos=False, check=check)
