@@ -71,8 +71,8 @@ def check(names: Sequence[str]) -> None:
     # A line of labelmap.txt is NAME:R,G,B:parts:actions, and one that begins with # is a comment; nothing is escaped.
     if wrong := [name for name in names if ":" in name or name.startswith("#")]:
         raise InvalidInputError(
-            f"VOC's labelmap.txt holds no name with a colon or with # before it, this run has {wrong[0]!r}; use coco, or "
-            "segment with another name"
+            f"VOC's labelmap.txt holds no name with a colon or with # before it, this run has {wrong[0]!r}; use coco, "
+            "or segment with another name"
         )
 
 
