@@ -14,10 +14,12 @@ from pnpovss.batch.export.registry import parse_formats
 from pnpovss.batch.export.run import read_run
 from pnpovss.batch.export.write import export
 from pnpovss.batch.job import Job
+from pnpovss.batch.photo_files import checksum
 from pnpovss.config import InstanceSettings
 from pnpovss.errors import InvalidInputError
 from pnpovss.instances.find import find_instances
 from pnpovss.names import Name, parse_names
+from pnpovss.results.rle import encode
 from pnpovss.results.segmentation import Segmentation
 from tests.support.painter import NAMES, Painter
 
@@ -66,6 +68,35 @@ def test_where_things_are_told_apart_each_is_an_object_of_its_own(apart: Path, t
     [task] = json.loads((tmp_path / "labelstudio" / "tasks.json").read_text())
     assert [each["id"] for each in task["predictions"][0]["result"]] == ["1", "2", "3"]
     assert {path.name for path in (tmp_path / "masks" / "masks" / "one").iterdir()} == {"1.png", "2.png"}
+
+
+def test_a_thing_in_pieces_is_one_object_of_yolo(apart: Path, tmp_path: Path):
+    """Two pieces, one of them a frame, and specks: specks are left out, and a bridge between pieces is drawn."""
+    mask = np.zeros((12, 20), bool)
+    mask[1:6, 1:7], mask[3, 3:5] = True, False
+    mask[2:8, 12:17] = True
+    without_specks = mask.copy()
+    mask[10, 2], mask[11, 9:13] = True, True
+    record = json.loads((apart / "one.json").read_text())
+    thing = {**record["instances"][0], "segmentation": encode(mask)}
+    (apart / "one.json").write_text(json.dumps({**record, "instances": [thing]}))
+    labels = np.where(mask, 1, 0).astype(np.uint8)
+    Image.fromarray(labels).save(apart / "one.labels.png")
+    name = next(file for file in record["files"] if file["kind"] == "labels")
+    name["sha256"] = checksum((apart / "one.labels.png").read_bytes())
+    (apart / "one.json").write_text(json.dumps({**record, "instances": [thing]}))
+    list(export(read_run(apart), parse_formats(["yolo"])[0], tmp_path / "yolo"))
+    assert len((tmp_path / "yolo/labels/train/one.txt").read_text().splitlines()) == 1
+    supervision = pytest.importorskip("supervision")
+    root = tmp_path / "yolo"
+    dataset = supervision.DetectionDataset.from_yolo(
+        str(root / "images/train"), str(root / "labels/train"), str(root / "data.yaml"), force_masks=True
+    )
+    [(_, _, found)] = dataset
+    [seen] = found.mask
+    assert not (without_specks & ~seen).any()
+    bridge = seen & ~without_specks
+    assert bridge[:, 7:12].sum() == bridge.sum() == 5, "from one piece to the other, a pixel wide"
 
 
 def test_things_keep_what_still_has_their_name_after_corrections_by_hand(apart: Path):

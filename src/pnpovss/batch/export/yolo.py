@@ -2,10 +2,14 @@
 
 A polygon cannot have a hole, so a piece with one is cut in two through it. Corners are border pixels: readers that draw
 polygons with their border (OpenCV's fillPoly, which ultralytics and supervision use) get the very mask back.
+
+A line is an object to YOLO. Where a run tells things apart, the pieces of a thing are therefore one polygon, as
+ultralytics joins those of COCO: bridges without width lead from piece to piece and back. Readers draw them as lines
+of a pixel.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import cv2
@@ -41,10 +45,11 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
 
 
 def _lines(photo: RunPhoto) -> Iterator[str]:
-    """A line per polygon: the class, then x and y of each corner as parts of width and height."""
+    """A line per thing, or per piece where none are told apart: the class, then corners as parts of the sides."""
     height, width = photo.size
+    apart = photo.record.get("instances") is not None
     for region in photo.objects():
-        for polygon in polygons(region.mask):
+        for polygon in [_as_one(region.mask)] if apart else polygons(region.mask):
             corners = (polygon + INSIDE) / (width, height)
             yield f"{region.category - 1} {' '.join(f'{value:.7g}' for value in corners.ravel())}\n"
 
@@ -56,6 +61,41 @@ def polygons(mask: Bool[np.ndarray, "h w"]) -> Iterator[Polygon]:
         piece = pieces[top : top + height, left : left + width] == number
         for polygon in _without_holes(piece):
             yield polygon + np.array([left, top])
+
+
+def _as_one(mask: Bool[np.ndarray, "h w"]) -> Polygon:
+    """One polygon of all pieces; dots and straight lines beside larger ones, which have no area, are left out."""
+    _, pieces, boxes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    solid = [number for number in range(1, len(boxes)) if not _is_flat(*boxes[number, 2:].tolist())]
+    largest = 1 + int(boxes[1:, cv2.CC_STAT_AREA].argmax())
+    return _joined(list(polygons(np.isin(pieces, solid or [largest]))))
+
+
+def _is_flat(width: int, height: int, area: int) -> bool:
+    """Whether a connected piece of so many pixels in such a box is a dot or a straight line."""
+    return area == max(width, height) and min(width, height) in (1, area)
+
+
+def _joined(parts: Sequence[Polygon]) -> Polygon:
+    """One polygon of several: always the nearest one next, so that halves of a piece meet where it was cut."""
+    whole = last = parts[0]
+    left = np.concatenate(parts[1:]).astype(np.int32) if len(parts) > 1 else whole[:0]  # corners of what is not joined
+    part = np.repeat(np.arange(1, len(parts)), [len(each) for each in parts[1:]])
+    nearest, length = np.zeros_like(left), np.full(len(left), np.iinfo(np.int32).max)  # corner of `whole`, [px squared]
+    while len(left):
+        for some in np.array_split(last, -(-len(last) // 64)):  # thousands of corners by thousands would not fit
+            lengths = (some[:, :1] - left[:, 0]) ** 2 + (some[:, 1:] - left[:, 1]) ** 2
+            best = lengths.argmin(0)
+            shorter = lengths[best, np.arange(len(left))]
+            closer = shorter < length
+            nearest[closer], length[closer] = some[best[closer]], shorter[closer]
+        to = int(length.argmin())
+        last, corner = parts[part[to]], int((part[:to] == part[to]).sum())
+        at = int((whole == nearest[to]).all(1).argmax()) + 1
+        whole = np.concatenate([whole[:at], last[corner:], last[: corner + 1], whole[at - 1 :]])
+        keep = part != part[to]
+        left, part, nearest, length = left[keep], part[keep], nearest[keep], length[keep]
+    return whole
 
 
 def _without_holes(piece: Bool[np.ndarray, "h w"]) -> Iterator[Polygon]:
