@@ -172,7 +172,9 @@ def test_coco_masks_that_were_not_converted(tmp_path):
 def test_a_photo_that_lacks_is_found_by_its_mask(tmp_path):
     base = trees.ade20k(tmp_path)
     trees.mask(base / "annotations/validation/ADE_val_00000002.png", trees.grid(1))
-    with pytest.raises(DatasetError, match=r"validation holds no photo ADE_val_00000002\.\* for the mask ADE_val_00000002\.png"):
+    with pytest.raises(
+        DatasetError, match=r"validation holds no photo ADE_val_00000002\.\* for the mask ADE_val_00000002\.png"
+    ):
         open_dataset("ade20k", tmp_path)
 
 
