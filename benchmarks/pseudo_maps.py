@@ -59,8 +59,8 @@ def judged(work: Workspace, stage: str, limit: int | None) -> dict[tuple[str, tu
     teachers: dict[str, Teacher] = {"class activation maps": first, f"{stage} and those": both}
     found = defaultdict(list)
     for image, things in read_photos(work.data, limit):
-        known = [(index[word], thing) for thing in things if (word := WORDS.get(thing.name, thing.name)) in index]
-        names = [name for name, thing in known if thing.boxes]
+        known = [thing for thing in things if thing.boxes and WORDS.get(thing.name, thing.name) in index]
+        names = [index[WORDS.get(thing.name, thing.name)] for thing in known]
         if not names:
             continue
         pixels = np.asarray(image.resize((work.side, work.side), Image.Resampling.BICUBIC), np.float32)
@@ -68,7 +68,7 @@ def judged(work: Workspace, stage: str, limit: int | None) -> dict[tuple[str, tu
         crf = DenseCRF(np.asarray(image.resize((CRF_SIDE, CRF_SIDE), Image.Resampling.BICUBIC)), pairwise=TERMS)
         for title, teacher in teachers.items():
             maps = compete(walk(teacher(features, [names])[0], features)[0], rival[np.ix_(names, names)]).numpy()
-            for (_, thing), coarse in zip([each for each in known if each[1].boxes], maps, strict=True):
+            for thing, coarse in zip(known, maps, strict=True):
                 y, x = np.unravel_index(coarse.argmax(), (work.tokens, work.tokens))
                 peak = ((y + 0.5) / work.tokens, (x + 0.5) / work.tokens)
                 for cut in CUTS:

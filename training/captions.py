@@ -30,24 +30,26 @@ def read_captions(data: Path) -> dict[str, list[str]]:
 
 def nouns_of(caption: str, wordnet: WordNet) -> set[str]:
     """Nouns and two-word compounds in a caption that name something one can point at, as lemmas."""
-    words = _WORD.findall(caption.lower())
     found = set()
-    for count in (2, 1):
-        for start in range(len(words) - count + 1):
-            phrase = " ".join(words[start : start + count])
-            lemma = _SAME.get(phrase) or wordnet.singular(phrase)
-            if lemma in EXTRA_CAPTION_WORDS or phrase in EXTRA_CAPTION_WORDS:
-                found.add(lemma if lemma in EXTRA_CAPTION_WORDS else phrase)
-            elif lemma and lemma not in NO_NAMES and wordnet.first_sense(lemma).topic in PHYSICAL:
-                found.add(lemma)
+    for phrase, lemma in _lemmas(caption, wordnet).items():
+        if lemma in EXTRA_CAPTION_WORDS or phrase in EXTRA_CAPTION_WORDS:
+            found.add(lemma if lemma in EXTRA_CAPTION_WORDS else phrase)
+        elif lemma and lemma not in NO_NAMES and wordnet.first_sense(lemma).topic in PHYSICAL:
+            found.add(lemma)
     return found
 
 
 def phrases_of(caption: str, wordnet: WordNet) -> set[str]:
     """All words and pairs of words of a caption, as they stand and as lemmas, whatever they mean there."""
+    lemmas = _lemmas(caption, wordnet)
+    return {*lemmas, *filter(None, lemmas.values())}
+
+
+def _lemmas(caption: str, wordnet: WordNet) -> dict[str, str | None]:
+    """The lemma of each word and each pair of words of a caption; None for those that are no noun."""
     words = _WORD.findall(caption.lower())
     phrases = {" ".join(words[i : i + count]) for count in (1, 2) for i in range(len(words) - count + 1)}
-    return phrases | {lemma for phrase in phrases if (lemma := _SAME.get(phrase) or wordnet.singular(phrase))}
+    return {phrase: _SAME.get(phrase) or wordnet.singular(phrase) for phrase in phrases}
 
 
 def photo_nouns(captions: dict[str, list[str]], wordnet: WordNet) -> dict[str, Counter[str]]:

@@ -260,15 +260,6 @@ def listed_labels(
         row[list(_with_all(here, above))] = 1
 
 
-def _listed(photos: list[Photo], listed: dict[str, Listed], vocabulary: Vocabulary) -> Bool[np.ndarray, "photo name"]:
-    there = np.zeros((len(photos), len(vocabulary.names)), bool)
-    for row, photo in zip(there, photos, strict=True):
-        if photo.source == SHARP:
-            words = {word for label in listed[photo.name].labels for word in words_for(label)}
-            row[[vocabulary.index[word] for word in words if word in vocabulary.index]] = True
-    return there
-
-
 def words_for(label: str) -> tuple[str, ...]:
     """A label and the other words for its thing, see `SAME`."""
     return next((group for group in SAME if label in group), (label,))
@@ -315,13 +306,19 @@ def build_labels(
     windows: Float[np.ndarray, "photo window 1000"],
     pooled: Float[np.ndarray, "photo window f"],
     listed: dict[str, Listed],
+    told: dict[int, list[list[int]]],
     *,
     seed: int,
 ) -> Int8[np.ndarray, "photo name"]:
-    """All three sources together; what a person wrote outranks what a classifier thinks."""
+    """All three sources together; what a person wrote outranks what a classifier thinks.
+
+    What tables say comes as `listed` and, by photo and as names, as `told`: see `training.workspace.Workspace`.
+    """
     labels, scores = class_labels(vocabulary, windows)
     source = np.array([photo.source for photo in photos])
-    there = _listed(photos, listed, vocabulary)
+    there = np.zeros(labels.shape, bool)
+    for row, words in told.items():
+        there[row, [name for each in words for name in each]] = True
     doubted = doubt_absences(labels, scores, np.isin(source, SCENES), there, overlooked_names(vocabulary, wordnet))
     labels[doubted] = 0
     written = caption_labels(photos, captions, nouns, vocabulary, wordnet)

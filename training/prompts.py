@@ -145,8 +145,8 @@ class PromptWriter:
         """
         rows: list[tuple[list[int], list[tuple[int, bool]], bool]] = []
         partly, doubts = only_mapped or [False] * len(photos), in_doubt or [()] * len(photos)
-        for look in map(_Look, photos, partly, doubts):
-            photo, random = look.photo, self.random
+        for photo, mapped, doubted in zip(photos, partly, doubts, strict=True):
+            look, random = _Look(photo, mapped, doubted), self.random
             many = random.random() < MANY
             rows.append(self._names(look, present=int(random.integers(1, 5)) + 4 * many, absent=0, more=many))
             rows.append(self._names(look, present=int(random.integers(1, 4)), absent=1))

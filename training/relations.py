@@ -61,12 +61,7 @@ def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
         rival[i, related] = rival[related, i] = False
     people = np.flatnonzero(vocabulary.person)
     rival[np.ix_(people, people)] = False
-    # Names that share classes (train, tram; tv, screen) or a parent below the widest may be the same thing.
-    matrix = np.zeros((count, 1000), bool)
-    for i, leaves in enumerate(vocabulary.leaves):
-        matrix[i, list(leaves)] = True
-    share = matrix.astype(np.float32) @ matrix.T.astype(np.float32)
-    rival &= share == 0
+    rival &= ~_share_classes(vocabulary)
     kind = np.full(count, -1)
     for number, names in enumerate(stuff_kinds(vocabulary)):
         kind[names] = number
@@ -82,14 +77,19 @@ def rival_names(vocabulary: Vocabulary, wordnet: WordNet) -> np.ndarray:
 def kindred_names(vocabulary: Vocabulary, wordnet: WordNet) -> Bool[np.ndarray, "name name"]:
     """Pairs of names for the same things: above one another, of the same classes, both of people, or one twice."""
     above, _ = relatives(vocabulary, wordnet)
-    matrix = np.zeros((len(above), 1000), np.float32)
-    for own, leaves in zip(matrix, vocabulary.leaves, strict=True):
-        own[list(leaves)] = 1
-    kindred = (matrix @ matrix.T > 0) | np.eye(len(above), dtype=bool)
+    kindred = _share_classes(vocabulary) | np.eye(len(above), dtype=bool)
     for i, names in enumerate(above):
         kindred[i, list(names)] = kindred[list(names), i] = True
     person = np.array(vocabulary.person)
     return kindred | (person[:, None] & person)
+
+
+def _share_classes(vocabulary: Vocabulary) -> Bool[np.ndarray, "name name"]:
+    """Pairs of names of a class in common, which may be the same thing: train and tram, tv and screen."""
+    matrix = np.zeros((len(vocabulary.names), 1000), np.float32)
+    for own, leaves in zip(matrix, vocabulary.leaves, strict=True):
+        own[list(leaves)] = 1
+    return matrix @ matrix.T > 0
 
 
 def kinship(vocabulary: Vocabulary, wordnet: WordNet) -> Float[np.ndarray, "name name"]:

@@ -69,6 +69,7 @@ def features(work: Workspace, workers: int) -> None:
         work.semantics.windows,
         work.semantics.pooled,
         work.listed,
+        work.told,
         seed=0,
     )
     np.savez_compressed(work.cache / "labels.npz", labels=labels)
