@@ -2,18 +2,18 @@
 
     python -m benchmarks.presence_rule --data DIR [--model mini] [--out benchmarks/results/presence_rule.md]
 
-DIR holds `voc2012-train-448/` (311 photos of VOC 2012's segmentation train list) and `voc2012-train-boxes.json` (which
-of the 20 names each photo holds). A person who types names mostly types what is there: the first table asks each photo
-for its own names and as many others, drawn at random; the second for all twenty.
+DIR holds `voc2012-train-448.tar` and `voc2012-train-boxes.json` (`benchmarks.boxes`): 311 photos of VOC 2012's
+segmentation train list and which of the 20 names each holds. A person who types names mostly types what is there: the
+first table asks each photo for its own names and as many others, drawn at random; the second for all twenty.
 """
 
 import argparse
-import json
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks.boxes import WORDS, read_photos
 from pnpovss import Segmenter
 from pnpovss.datasets.names import bundled_names
 from pnpovss.inputs import prepare
@@ -30,14 +30,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/presence_rule.md"))
     options = parser.parse_args()
     segmenter = Segmenter.from_pretrained(options.model, device="cpu", without=["presence", "views"])
-    told = json.loads((options.data / "voc2012-train-boxes.json").read_text())
-    names = bundled_names("voc2012")  # in the order of `classes`, written as people do: "potted plant"
+    names = bundled_names("voc2012")
     scores, truth = [], []
-    for photo in told["photos"].values():
-        inputs = prepare(options.data / photo["file"], names, segmenter.backbone.card, segmenter.config)
+    for image, things in read_photos(options.data):
+        there = {WORDS.get(thing.name, thing.name) for thing in things}
+        inputs = prepare(image, names, segmenter.backbone.card, segmenter.config)
         features = segmenter.backbone.encode_images(inputs.pixels)
         scores.append(match_names(segmenter.backbone, features, [inputs.names], segmenter.config)[0])
-        truth.append([name in photo["classes"] for name in told["classes"]])
+        truth.append([str(name) in there for name in names])
     text = document(options.model, segmenter.backbone.card.revision, np.array(scores), np.array(truth))
     options.out.write_text(text)
     print(text)

@@ -96,7 +96,7 @@ def measure(dataset: Dataset, model: str, out: Path, samples: Sequence[Sample], 
     }
     specs = list(dict.fromkeys(arm.split(": ")[0] for arm in wanted))
     filters = {spec: make_presence(spec, backbone=backbone, config=variants[DEFAULT]) for spec in specs}
-    there = [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
+    there = read_records(out, backbone.card.revision) if out.exists() else []
     done = {each["key"] for each in there if set(wanted) <= set(each["arms"])}
     for sample in samples:
         if sample.key in done:
@@ -115,7 +115,8 @@ def measure(dataset: Dataset, model: str, out: Path, samples: Sequence[Sample], 
                 labels = space.predicted(found[name], decided.kept) if names else np.zeros(truth.shape, np.int64)
                 arms[f"{spec}: {name}"] = record(truth, labels, space)
         with out.open("a") as file:
-            file.write(json.dumps({"key": sample.key, "arms": arms, "names": told, "truth": photo.truth}) + "\n")
+            line = {"key": sample.key, "weights": backbone.card.revision, "arms": arms, "names": told}
+            file.write(json.dumps({**line, "truth": photo.truth}) + "\n")
 
 
 def record(
@@ -133,12 +134,23 @@ def record(
     }
 
 
+def read_records(file: Path, weights: str | None) -> list[dict[str, Any]]:
+    """The records of one part, all of the same weights; else the program ends with what came."""
+    records: list[dict[str, Any]] = [json.loads(line) for line in file.read_text().splitlines()]
+    others = {each.get("weights") for each in records} - {weights}
+    if others:
+        came = ", ".join(sorted(map(str, others)))
+        raise SystemExit(f"{file} holds results of the weights {came}, not of {weights}: give --runs another folder")
+    return records
+
+
 def read(runs: Path, key: str) -> list[Mapping[str, Any]]:
-    """The records of all parts of a set, one a photo."""
+    """The records of all parts of a set, one a photo; of the same weights, or the program ends."""
     photos: dict[str, dict[str, Any]] = {}
-    for file in sorted(runs.glob(f"views-{key}-*.jsonl")):
-        for line in file.read_text().splitlines():
-            found = json.loads(line)
+    files = sorted(runs.glob(f"views-{key}-*.jsonl"))
+    weights = json.loads(files[0].read_text().splitlines()[0]).get("weights") if files else None
+    for file in files:
+        for found in read_records(file, weights):
             empty = {"key": found["key"], "arms": {}, "names": {}, "truth": found["truth"]}
             own = photos.setdefault(found["key"], empty)
             own["arms"].update(found["arms"])

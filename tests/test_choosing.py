@@ -1,5 +1,6 @@
 """The commands that settings are chosen by: what they put together is what the package does."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks import views
 from benchmarks.boxes import Thing, change
 from benchmarks.looks import EVERY, FEW, MANY, WAYS, Way, judge_ways, put_together, see
 from pnpovss import Segmenter
@@ -76,3 +78,14 @@ def test_a_noun_is_there_where_two_captions_say_it_and_in_doubt_beside_its_kin(t
     scores = labels.astype(float)
     scores[8] = 2.0  # nobody knows of either
     assert precisions(scores, labels).tolist() == [1, 1]
+
+
+def test_results_of_two_weights_are_not_put_together(tmp_path: Path):
+    record = {"arms": {}, "names": {}, "truth": [0]}
+    first, second = (tmp_path / f"views-voc2012-{number}of2.jsonl" for number in range(2))
+    first.write_text(json.dumps({**record, "key": "a", "weights": "one"}) + "\n")
+    second.write_text(json.dumps({**record, "key": "b", "weights": "one"}) + "\n")
+    assert [each["key"] for each in views.read(tmp_path, "voc2012")] == ["a", "b"]
+    second.write_text(json.dumps({**record, "key": "b", "weights": "other"}) + "\n")
+    with pytest.raises(SystemExit, match="weights other, not of one: give --runs another folder"):
+        views.read(tmp_path, "voc2012")
