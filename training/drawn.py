@@ -25,13 +25,13 @@ log = logging.getLogger(__name__)
 FEW_LOOKS = {
     "presence": None,
     "dropout": None,
-    "threshold": 0.05,
+    "threshold": 0.1,
     "views.mirror": False,
     "views.tiles": [0.6],
     "crf.max_pixels": 60_000,  # ends at cells of a thirty-third of the photo anyway
 }
-"""How sharp photos are looked at: as boxes chose, see the notebook; the threshold for the weights of `distill-2`."""
-MANY_LOOKS = {**FEW_LOOKS, "threshold": 0.1, "views.tiles": [0.6, 0.5], "views.tiles_across": 3}
+"""How sharp photos are looked at: as boxes chose, see the notebook."""
+MANY_LOOKS = {**FEW_LOOKS, "views.tiles": [0.6, 0.5], "views.tiles_across": 3}
 """Where a teacher can tell more from more looks: nineteen, those of `best` but for the mirror image."""
 
 
