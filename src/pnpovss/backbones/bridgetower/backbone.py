@@ -18,6 +18,7 @@ from pnpovss.backbones.bridgetower.towers import ImageTower, TowerStates
 from pnpovss.backbones.parts.checkpoint import read_model, weight_names
 from pnpovss.backbones.parts.framed import ROBERTA, FramedTokenizer
 from pnpovss.backbones.parts.origin import Origin, find
+from pnpovss.backbones.parts.pairing import last_layer
 from pnpovss.backbones.parts.tuned import deep, tuned
 from pnpovss.errors import CheckpointError
 
@@ -52,7 +53,7 @@ class BridgeTowerBackbone:
             patch=self._tower.patch,
             max_tokens=self._fusing.max_tokens,
             heads=self._fusing.heads,
-            gradientless=(max(self._fusing.heads),),
+            gradientless=last_layer(self._fusing.heads, len(self._fusing.heads)),
             recommended=_recommend(origin.name, model.config.to_dict(), len(self._fusing.heads)),
         )
 

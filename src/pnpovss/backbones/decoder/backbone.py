@@ -22,7 +22,7 @@ from pnpovss.backbones.decoder.prefix import ImagePrefix, continue_from, keys_an
 from pnpovss.backbones.parts.capture import CAPTURE, read_attention
 from pnpovss.backbones.parts.checkpoint import read_model
 from pnpovss.backbones.parts.origin import Origin, find_kind
-from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, token_maps
+from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, last_layer, token_maps
 from pnpovss.backbones.parts.tuned import tuned
 from pnpovss.errors import CheckpointError, InvalidInputError, NamesError
 
@@ -62,7 +62,7 @@ class DecoderBackbone:
             sizes=self._eyes.sizes,
             prompt=QUESTION,
             answer=-1,
-            gradientless=(max(heads),),
+            gradientless=last_layer(heads, len(heads)),
         )
 
     def tokenize(self, text: str) -> TextTokens:

@@ -25,7 +25,16 @@ from pnpovss.backbones.parts.checkpoint import (
 )
 from pnpovss.backbones.parts.framed import BERT, FramedTokenizer
 from pnpovss.backbones.parts.origin import Origin, find_kind
-from pnpovss.backbones.parts.pairing import NOTHING, by_image, checked, flatten, for_graph, pad_prompts, token_maps
+from pnpovss.backbones.parts.pairing import (
+    NOTHING,
+    by_image,
+    checked,
+    flatten,
+    for_graph,
+    last_layer,
+    pad_prompts,
+    token_maps,
+)
 from pnpovss.backbones.parts.pixels import check_pixels
 from pnpovss.backbones.parts.text_side import PatchTokens
 from pnpovss.backbones.parts.tuned import NEVER_ABSENT, deep, guess, tuned
@@ -67,7 +76,7 @@ class JointBackbone:
             heads=heads,
             recommended=tuned(origin.name, config) or guess(deep(stream.read), stream.side, NEVER_ABSENT),
             reads=("names", "answer") if stream.text_first else ("names",),
-            gradientless=tuple(layer for layer in heads if layer == len(stream.layers) - 1),
+            gradientless=last_layer(heads, len(stream.layers)),
         )
 
     def tokenize(self, text: str) -> TextTokens:

@@ -9,7 +9,17 @@ from torch import Tensor
 from pnpovss.backbones.base import Reading, TextTokens, TokenMaps
 from pnpovss.errors import ConfigError, InvalidInputError, NamesError
 
-__all__ = ["NOTHING", "by_image", "checked", "chunks", "flatten", "for_graph", "pad_prompts", "token_maps"]
+__all__ = [
+    "NOTHING",
+    "by_image",
+    "checked",
+    "chunks",
+    "flatten",
+    "for_graph",
+    "last_layer",
+    "pad_prompts",
+    "token_maps",
+]
 
 Nested = Sequence[Sequence[TextTokens]]
 
@@ -86,6 +96,14 @@ def _check_layers(heads: Mapping[int, int], layers: Sequence[int]) -> None:
     if len({heads[layer] for layer in layers}) > 1:
         found = {layer: heads[layer] for layer in layers}
         raise ConfigError(f"these layers have different numbers of heads, read them one by one: {found}")
+
+
+def last_layer(heads: Mapping[int, int], layers: int) -> tuple[int, ...]:
+    """See `Card.gradientless`: the last of so many layers, where it can be read, if the match is read from one token.
+
+    What another token sees moves that one only through the layers above.
+    """
+    return tuple(layer for layer in heads if layer == layers - 1)
 
 
 def for_graph(made: Tensor) -> Tensor:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pnpovss.backbones.base import Match, Reading, TextTokens, TokenMaps
-from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, pad_prompts, token_maps
+from pnpovss.backbones.parts.pairing import by_image, checked, flatten, for_graph, last_layer, pad_prompts, token_maps
 
 __all__ = [
     "PatchTokens",
@@ -95,8 +95,8 @@ class TextSide:
 
     @property
     def gradientless(self) -> tuple[int, ...]:
-        """See `Card.gradientless`: the head reads the first token, and only layers below move others' sight into it."""
-        return tuple(index for index in self.heads if index == len(self.layers) - 1)
+        """See `Card.gradientless`."""
+        return last_layer(self.heads, len(self.layers))
 
 
 @dataclass(frozen=True)
