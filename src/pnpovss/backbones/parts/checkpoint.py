@@ -22,6 +22,7 @@ __all__ = [
     "IMAGENET_NORMALISATION",
     "WEIGHTS",
     "content_hash",
+    "expected_weights",
     "first_line",
     "model_type",
     "part_names",
@@ -203,18 +204,34 @@ def content_hash(files: Iterable[Path]) -> str:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold a folder's weights, in the order of preference in which transformers looks for them.
+    """The files that hold a folder's weights; see `expected_weights`.
 
     Raises:
         CheckpointError: there are none, or a part is missing.
     """
+    names = expected_weights(folder)
+    if not names:
+        raise CheckpointError(f"no weights in {folder}: expected model.safetensors (or its parts and their index)")
+    if missing := [name for name in names if not (folder / name).is_file()]:
+        raise CheckpointError(f"{len(missing)} of {len(names)} parts of the weights are missing: {few(missing)}")
+    return [folder / name for name in names]
+
+
+def expected_weights(folder: Path) -> list[str]:
+    """Names of the weight files that a folder should hold: the one that is there, or the parts that an index names.
+
+    In the order of preference in which transformers looks for them; empty where there is neither.
+
+    Raises:
+        CheckpointError: the index cannot be read.
+    """
     for name in WEIGHTS:
         if (folder / name).is_file():
-            return [folder / name]
+            return [name]
         index = folder / f"{name}.index.json"
         if index.is_file():
-            return _parts(index)
-    raise CheckpointError(f"no weights in {folder}: expected model.safetensors (or its parts and their index)")
+            return part_names(index)
+    return []
 
 
 def weight_names(folder: Path) -> set[str]:
@@ -273,13 +290,6 @@ def _samples(start: int, length: int, count: int) -> Iterator[tuple[int, int]]:
         return
     for place in spread(length, _SAMPLE_BYTES, count):
         yield start + place, _SAMPLE_BYTES
-
-
-def _parts(index: Path) -> list[Path]:
-    names = part_names(index)
-    if missing := [name for name in names if not (index.parent / name).is_file()]:
-        raise CheckpointError(f"{len(missing)} of {len(names)} parts of the weights are missing: {few(missing)}")
-    return [index.parent / name for name in names]
 
 
 def _refuse_misfits(folder: Path, architecture: Any, config: dict[str, Any], info: dict[str, Any]) -> None:

@@ -8,7 +8,14 @@ from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from pnpovss.backbones.base import LoadOptions
-from pnpovss.backbones.parts.checkpoint import WEIGHTS, content_hash, first_line, part_names, weight_files
+from pnpovss.backbones.parts.checkpoint import (
+    WEIGHTS,
+    content_hash,
+    expected_weights,
+    first_line,
+    part_names,
+    weight_files,
+)
 from pnpovss.errors import CheckpointError
 
 __all__ = ["hub_config", "is_cached", "locate"]
@@ -30,8 +37,9 @@ def locate(name: str, options: LoadOptions) -> tuple[Path, str]:
     with _hub_errors(name, options):
         folder = _fetch(name, options)
         # Where no hub is reached, the client gives a folder that an interrupted download left, with whatever is in it.
-        if (missing := _missing_weights(folder)) is not None:
-            _ask_for(missing, name, options)
+        for file in expected_weights(folder) or WEIGHTS[:1]:
+            if not (folder / file).is_file():
+                _ask_for(file, name, options)
     return folder, folder.name  # hub snapshots lie in folders named by their commit
 
 
@@ -66,17 +74,6 @@ def _fetch(name: str, options: LoadOptions, preferred: tuple[str, ...] = WEIGHTS
     if not (folder / first).is_file() and index.is_file():
         return _download(name, options, [*_SMALL_FILES, *part_names(index)])
     return folder if (folder / first).is_file() or not others else _fetch(name, options, tuple(others))
-
-
-def _missing_weights(folder: Path) -> str | None:
-    """The first weight file that is not there; None where all of them are."""
-    for name in WEIGHTS:
-        if (folder / name).is_file():
-            return None
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            return next((part for part in part_names(index) if not (folder / part).is_file()), None)
-    return WEIGHTS[0]
 
 
 def _ask_for(file: str, name: str, options: LoadOptions) -> None:
