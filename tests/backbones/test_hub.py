@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from huggingface_hub.errors import EntryNotFoundError
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors.torch import load_file
 
 from pnpovss.backbones.base import LoadOptions
+from pnpovss.backbones.dual_encoder import load_dual_encoder
 from pnpovss.backbones.parts import hub
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import CheckpointError
@@ -134,4 +135,76 @@ def test_the_weights_that_are_read_are_fetched_and_no_others(
 def test_a_model_of_which_the_hub_has_no_weights_is_refused(served: Path) -> None:
     (served / "model.safetensors").rename(served / "open_clip_model.safetensors")
     with pytest.raises(CheckpointError, match=rf"^the hub's model '{NAME}' has no model\.safetensors: expected model"):
+        load_backbone(NAME)
+
+
+LORA = {"peft_type": "LORA", "base_model_name_or_path": "openai/clip-vit-base-patch32"}
+MERGE = (
+    r"holds an adapter of PEFT \(adapter_config.json\), no whole model: .*\('openai/clip-vit-base-patch32'\).*"
+    r"`merge_and_unload\(\)\.save_pretrained\(FOLDER\)`.*give that folder"
+)
+
+
+@pytest.mark.parametrize("load", [load_backbone, load_dual_encoder])
+@pytest.mark.parametrize("config", [True, False])
+def test_an_adapter_in_a_folder_is_refused_with_how_to_merge_it(
+    load: Callable[[str], object], config: bool, tmp_path: Path
+) -> None:
+    folder = save_clip(tmp_path)
+    (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text(json.dumps(LORA))
+    if not config:
+        (folder / "config.json").unlink()
+    with pytest.raises(CheckpointError, match=MERGE):
+        load(str(folder))
+
+
+def test_weights_beside_an_adapter_are_a_model(tmp_path: Path) -> None:
+    folder = save_clip(tmp_path)
+    (folder / "adapter_config.json").write_text(json.dumps(LORA))
+    assert load_backbone(folder).card.heads
+
+
+def test_an_adapter_on_a_hub_is_refused_with_how_to_merge_it(served: Path) -> None:
+    (served / "model.safetensors").unlink()
+    (served / "adapter_config.json").write_text(json.dumps(LORA))
+    with pytest.raises(CheckpointError, match=MERGE):
+        load_backbone(NAME)
+
+
+@pytest.mark.parametrize("offline", [False, True])
+def test_an_adapter_on_a_hub_may_have_no_config_of_a_model(
+    offline: bool, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "config.json").unlink()
+
+    def one(name: str, file: str, *, local_files_only: bool, **_: object) -> str:
+        if file == "config.json":
+            raise LocalEntryNotFoundError("no network") if offline else EntryNotFoundError("404: no config.json")
+        assert local_files_only is offline
+        (cache / file).write_text(json.dumps(LORA))
+        return str(cache / file)
+
+    monkeypatch.setattr(hub, "hf_hub_download", one)
+    with pytest.raises(CheckpointError, match=MERGE):
+        load_backbone(NAME)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (EntryNotFoundError("404: no file"), "the hub does not give"),
+        (LocalEntryNotFoundError("?"), "no hub was reached"),
+    ],
+)
+def test_a_hub_that_has_neither_config_nor_adapter_is_told_as_before(
+    error: Exception, reason: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "config.json").unlink()
+
+    def one(name: str, file: str, **_: object) -> str:
+        raise error
+
+    monkeypatch.setattr(hub, "hf_hub_download", one)
+    with pytest.raises(CheckpointError, match=reason):
         load_backbone(NAME)

@@ -7,7 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 from pnpovss.backbones.base import Backbone, LoadOptions
-from pnpovss.backbones.parts.checkpoint import model_type
+from pnpovss.backbones.parts.checkpoint import model_type, refuse_adapter
 from pnpovss.backbones.parts.hub import hub_config, is_cached
 from pnpovss.errors import ModelError, UnknownModelError
 from pnpovss.plugins import Registry, Spec
@@ -102,9 +102,15 @@ def load_backbone(name: str | Path, options: LoadOptions | None = None) -> Backb
 
 
 def _config_of(name: str, options: LoadOptions) -> Path | None:
-    """The config.json of a folder or hub id; None where the name is neither."""
-    if Path(name).is_dir():
-        return Path(name) / "config.json"
+    """The config.json of a folder or hub id; None where the name is neither.
+
+    Raises:
+        CheckpointError: the hub does not give it, or there is an adapter of PEFT instead of a model.
+    """
+    if (folder := Path(name)).is_dir():
+        if not (folder / "config.json").is_file():
+            refuse_adapter(folder)
+        return folder / "config.json"
     return hub_config(name, options) if _HUB_ID.fullmatch(name) else None
 
 

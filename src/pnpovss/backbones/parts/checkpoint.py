@@ -17,6 +17,7 @@ from pnpovss.errors import CheckpointError
 from pnpovss.files.samples import spread
 
 __all__ = [
+    "ADAPTER",
     "CLIP_NORMALISATION",
     "HALF_NORMALISATION",
     "IMAGENET_NORMALISATION",
@@ -31,6 +32,7 @@ __all__ = [
     "read_json",
     "read_model",
     "read_normalisation",
+    "refuse_adapter",
     "weight_files",
     "weight_names",
 ]
@@ -48,6 +50,9 @@ IMAGENET_NORMALISATION: tuple[Rgb, Rgb] = ((0.485, 0.456, 0.406), (0.229, 0.224,
 
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 """Files of weights, in the order of preference; an index in the place of one names its parts."""
+
+ADAPTER = "adapter_config.json"
+"""The file by which a folder of PEFT is told."""
 
 _SMALL = 64 << 20  # bytes of a weight file that is hashed in full
 _SMALL_TENSOR = 1 << 20  # bytes of a tensor in a larger file that is hashed in full
@@ -223,7 +228,7 @@ def expected_weights(folder: Path) -> list[str]:
     In the order of preference in which transformers looks for them; empty where there is neither.
 
     Raises:
-        CheckpointError: the index cannot be read.
+        CheckpointError: the index cannot be read, or there is an adapter of PEFT instead.
     """
     for name in WEIGHTS:
         if (folder / name).is_file():
@@ -231,7 +236,24 @@ def expected_weights(folder: Path) -> list[str]:
         index = folder / f"{name}.index.json"
         if index.is_file():
             return part_names(index)
+    refuse_adapter(folder)
     return []
+
+
+def refuse_adapter(folder: Path) -> None:
+    """Refuse what PEFT saves of a model that it tuned (LoRA and its kin): what it added, not the model.
+
+    Raises:
+        CheckpointError: that is what lies there.
+    """
+    settings = folder / ADAPTER
+    if settings.is_file():
+        base = read_json(settings).get("base_model_name_or_path")
+        raise CheckpointError(
+            f"{folder} holds an adapter of PEFT ({ADAPTER}), no whole model: load it on top of its base model "
+            f"({base!r:.200}) with PEFT, merge the two with `merge_and_unload().save_pretrained(FOLDER)`, save the "
+            "processor there too, and give that folder"
+        )
 
 
 def weight_names(folder: Path) -> set[str]:

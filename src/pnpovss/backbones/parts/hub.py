@@ -1,7 +1,8 @@
 """Where a checkpoint lies: a folder, or a hub's cache, into which the files are fetched that will be read."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from huggingface_hub import hf_hub_download, snapshot_download, try_to_load_from_cache
@@ -9,11 +10,13 @@ from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.parts.checkpoint import (
+    ADAPTER,
     WEIGHTS,
     content_hash,
     expected_weights,
     first_line,
     part_names,
+    refuse_adapter,
     weight_files,
 )
 from pnpovss.errors import CheckpointError
@@ -47,13 +50,20 @@ def hub_config(name: str, options: LoadOptions) -> Path:
     """config.json of a hub id; from the hub's cache where it is there.
 
     Raises:
-        CheckpointError: the hub does not have it or cannot be reached.
+        CheckpointError: the hub does not have it or cannot be reached, or has an adapter of PEFT by that name.
     """
     cached = try_to_load_from_cache(name, "config.json", revision=options.revision)
     if isinstance(cached, str):
         return Path(cached)
     with _hub_errors(name, options):
-        return _download_file(name, options, "config.json")
+        try:
+            return _download_file(name, options, "config.json")
+        except EntryNotFoundError as error:
+            if isinstance(error, LocalEntryNotFoundError):  # the hub would not be reached again
+                options = replace(options, local_files_only=True)
+            with suppress(EntryNotFoundError):
+                refuse_adapter(_download_file(name, options, ADAPTER).parent)
+            raise
 
 
 def is_cached(name: str) -> bool:
