@@ -13,7 +13,7 @@ from pnpovss.backbones.decoder.eyes import ARCHITECTURES
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.errors import CheckpointError
 from tests.support.damage import edit, reweigh
-from tests.support.decoder_models import CONTROL, TINY, save_decoder
+from tests.support.decoder_models import CONTROL, RESTS, TINY, save_decoder
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +81,22 @@ def test_refused(kind: str, folder: Path) -> None:
 def test_one_layer_is_too_few(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="has one layer; names are read below the last of several"):
         load_decoder(str(save_decoder(tmp_path, num_hidden_layers=1)), LoadOptions())
+
+
+@pytest.mark.parametrize(
+    ("tower", "wrong", "tokens"),
+    [("llava of clip", "full", 17), ("llava of siglip", "default", 15)],
+)
+def test_tokens_that_are_not_those_of_the_patches_are_refused(
+    tower: str, wrong: str, tokens: int, tmp_path: Path
+) -> None:
+    """They were read as if they were, each patch's attention as that of its neighbour."""
+    folder = save_decoder(tmp_path, "llava", config=RESTS[tower][1])
+    load_decoder(str(folder), LoadOptions())
+    edit(folder / "config.json", vision_feature_select_strategy=wrong)
+    said = rf"{folder} says \S+ '{wrong}', by which {tokens} tokens of .* 16 patches"
+    with pytest.raises(CheckpointError, match=said):
+        load_decoder(str(folder), LoadOptions())
 
 
 @pytest.mark.parametrize("kind", TINY)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pnpovss.backbones.parts.checkpoint import CLIP_NORMALISATION, HALF_NORMALISATION, IMAGENET_NORMALISATION, Rgb
+from pnpovss.errors import CheckpointError
 
 __all__ = ["ARCHITECTURES", "Architecture", "Eyes", "ImageTokens"]
 
@@ -93,14 +94,35 @@ def _idefics3(model: Any) -> Eyes:
 
 
 def _llava(model: Any) -> Eyes:
-    """LLaVA: a token a patch of a CLIP or SigLIP tower at its own size."""
+    """LLaVA: a token a patch of a CLIP or SigLIP tower at its own size.
+
+    Raises:
+        CheckpointError: its config leaves out a patch, or a class token in.
+    """
     vision, inner = model.config.vision_config, model.model
+    _check_selection(model)
 
     def see(pixels: Float[Tensor, "b 3 H W"]) -> ImageTokens:
         pixels = _filled(pixels, vision.image_size)
         return ImageTokens(torch.stack(list(inner.get_image_features(pixels, return_dict=True).pooler_output)))
 
     return Eyes(see, inner.language_model, vision.patch_size, _whole(vision.image_size, vision.patch_size))
+
+
+def _check_selection(model: Any) -> None:
+    """Refuse tokens that are not those of the patches: the maps would be moved by a cell, and nothing would show it."""
+    config = model.config
+    vision, strategy = config.vision_config, config.vision_feature_select_strategy
+    patches = (vision.image_size // vision.patch_size) ** 2
+    tables = (each for name, each in model.model.vision_tower.named_modules() if name.endswith("position_embedding"))
+    for table in tables:
+        if (read := table.num_embeddings - (strategy == "default")) != patches:
+            raise CheckpointError(
+                f"the config in {model.name_or_path} says vision_feature_select_strategy {strategy!r}, by which "
+                f"{read} tokens of its {vision.model_type} are read for {patches} patches; expected one for each: "
+                "'default' for a tower with a class token (CLIP), which it leaves out, 'full' for one without "
+                "(SigLIP). Correct config.json if that is a mistake; a model that was trained so cannot be read here"
+            )
 
 
 def _internvl(model: Any) -> Eyes:
