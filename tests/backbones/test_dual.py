@@ -16,6 +16,7 @@ from transformers import CLIPModel, MetaClip2Model, SiglipModel, Tipsv2Model
 from pnpovss.backbones.base import LoadOptions, Reading
 from pnpovss.backbones.dual import checkpoint
 from pnpovss.backbones.dual.backbone import DualBackbone, load_dual
+from pnpovss.backbones.dual.pooling import Probe
 from pnpovss.errors import CheckpointError, ConfigError
 from pnpovss.prompts import PREFIX
 from pnpovss.segmenter import Segmenter
@@ -153,6 +154,22 @@ def test_all_names_share_one_forward_of_the_photo(both: tuple[DualBackbone, Any]
             backbone.match(features, [asked], Reading((max(backbone.card.heads),)))
         runs[len(asked)] = len(calls)
     assert runs[1] == runs[5] > 0
+
+
+@pytest.mark.parametrize("read", [(), (-1,), (-2, -1), (-2,)])
+def test_in_the_last_layer_only_the_token_that_leaves_it_is_computed(
+    both: tuple[DualBackbone, Any], read: tuple[int, ...]
+):
+    backbone, _ = both
+    tower = backbone._tower
+    last = tower._head.mlp if isinstance(tower, Probe) else tower._layers[-1].mlp
+    layers = sorted(backbone.card.heads)
+    features, name = backbone.encode_images(pixels(images=2)), [backbone.tokenize("A picture of cat")]
+    seen = []
+    with register_module_forward_hook(lambda module, given, _: seen.append(given[0].shape) if module is last else None):
+        backbone.match(features, [name, name], Reading(tuple(layers[place] for place in read if -place <= len(layers))))
+        backbone.embed_images(features)
+    assert seen == [(2, 1, 32)] * 2
 
 
 def test_many_names_of_several_photos_are_asked_in_turns_of_bounded_memory(

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from pnpovss.backbones.parts.capture import Seen
+from pnpovss.backbones.parts.capture import Seen, attend
 
 __all__ = ["ClassToken", "FirstOfTwo", "Probe", "Tower"]
 
@@ -20,6 +20,9 @@ READABLE = 4
 
 class ClassToken:
     """CLIP and MetaCLIP 2: a class token that attends to the patches in each layer; the model's own modules run.
+
+    The last layer's lines are written out, since only its class token is read: that saves most of its forward, and of
+    the backward, which each name has of its own.
 
     Attributes:
         heads: the number of heads of each layer that can be read.
@@ -57,9 +60,9 @@ class ClassToken:
         """The photos' vectors, from the lowest layer that is read onwards, or the last; `seen` reads, if anything."""
         lowest = min(layers, default=len(self._layers) - 1)
         state = hidden[:, lowest - self._first]
-        for layer in self._layers[lowest:]:
+        for layer in self._layers[lowest:-1]:
             state = layer(state, None)
-        return self._leave(state[:, 0])
+        return self._leave(self._last(state))
 
     def end_at(self, hidden: Float[Tensor, "b layer n d"], layer: int, seen: Seen) -> Float[Tensor, "b e"]:
         """The photos' vectors as if the tower ended with this layer, the mean of its tokens standing for them."""
@@ -67,6 +70,12 @@ class ClassToken:
 
     def _blocks(self) -> Any:
         return self._vision.encoder.layers
+
+    def _last(self, state: Float[Tensor, "b n d"]) -> Float[Tensor, "b d"]:
+        """The class token after the last layer, whose other tokens nothing reads."""
+        layer, token = self._layers[-1], state[:, :1]
+        token = token + layer.self_attn.out_proj(_look(layer.self_attn, layer.layer_norm1(state)))
+        return (token + layer.mlp(layer.layer_norm2(token)))[:, 0]
 
     def _enter(self, pixels: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b n d"]:
         return self._vision.pre_layrnorm(self._vision.embeddings(pixels, interpolate_pos_encoding=True))
@@ -94,11 +103,26 @@ class FirstOfTwo(ClassToken):
     def _blocks(self) -> Any:
         return self._vision.encoder.layer
 
+    def _last(self, state: Float[Tensor, "b n d"]) -> Float[Tensor, "b d"]:
+        """The class token after the last layer, whose other tokens nothing reads."""
+        layer, token = self._layers[-1], state[:, :1]
+        token = token + layer.layer_scale1(layer.attention.o_proj(_look(layer.attention, layer.norm1(state))))
+        return (token + layer.layer_scale2(layer.mlp(layer.norm2(token))))[:, 0]
+
     def _enter(self, pixels: Float[Tensor, "b 3 H W"]) -> Float[Tensor, "b n d"]:
         return self._vision.embeddings(pixels * 0.5 + 0.5)
 
     def _leave(self, token: Float[Tensor, "b d"]) -> Float[Tensor, "b e"]:
         return self._vision.layernorm(token)
+
+
+def _look(attention: Any, tokens: Float[Tensor, "b n d"]) -> Float[Tensor, "b 1 e"]:
+    """What the first token's heads see, side by side: the module's own lines, for one query."""
+    query, key, value = (
+        linear(of).unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
+        for linear, of in ((attention.q_proj, tokens[:, :1]), (attention.k_proj, tokens), (attention.v_proj, tokens))
+    )
+    return attend(attention, query, key, value, None)[0].flatten(2)
 
 
 class Probe:

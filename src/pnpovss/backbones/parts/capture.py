@@ -31,7 +31,7 @@ from transformers.masking_utils import eager_mask
 
 from pnpovss.errors import ModelError
 
-__all__ = ["CAPTURE", "Seen", "leaf", "read_attention"]
+__all__ = ["CAPTURE", "Seen", "attend", "leaf", "read_attention"]
 
 CAPTURE = "pnpovss_capture"
 """The name of our attention function: what `attn_implementation` says of a model that is to be read."""
@@ -137,7 +137,7 @@ def leaf(probs: Tensor) -> Tensor:
     return probs if probs.requires_grad else probs.detach().requires_grad_()
 
 
-def _attend(
+def attend(
     module: nn.Module,
     query: Float[Tensor, "b head q e"],
     key: Float[Tensor, "b2 kv k e"],
@@ -200,5 +200,5 @@ def _unread(
     return _probabilities(query, key, mask, scaling, softcap).to(value.dtype) @ value
 
 
-AttentionInterface.register(CAPTURE, _attend)
+AttentionInterface.register(CAPTURE, attend)
 AttentionMaskInterface.register(CAPTURE, eager_mask)  # the whole mask, always: some others leave out what they can
