@@ -13,6 +13,7 @@ from pnpovss.batch.events import Done, Task
 from pnpovss.batch.export.registry import parse_formats
 from pnpovss.batch.export.run import read_run
 from pnpovss.batch.export.write import export
+from pnpovss.batch.export.yolo import _joined, polygons
 from pnpovss.batch.job import Job
 from pnpovss.batch.photo_files import checksum
 from pnpovss.config import InstanceSettings
@@ -97,6 +98,44 @@ def test_a_thing_in_pieces_is_one_object_of_yolo(apart: Path, tmp_path: Path):
     assert not (without_specks & ~seen).any()
     bridge = seen & ~without_specks
     assert bridge[:, 7:12].sum() == bridge.sum() == 5, "from one piece to the other, a pixel wide"
+
+
+def joined_plainly(parts: list[np.ndarray]) -> np.ndarray:
+    """Every corner of what is joined with every other one, part by part; the foremost of those equally near."""
+    whole, joined, left = parts[0], parts[0], parts[1:]
+    while left:
+        corners = np.concatenate(left)
+        lengths = ((corners[:, None] - joined) ** 2).sum(-1)
+        to, near = np.unravel_index(lengths.argmin(), lengths.shape)
+        at = (whole == joined[near]).all(1).argmax()
+        ends = np.cumsum([len(part) for part in left])
+        chosen = int(np.searchsorted(ends, to, "right"))
+        part = left.pop(chosen)
+        around = np.roll(part, ends[chosen] - len(part) - to, 0)
+        whole = np.concatenate([whole[: at + 1], around, around[:1], whole[at:]])
+        joined = np.concatenate([joined, part])
+    return whole
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_pieces_are_joined_as_if_each_corner_was_compared_with_each(seed: int):
+    """Specks, frames in frames and regular patterns, where many corners are equally near."""
+    rng = np.random.default_rng(seed)
+    mask = rng.random(rng.integers(3, 25, 2)) < rng.uniform(0.05, 0.95)
+    mask[:2, :2] = True
+    if seed % 2:
+        mask = np.kron(mask[:9, :9], np.ones(rng.integers(1, 4, 2), bool)).astype(bool)
+    parts = list(polygons(mask))
+    assert np.array_equal(_joined(parts), joined_plainly(parts))
+
+
+def test_thousands_of_pieces_are_one_object():
+    """A raster of 2,500 dots of 4 corners."""
+    mask = np.kron(np.ones((50, 50), bool), np.pad(np.ones((2, 2), bool), (0, 2)))
+    whole = _joined(list(polygons(mask)))
+    assert len(whole) == 4 * 2500 + 2 * 2499
+    assert len(np.unique(whole, axis=0)) == 4 * 2500
+    assert np.abs(np.diff(whole, axis=0)).sum(1).max() == 3, "no bridge leads farther than to the next dot"
 
 
 def test_things_keep_what_still_has_their_name_after_corrections_by_hand(apart: Path):

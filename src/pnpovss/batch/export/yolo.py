@@ -10,11 +10,13 @@ of a pixel.
 
 import json
 from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import Bool, Integer
+from scipy.spatial import Delaunay
 
 from pnpovss.batch.export.photos import flat_name, photo_file
 from pnpovss.batch.export.registry import FormatSpec
@@ -78,24 +80,61 @@ def _is_flat(width: int, height: int, area: int) -> bool:
 
 def _joined(parts: Sequence[Polygon]) -> Polygon:
     """One polygon of several: always the nearest one next, so that halves of a piece meet where it was cut."""
-    whole = last = parts[0]
-    left = np.concatenate(parts[1:]).astype(np.int32) if len(parts) > 1 else whole[:0]  # corners of what is not joined
-    part = np.repeat(np.arange(1, len(parts)), [len(each) for each in parts[1:]])
-    nearest, length = np.zeros_like(left), np.full(len(left), np.iinfo(np.int32).max)  # corner of `whole`, [px squared]
-    while len(left):
-        for some in np.array_split(last, -(-len(last) // 64)):  # thousands of corners by thousands would not fit
-            lengths = (some[:, :1] - left[:, 0]) ** 2 + (some[:, 1:] - left[:, 1]) ** 2
-            best = lengths.argmin(0)
-            shorter = lengths[best, np.arange(len(left))]
-            closer = shorter < length
-            nearest[closer], length[closer] = some[best[closer]], shorter[closer]
-        to = int(length.argmin())
-        last, corner = parts[part[to]], int((part[:to] == part[to]).sum())
-        at = int((whole == nearest[to]).all(1).argmax()) + 1
-        whole = np.concatenate([whole[:at], last[corner:], last[: corner + 1], whole[at - 1 :]])
-        keep = part != part[to]
-        left, part, nearest, length = left[keep], part[keep], nearest[keep], length[keep]
-    return whole
+    if len(parts) == 1:
+        return parts[0]
+    corners, starts = np.concatenate(parts), np.cumsum([0, *map(len, parts)]).tolist()
+    places, first, same = np.unique(corners, axis=0, return_index=True, return_inverse=True)
+    part = np.repeat(np.arange(len(parts)), np.diff(starts))
+    bridges: dict[int, list[tuple[int, int]]] = {}  # from a place to (corner, its part), the last one first
+    for place, corner in _bridges(places, first, part):
+        bridges.setdefault(place, []).append((corner, int(part[corner])))
+    at, whole = same.ravel().tolist(), list[int]()
+    left = list(range(starts[1]))[::-1]
+    while left:
+        whole.append(corner := left.pop())
+        if further := bridges.get(at[corner]):
+            start, to = further.pop()
+            around = [*range(start, starts[to + 1]), *range(starts[to], start + 1)]
+            left += [corner, *reversed(around)]  # and back
+    return corners[whole]
+
+
+def _bridges(
+    places: Polygon, first: Integer[np.ndarray, " place"], part: Integer[np.ndarray, " corner"]
+) -> Iterator[tuple[int, int]]:
+    """From part 0 on, always the shortest bridge to a part not reached yet: the place that it leaves, its corner there.
+
+    Edges of Delaunay's triangulation alone are looked at, which is exact: each of the shortest bridges from some parts
+    to all others is one, for in the circle around it there is no further corner. Of these it is the one to the foremost
+    corner, and from the one that was reached first.
+
+    Args:
+        places: of the corners, each once.
+        first: the foremost corner at each place.
+        part: of each corner.
+    """
+    ends, neighbours = Delaunay(places).vertex_neighbor_vertices
+    order = np.argsort(first)  # places by their foremost corners, and so part by part
+    own = np.split(order, np.searchsorted(part[first[order]], np.arange(1, part[-1] + 1)))
+    reached, rank = np.zeros(len(own), bool), 0
+    heap, here = list[tuple[int, int, int, int]](), 0  # squared length [px^2], corner there, rank and place here
+    while True:
+        reached[here] = True
+        for place in own[here].tolist():
+            rank += 1
+            others = neighbours[ends[place] : ends[place + 1]]
+            others = others[~reached[part[first[others]]]]
+            lengths = ((places[others] - places[place]) ** 2).sum(1)
+            for length, corner in zip(lengths.tolist(), first[others].tolist(), strict=True):
+                heappush(heap, (length, corner, rank, place))
+        while heap and reached[part[heap[0][1]]]:
+            heappop(heap)
+        if not heap:
+            assert reached.all()
+            return
+        _, corner, _, place = heappop(heap)
+        yield place, corner
+        here = int(part[corner])
 
 
 def _without_holes(piece: Bool[np.ndarray, "h w"]) -> Iterator[Polygon]:
