@@ -6,7 +6,7 @@ from pnpovss.config import Settings
 from pnpovss.errors import ConfigError, ImageError, NamesError
 from pnpovss.saliency.views import views_of
 
-__all__ = ["Limits"]
+__all__ = ["Limits", "crf_pixels_of"]
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,9 @@ class Limits:
                 f"take here ({self.scores:,} scores); ask for fewer names, or make the photo smaller"
             )
         if pixels > self.crf_pixels and not self.takes_large_photos(settings):
-            assert settings.crf is not None
             raise ConfigError(
                 f"setting crf.max_pixels: this service allows at most {self.crf_pixels:,}, got "
-                f"{settings.crf.max_pixels or 'none'} for a photo of {pixels:,} pixels; ask with settings="
+                f"{crf_pixels_of(settings)} for a photo of {pixels:,} pixels; ask with settings="
                 f'{{"crf.max_pixels": {self.crf_pixels}}}, or make the photo smaller'
             )
 
@@ -109,3 +108,9 @@ class Limits:
         """Whether photos of more than `crf_pixels` can be asked about with these settings."""
         crf = settings.crf
         return crf is None or (crf.max_pixels is not None and crf.max_pixels <= self.crf_pixels)
+
+
+def crf_pixels_of(settings: Settings) -> str:
+    """The setting crf.max_pixels as messages tell it, and as it is given; the Dense CRF is on."""
+    assert settings.crf is not None
+    return str(settings.crf.max_pixels or "none")

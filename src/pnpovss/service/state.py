@@ -18,7 +18,7 @@ from pnpovss.memory import Memory
 from pnpovss.segmenter import Segmenter
 from pnpovss.service.arriving import Arriving
 from pnpovss.service.batching import Together
-from pnpovss.service.limits import Limits
+from pnpovss.service.limits import Limits, crf_pixels_of
 from pnpovss.service.metrics import Metrics
 from pnpovss.service.options import ServiceOptions
 from pnpovss.service.remembering import Remembering
@@ -136,7 +136,7 @@ def _check(settings: Settings, limits: Limits) -> None:
             "photos of more than %s pixels will be refused, since crf.max_pixels is %s; to take them start with "
             "--set crf.max_pixels=%d",
             f"{limits.crf_pixels:,}",
-            settings.crf.max_pixels if settings.crf and settings.crf.max_pixels else "none",
+            crf_pixels_of(settings),
             limits.crf_pixels,
         )
 
