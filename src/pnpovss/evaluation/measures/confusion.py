@@ -10,7 +10,7 @@ holds has none (NaN), so it does not enter the mean: the definition of mmsegment
 Jaccard index.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,11 @@ class Confusion:
             rows, columns, pixels = np.asarray(cells, dtype=np.int64).T
             np.add.at(counts, (rows, columns), pixels)
         return cls(counts)
+
+    @classmethod
+    def each(cls, photos: Iterable[Sequence[Sequence[int]]], classes: int) -> Iterator["Confusion"]:
+        """From the triples of many photos, one at a time: the matrices of all of them would fill the memory."""
+        return (cls.from_sparse(cells, classes) for cells in photos)
 
     @classmethod
     def total(cls, parts: Iterable["Confusion"], classes: int) -> "Confusion":

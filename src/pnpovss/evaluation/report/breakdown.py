@@ -4,7 +4,7 @@ All of it is read from a run's records; neither photos nor masks are needed agai
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,13 +82,14 @@ def break_down(run: Run) -> Breakdown:
     """Break down the score of a run of `pnpovss eval`, from its records."""
     records = list(run.records.values())
     classes, background = len(run.settings.classes), run.settings.background_class
-    whole = ImageCounts.of(_counts(records, "confusion", classes))
+    cells = [record["confusion"] for record in records]
+    whole = ImageCounts.of(Confusion.each(cells, classes))
     regions = [regions_of(record) for record in records]
-    total = Confusion.total(_counts(records, "confusion", classes), classes)
-    near = Confusion.total(_counts(records, "trimap", classes), classes)
+    total = Confusion.total(Confusion.each(cells, classes), classes)
+    near = Confusion.total(Confusion.each((record["trimap"] for record in records), classes), classes)
     findings = [
         finding
-        for record, own, counts in zip(records, regions, _counts(records, "confusion", classes), strict=True)
+        for record, own, counts in zip(records, regions, Confusion.each(cells, classes), strict=True)
         for finding in find_failures(record["key"], own, counts, record["size"], background)
     ]
     judged = [
@@ -114,11 +115,6 @@ def break_down(run: Run) -> Breakdown:
         smaller=len(judged) - sum(judged),
         pairs=pairs_of(total, findings),
     )
-
-
-def _counts(records: Sequence[Record], field: str, classes: int) -> Iterator[Confusion]:
-    """Photo by photo: the matrices of all photos at once would fill the memory."""
-    return (Confusion.from_sparse(record[field], classes) for record in records)
 
 
 def regions_of(record: Record) -> list[Region]:

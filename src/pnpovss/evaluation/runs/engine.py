@@ -147,7 +147,7 @@ def run(
         todo = [sample for sample in samples if not _is_done(plan, folder, journal, sample.key)]
         if todo:
             begin_session(folder, settings, dataset.root, session(str(plan.segmenter.backbone.card.device)))
-        before = (Confusion.from_sparse(plan.score(record), classes) for record in journal.records.values())
+        before = Confusion.each(map(plan.score, journal.records.values()), classes)
         total = Confusion.total(before, classes)
         for new, (record, files) in enumerate(_measure(plan, dataset, presence, todo), start=1):
             key = record["key"]

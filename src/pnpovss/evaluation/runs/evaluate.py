@@ -86,7 +86,7 @@ def run_summary(run: Run) -> dict[str, Any]:
 
 def _summarise(records: Sequence[Record], classes: Sequence[str]) -> dict[str, Any]:
     """The scores of all photos together, and how good the names were."""
-    total = Confusion.total((Confusion.from_sparse(r["confusion"], len(classes)) for r in records), len(classes))
+    total = Confusion.total(Confusion.each((r["confusion"] for r in records), len(classes)), len(classes))
     return {**scores(total, classes), "presence": _presence_quality(records)}
 
 

@@ -129,17 +129,16 @@ def count_labels(space: LabelSpace, case: Case, labels: Labels) -> dict[str, Spa
 
 def variant_counts(records: Iterable[Record], variant: str, classes: int) -> Confusion:
     """The sum over all photos of one variant."""
-    return Confusion.total(_photo_counts(records, variant, classes), classes)
-
-
-def _photo_counts(records: Iterable[Record], variant: str, classes: int) -> Iterator[Confusion]:
-    """Of one variant, photo by photo: a matrix for each photo and variant would fill the memory."""
-    return (Confusion.from_sparse(record["variants"][variant], classes) for record in records)
+    return Confusion.total(_by_photo(records, variant, classes), classes)
 
 
 def compare_variants(records: Sequence[Record], variants: Sequence[str], classes: int) -> dict[str, Compared]:
     """Each variant's mIoU and its difference to the first, with 95% intervals over photos, paired."""
-    return compare({name: _photo_counts(records, name, classes) for name in variants})
+    return compare({name: _by_photo(records, name, classes) for name in variants})
+
+
+def _by_photo(records: Iterable[Record], variant: str, classes: int) -> Iterator[Confusion]:
+    return Confusion.each((record["variants"][variant] for record in records), classes)
 
 
 def _summarise(records: Sequence[Record], variants: Sequence[str], classes: Sequence[str]) -> dict[str, Any]:
