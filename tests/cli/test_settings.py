@@ -25,4 +25,19 @@ def test_switches_and_steps_turn_what_they_say():
     assert (config.gradcam, config.keep_aspect, config.squash_names) == (False, True, False)
     assert config.views == ViewSettings(mirror=False)
     assert parse_settings(["crf.max_pixels=off"]) == {"crf.max_pixels": None}
-    assert parse_settings(["nobody.knows=on"]) == {"nobody.knows": "on"}
+    for unknown in ("nobody.knows", "crf.nobody", "crf.model_dump", "model_fields"):
+        assert parse_settings([f"{unknown}=on"]) == {unknown: "on"}
+
+
+def test_every_setting_takes_on_as_a_step_a_switch_or_a_word():
+    for name in setting_names():
+        assert parse_settings([f"{name}=on"])[name] in ({}, True, "on")
+    assert {name for name in setting_names() if parse_settings([f"{name}=on"])[name] == {}} == {
+        "presence",
+        "views",
+        "dropout",
+        "background",
+        "blur",
+        "crf",
+        "instances",
+    }

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from rich.table import Table
@@ -11,6 +12,8 @@ from pnpovss.config import PRESETS, STEPS, Config, InstanceSettings, ViewSetting
 from pnpovss.errors import ConfigError
 
 __all__ = ["parse_settings", "refuse_instances", "setting_value", "settings_table"]
+
+_ALL_ON = Config(views=ViewSettings(), instances=InstanceSettings())  # which are off unless asked for
 
 
 def parse_settings(given: Sequence[str]) -> dict[str, Any]:
@@ -38,7 +41,7 @@ def _value(name: str, text: str) -> Any:
         return STEPS[name] if name in STEPS else False if word == "off" and _is_switch(name) else None
     if word == "on" and _is_switch(name):
         return True
-    if word == "on" and hasattr(_with_all_steps(name), "model_dump"):
+    if word == "on" and hasattr(_when_on(name), "model_dump"):
         return {}  # a step whose settings are all left to their defaults
     try:
         return json.loads(text.lower() if text.lower() in ("true", "false", "null") else text)
@@ -47,15 +50,12 @@ def _value(name: str, text: str) -> Any:
 
 
 def _is_switch(name: str) -> bool:
-    return isinstance(_with_all_steps(name), bool)
+    return isinstance(_when_on(name), bool)
 
 
-def _with_all_steps(dotted: str) -> Any:
+def _when_on(name: str) -> Any:
     """A setting's value where every step is on; None for an unknown one."""
-    value: Any = Config(views=ViewSettings(), instances=InstanceSettings())
-    for part in dotted.split("."):
-        value = getattr(value, part, None) if part in getattr(type(value), "model_fields", ()) else None
-    return value
+    return attrgetter(name)(_ALL_ON) if name in setting_names() else None
 
 
 def refuse_instances(how: str, settings: Mapping[str, Any], without: Sequence[str]) -> None:
