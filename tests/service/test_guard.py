@@ -135,6 +135,25 @@ def test_a_page_that_is_let_in_can_read_why_a_request_is_refused(serve: Serve):
     assert "access-control-allow-origin" not in other.headers
 
 
+def test_what_is_asked_before_a_request_of_another_origin_is_logged_and_counted(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+):
+    client = serve(origins=("https://friend.example",))
+    with caplog.at_level(logging.INFO, "pnpovss"):
+        for origin, status in (("https://friend.example", 200), ("https://evil.example", 400)):
+            asked = {"origin": origin, "access-control-request-method": "POST", "x-request-id": "abc-1"}
+            answer = client.options("/v1/segment", headers=asked)
+            assert answer.status_code == status
+            assert answer.headers["x-request-id"] == "abc-1"
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+    told = [vars(record) for record in caplog.records if record.getMessage() == "request"]
+    assert [(line["method"], line["route"], line["status"]) for line in told] == [
+        ("OPTIONS", "other", 200),
+        ("OPTIONS", "other", 400),
+    ]
+    assert 'pnpovss_requests_total{route="other",status="400"} 1.0' in client.get("/metrics").text
+
+
 def test_every_answer_has_safe_headers(serve: Serve, flag: bytes):  # noqa: F811
     client = serve()
     for answer in (client.get("/"), client.get("/nowhere"), post(client, flag), post(client, b"")):

@@ -20,7 +20,7 @@ from pnpovss.files.json import to_json
 from pnpovss.service import documents, method, tellings
 from pnpovss.service.answers import Answer, Seen, answer
 from pnpovss.service.arriving import Room
-from pnpovss.service.guard import Guard, problem_response
+from pnpovss.service.guard import Guard, Watch, problem_response
 from pnpovss.service.limits import Limits
 from pnpovss.service.parse import asked, parse_body
 from pnpovss.service.problems import Problem, problem_of
@@ -71,16 +71,16 @@ def make_app(service: Service) -> ASGIApp:
     _add_page(app)
     _add_problems(app, service)
     documents.complete(app, needs_key=bool(service.options.keys))
-    guarded = Guard(app, service.options, service.metrics)
-    if not service.options.origins:
-        return guarded
-    return CORSMiddleware(  # around the guard: pages of those origins may read its refusals, too
-        guarded,
-        allow_origins=list(service.options.origins),
-        allow_methods=["GET", "POST"],
-        allow_headers=["authorization", "content-type", "x-request-id"],
-        expose_headers=["retry-after", "x-request-id", "photo-id"],
-    )
+    entered: ASGIApp = Guard(app, service.options)
+    if service.options.origins:
+        entered = CORSMiddleware(  # around the guard: pages of those origins may read its refusals, too
+            entered,
+            allow_origins=list(service.options.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id"],
+            expose_headers=["retry-after", "x-request-id", "photo-id"],
+        )
+    return Watch(entered, service.metrics)
 
 
 def _add_api(app: FastAPI, service: Service) -> None:

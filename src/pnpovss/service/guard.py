@@ -1,4 +1,4 @@
-"""What stands before every request: who may enter, what every answer carries, and what is logged of it."""
+"""What stands before every request: what is logged of it, what its answer carries, and who may enter."""
 
 import hmac
 import logging
@@ -18,7 +18,7 @@ from pnpovss.service.options import ServiceOptions
 from pnpovss.service.problems import MEDIA_TYPE, Problem
 from pnpovss.service.work import GivenUp
 
-__all__ = ["Guard", "problem_response"]
+__all__ = ["Guard", "Watch", "problem_response"]
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +58,11 @@ def problem_response(problem: Problem, more: Mapping[str, str] | None = None) ->
     return Response(body, int(problem.status), headers, MEDIA_TYPE)
 
 
-class Guard:
-    """An ASGI application around another one."""
+class Watch:
+    """An ASGI application around another one, outside of all others: it logs and counts every request."""
 
-    def __init__(self, app: ASGIApp, options: ServiceOptions, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self.app = app
-        self.options = options
         self.metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -76,8 +75,7 @@ class Guard:
         token = REQUEST.set(given if _ID.fullmatch(given) else uuid4().hex)
         told = _Told(scope, send)
         try:
-            refusal = self._refusal(scope["method"], scope["path"], headers)
-            await (problem_response(refusal) if refusal else self.app)(scope, receive, told.send)
+            await self.app(scope, receive, told.send)
         except GivenUp:
             told.status = CLIENT_CLOSED
             self.metrics.given_up.inc()
@@ -86,6 +84,30 @@ class Guard:
         finally:
             self._log(scope, told.status, time.perf_counter() - begun)
             REQUEST.reset(token)
+
+    def _log(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        self.metrics.requests.labels(route, status).inc()
+        self.metrics.seconds.labels(route).observe(seconds)
+        if route in (*PROBES, "/metrics"):
+            return
+        extra = {"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)}
+        logger.info("request", extra=extra)
+
+
+class Guard:
+    """An ASGI application around another one: it lets in who may enter."""
+
+    def __init__(self, app: ASGIApp, options: ServiceOptions) -> None:
+        self.app = app
+        self.options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        refusal = None
+        if scope["type"] == "http":
+            refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
+        await (problem_response(refusal) if refusal else self.app)(scope, receive, send)
 
     def _refusal(self, method: str, path: str, headers: Headers) -> Problem | None:
         """Why a request is not let in; None where it is."""
@@ -109,15 +131,6 @@ class Guard:
         kind, _, given = headers.get("authorization", "").partition(" ")
         shown = given.strip().encode() if kind.lower() == "bearer" else b""
         return any([hmac.compare_digest(shown, key.encode()) for key in self.options.keys])
-
-    def _log(self, scope: Scope, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "other")
-        self.metrics.requests.labels(route, status).inc()
-        self.metrics.seconds.labels(route).observe(seconds)
-        if route in (*PROBES, "/metrics"):
-            return
-        extra = {"method": scope["method"], "route": route, "status": status, "ms": round(seconds * 1000, 1)}
-        logger.info("request", extra=extra)
 
 
 class _Told:
