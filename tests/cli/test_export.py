@@ -55,6 +55,24 @@ def test_what_cannot_be_exported_is_told_before_the_model_loads(call: Call, phot
     assert "VOC masks hold 254 names at most" in listed.stderr
 
 
+def test_names_of_earlier_results_that_a_format_cannot_hold_are_told_before_the_work(
+    call: Call, photo: Path, tmp_path: Path
+):
+    """Those that the run makes anew do not count."""
+    save_flag(tmp_path / "other.png")
+    command = ("--out", "out", "--presence", "all", *FAKE)
+    assert call("segment", "other.png", "--names", "red, scale 1:5", *command).exit_code == 0
+    done = call("segment", photo, "--names", "red", "--format", "voc", *command)
+    assert done.exit_code == 2
+    said = " ".join(done.stderr.split())
+    assert "'scale 1:5'" in said
+    assert "some names are of earlier results in out, which are exported, too: give another --out" in said
+    assert not (tmp_path / "out/flag.json").exists()
+    anew = call("segment", photo, "other.png", "--names", "red, blue", "--format", "voc,coco", *command)
+    assert anew.exit_code == 0, anew.output
+    assert "out/export/voc: 2 photos, 2 names" in anew.stdout
+
+
 def test_names_that_would_break_a_labelmap_are_refused(call: Call, photo: Path):
     for name in ("scale 1:5", "#1 dog"):
         command = ("segment", photo, "--names", f"red, {name}", "--out", "out", *FAKE)

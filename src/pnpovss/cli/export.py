@@ -1,6 +1,6 @@
 """`pnpovss export`: the results of a run in the formats of other tools."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -76,17 +76,31 @@ def write_exports(
         say(results, f"{folder}: {count:,} photos, {len(finished.categories):,} names")
 
 
-def check_exports(run: Path, formats: "Sequence[FormatSpec]", names: "Iterable[Name]") -> None:
+def check_exports(
+    run: Path, formats: "Sequence[FormatSpec]", names: "Iterable[Name]", stems: Callable[[], Iterable[str]]
+) -> None:
     """Refuse, before a run, what could not be exported at its end.
 
     Args:
         run: the folder of the run.
         formats: to be written into it.
         names: that are asked for in any photo.
+        stems: gives those of the photos; the names of all other results in the folder are exported, too.
     """
+    from pnpovss.batch.export.run import names_beside
     from pnpovss.batch.export.write import check_target
+    from pnpovss.errors import InvalidInputError
 
     texts = list(dict.fromkeys(name.text for name in names))
     for spec in formats:
         instead = f"segment without --format, then: pnpovss export {run} --format {spec.key} --overwrite"
         check_target(spec, run / "export" / spec.key, texts, instead=instead)
+    checks = [spec.check for spec in formats if spec.check is not None]
+    together = [*texts, *names_beside(run, stems())] if checks else []
+    for check in checks:
+        try:
+            check(list(dict.fromkeys(together)))
+        except InvalidInputError as error:
+            raise InvalidInputError(
+                f"{error}; some names are of earlier results in {run}, which are exported, too: give another --out"
+            ) from error

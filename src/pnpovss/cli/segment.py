@@ -168,7 +168,7 @@ def segment(
             gather_names(names, names_file)  # says what is missing
         if exports:
             own = (name for photo in found.photos for name in photo.names or ())
-            check_exports(Path(out), exports, (*asked, *own))
+            check_exports(Path(out), exports, (*asked, *own), lambda: (task.stem for task in found.photos.tasks()))
         spec = EVERYTHING if presence is None else presence
         keys = () if spec == EVERYTHING else tuple(photo.path for photo in found.photos)
         chosen = FilterChoice(spec, parse_llm(llm or [], spec), device, local_files_only, photos=keys)

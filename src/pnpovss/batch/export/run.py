@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from pnpovss.errors import InvalidInputError
 from pnpovss.files.remote import is_url
 from pnpovss.results.rle import decode
 
-__all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "read_run"]
+__all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "names_beside", "read_run"]
 
 logger = logging.getLogger("pnpovss")
 
@@ -207,6 +207,22 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
         lacks = "holds no finished photos" if is_url(place) or Path(place).is_dir() else "is no folder"
         raise InvalidInputError(f"{folder} {lacks}; give the --out folder of `pnpovss segment`")
     return Run(folder, categories, _dropped(folder), dropped_too)
+
+
+def names_beside(place: Path | str, stems: Iterable[str]) -> list[str]:
+    """Every name in the results of a run's folder, each once, but for those at some stems.
+
+    Args:
+        place: the folder of the run, or its URL; it need not be there.
+        stems: of results that will be made anew.
+
+    Raises:
+        InvalidInputError: a folder cannot be listed.
+        OutputError: a record cannot be read.
+    """
+    anew = {hash(stem) for stem in stems}  # for folders of millions
+    others = (record for stem, record in _records(folder_at(place)) if hash(stem) not in anew)
+    return list(dict.fromkeys(name["name"] for record in others for name in record["names"]))
 
 
 def _records(folder: Folder) -> Iterator[tuple[str, dict[str, Any]]]:
