@@ -409,6 +409,7 @@ def test_a_reader_that_goes_away_does_not_end_the_work(tmp_path: Path):
         ("out", "cannot write out: it is a folder"),
         ("out/flag.json", "out/flag.json is where the results of one photo go; choose another file with --json"),
         ("out/../out/flag.labels.png", "is where the results of one photo go"),
+        ("s3://bucket/all.json", "--json writes to a disk, and s3://bucket/all.json is a URL; give a path"),
         ("notes.txt", "notes.txt was not made by --json; choose another file, or replace it with --overwrite"),
     ],
 )

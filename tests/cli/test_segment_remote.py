@@ -291,6 +291,23 @@ def test_workers_each_have_their_own_connection(call: Call, photos: Path, tmp_pa
         assert np.asarray(labels)[:, [2, 29]].tolist() == [[1, 0]] * 32
 
 
+@pytest.mark.parametrize(
+    ("target", "says"),
+    [("in/1.png", "in/1.png is one of the photos"), ("out/1.json", "out/1.json is where the results of one photo go")],
+)
+def test_records_never_replace_what_a_url_of_the_disk_names(
+    call: Call, photos: Path, tmp_path: Path, target: str, says: str
+):
+    (tmp_path / "out").mkdir()
+    before = tree(tmp_path)
+    done = call(
+        *("segment", f"file://{photos}/1.png", "--out", f"file://{tmp_path}/out", "--json", target, "--overwrite"), *RED
+    )
+    assert done.exit_code == 2, done.output
+    assert says in done.stderr
+    assert tree(tmp_path) == before
+
+
 @pytest.fixture
 def server(photos: Path) -> Iterator[str]:
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(photos))

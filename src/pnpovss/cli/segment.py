@@ -139,7 +139,7 @@ def segment(
         from pnpovss.cli.presence import parse_llm, tell_presence
         from pnpovss.cli.settings import parse_settings, refuse_instances
         from pnpovss.errors import InvalidInputError
-        from pnpovss.files.remote import is_url
+        from pnpovss.files.remote import is_url, on_disk
         from pnpovss.hints.sentences import sentences
         from pnpovss.images import MAX_PIXELS
         from pnpovss.presence.registry import refuse_idle
@@ -150,6 +150,8 @@ def segment(
             raise InvalidInputError("--devices is for this machine, --parquet for --ray")
         if formats and is_url(out):
             raise InvalidInputError("--format writes to a disk, and --out is a URL; use `pnpovss export` afterwards")
+        if json_ is not None and is_url(json_):
+            raise InvalidInputError(f"--json writes to a disk, and {json_} is a URL; give a path, or - for stdout")
         exports = parse_formats(listed(formats)) if formats else []
         may_lack = from_ is not None and not names and names_file is None  # entries of a list may bring their own
         asked = () if may_lack else gather_names(names, names_file)
@@ -178,8 +180,9 @@ def segment(
         wanted = {"heat": heatmaps, "instances": instances is not None, "npz": npz}
         outputs = (*DEFAULT_OUTPUTS, *(kind for kind, on in wanted.items() if on), *figures)
         if json_ not in (None, "-"):
-            results_of = () if is_url(out) else paths_of(Path(out), found.photos.tasks(), outputs, asked)
-            refuse_target(Path(json_), (Path(photo.path) for photo in found.photos), results_of, overwrite=overwrite)
+            folder, read = on_disk(out), (on_disk(photo.path) for photo in found.photos)
+            results_of = () if folder is None else paths_of(folder, found.photos.tasks(), outputs, asked)
+            refuse_target(Path(json_), filter(None, read), results_of, overwrite=overwrite)
         recipe = Recipe(choice, asked, place, outputs, chosen, overwrite, redo, retry_failed, max_pixels or MAX_PIXELS)
         with notes.status(f"Loading {model}"):
             from pnpovss.batch.crew import crew_for

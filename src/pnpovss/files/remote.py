@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pnpovss.errors import InvalidInputError, MissingExtraError, OutputError
 
-__all__ = ["RemoteFolder", "is_url", "matching", "read_url"]
+__all__ = ["RemoteFolder", "is_url", "matching", "on_disk", "read_url"]
 
 # Where a file that is put appears at once and whole; elsewhere it is put beside its place, and moved.
 _WHOLE = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oss", "s3", "s3a"}
@@ -16,6 +17,12 @@ _WHOLE = {"abfs", "abfss", "adl", "az", "gcs", "gs", "memory", "oss", "s3", "s3a
 def is_url(place: object) -> bool:
     """Whether this is a URL, not a path; a single letter before a colon is a drive."""
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", str(place)) is not None
+
+
+def on_disk(place: str) -> Path | None:
+    """Where a path leads, or a URL of a disk (file://); None for what lies elsewhere."""
+    protocol, _, path = place.partition("://")
+    return Path(place) if not is_url(place) else Path(path) if protocol in ("file", "local") else None
 
 
 def read_url(url: str) -> bytes:
