@@ -202,12 +202,13 @@ def test_photos_that_differ_by_case_alone_are_told_apart():
     assert len(set(stems("in/caf\u00e9.jpg", "in/cafe\u0301.jpg"))) == 2  # one name for some disks
 
 
-def test_of_photos_of_one_stem_that_which_has_results_keeps_it():
-    def made(photo: str, stem: str):
-        make(f"out/{stem}.json")
-        told = {"format": "pnpovss/1", "photo": os.path.realpath(photo), "files": [{}]}
-        Path("out", f"{stem}.json").write_text(json.dumps(told))
+def made(photo: str, stem: str, suffix: str = ".json"):
+    make(f"out/{stem}{suffix}")
+    told = {"format": "pnpovss/1", "photo": os.path.realpath(photo), "files": [{}], "error": "damaged"}
+    Path("out", f"{stem}{suffix}").write_text(json.dumps(told))
 
+
+def test_of_photos_of_one_stem_that_which_has_results_keeps_it():
     made("b/cat.png", "cat")
     assert stems("a/cat.png", "b/cat.png", "b/cat.bmp") == ["cat.png", "cat", "cat.bmp"]
     made("gone/cat.png", "cat")
@@ -217,6 +218,27 @@ def test_of_photos_of_one_stem_that_which_has_results_keeps_it():
     made("a/Cat.png", "Cat")  # beside cat, or in its place: as the disk has it
     made("b/cat.png", "cat")
     assert stems("a/Cat.png", "b/cat.png")[1] == "cat"
+
+
+@pytest.mark.parametrize("photo", ["a/cat.png", "cat.jpg.jpg"])
+def test_a_photo_keeps_its_stem_where_what_it_was_told_apart_from_is_gone(photo: str):
+    others = [other for other in ("b/cat.png", "b/CAT.png", "b/cat.bmp", "cat.jpg.jpg", "a/cat.jpg") if other != photo]
+    before = stems(photo, *others)[0]
+    assert stems(photo)[0] == photo.rpartition("/")[2].rpartition(".")[0]
+    made(photo, before)
+    for number in range(len(others)):
+        assert stems(*others[:number], photo)[number] == before
+    made("b/CAT.png", twin := stems("b/cat.png", "b/CAT.png")[1], ".failed")
+    assert stems("b/CAT.png") == [twin]
+    made(photo, own := photo.rpartition("/")[2].rpartition(".")[0])
+    assert stems(photo) == [own]
+
+
+def test_a_tree_keeps_its_folders_where_photos_are_gone():
+    made("in/a/1.jpg", "a/1.jpg")
+    made("elsewhere/a/2.jpg", "a/2.jpg")
+    photos = [Photo("in/a/1.jpg", "a/1.jpg"), Photo("in/a/2.jpg", "a/2.jpg"), Photo("in/b/1.jpg", "b/1.jpg")]
+    assert output_stems(photos) == ["a/1.jpg", "a/2", "b/1"]
 
 
 def test_long_names_leave_room_for_suffixes():

@@ -120,6 +120,16 @@ def test_a_photo_that_comes_later_takes_no_name_from_a_finished_one(call: Call, 
     assert "0 photos done, 3 finished before, 1 failed" in call("segment", "in", *RED).stderr
 
 
+def test_a_photo_that_goes_leaves_the_names_of_finished_ones(call: Call, tmp_path: Path):
+    for name in ("cat.png", "cat.bmp"):
+        save_flag(tmp_path / "in" / name)
+    call("segment", "in", *RED)
+    before = tree(tmp_path / "out")
+    (tmp_path / "in" / "cat.bmp").unlink()
+    assert "finished before" in call("segment", "in", *RED).stdout
+    assert tree(tmp_path / "out") == before
+
+
 def test_a_photo_of_the_name_of_the_decisions(call: Call, tmp_path: Path):
     save_flag(tmp_path / "in" / "decisions.png")
     call("segment", "in", *RED)

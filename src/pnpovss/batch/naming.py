@@ -2,6 +2,7 @@
 
 import os
 import unicodedata
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import PurePath
@@ -9,7 +10,7 @@ from pathlib import PurePath
 from pnpovss.files.remote import is_url
 from pnpovss.names import Name
 
-__all__ = ["Photo", "absolute", "folded", "stem_of"]
+__all__ = ["Photo", "absolute", "folded", "stem_of", "stems_apart"]
 
 _LONGEST = 180  # bytes of a stem's last part; file systems take 255, and suffixes hold up to 60
 
@@ -63,6 +64,13 @@ def stem_of(photo: Photo, level: int, *, twin: bool = False) -> str:
     else:
         name = f"{name}-{_digits(path, 8 * (climbed - len(above)))}"
     return "/".join([*folders, _fitting(name)])
+
+
+def stems_apart(photo: Photo) -> Iterator[tuple[int, str]]:
+    """(level, stem) of what a photo's results may be called where another one had the same stem; see `stem_of`."""
+    for level in range(1, len(PurePath(absolute(photo.path)).parent.parts) + 2):
+        yield level, stem_of(photo, level)
+    yield 2, stem_of(photo, 2, twin=True)
 
 
 def _inside(place: str) -> list[str]:

@@ -29,6 +29,18 @@ class LocalFolder:
             folders.sort()
             yield here, sorted(files)
 
+    def names(self, inner: str) -> list[str]:
+        """Names of what lies directly in a folder below it; none where that is not there.
+
+        Raises:
+            InvalidInputError: it cannot be searched.
+        """
+        try:
+            return os.listdir(self.path / inner)
+        except OSError as error:
+            _stop(error)
+            return []
+
     def read(self, name: str) -> bytes | None:
         """The content of a file below it; None where there is none.
 

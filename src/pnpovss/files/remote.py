@@ -105,6 +105,15 @@ class RemoteFolder:
             if depth is None or level < depth:
                 waiting += [(f"{here}/{name}", f"{url}/{name}", level + 1) for name in reversed(folders)]
 
+    def names(self, inner: str) -> list[str]:
+        """Names of the files directly in a folder below it; none where that is not there.
+
+        Raises:
+            InvalidInputError: it cannot be listed.
+        """
+        _, path = self._parts
+        return self._listed(f"{path}/{inner}".rstrip("/"), f"{self.url}/{inner}")[1]
+
     def _listed(self, path: str, url: str) -> tuple[list[str], list[str]]:
         """Names of the open folders and of the files in a folder; none where it is not there."""
         system, _ = self._parts
