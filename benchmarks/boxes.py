@@ -57,6 +57,11 @@ class Thing:
     boxes: tuple[tuple[float, float, float, float], ...]
     area: float
 
+    @property
+    def word(self) -> str:
+        """The class as people write it."""
+        return WORDS.get(self.name, self.name)
+
 
 @dataclass(frozen=True)
 class Judged:
@@ -204,7 +209,7 @@ def run(segmenter: Segmenter, data: Path, limit: int | None = None) -> list[list
     """Judge a segmenter with oracle names, photo by photo."""
     judged = []
     for image, things in read_photos(data, limit):
-        result = segmenter(image, [WORDS.get(thing.name, thing.name) for thing in things])
+        result = segmenter(image, [thing.word for thing in things])
         judged.append(judge_photo(result.labels, result.heatmaps.names, things))
     return judged
 

@@ -23,7 +23,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from benchmarks.boxes import WORDS, Judged, Thing, change, judge_photo, read_photos, summary
+from benchmarks.boxes import Judged, Thing, change, judge_photo, read_photos, summary
 from pnpovss import Segmenter
 from pnpovss.config import Config, ViewSettings
 from pnpovss.inputs import ask, to_pixels
@@ -136,7 +136,7 @@ class Seen:
 def see(segmenter: Segmenter, plain: Segmenter, image: Image.Image, things: Sequence[Thing]) -> Seen:
     """Take all looks at one photo."""
     backbone, settings = segmenter.backbone, segmenter.config
-    prompts = ask(parse_names([WORDS.get(each.name, each.name) for each in things]), backbone, settings)
+    prompts = ask(parse_names([each.word for each in things]), backbone, settings)
     gradcam, attention = {}, {}
     for view in EVERY:
         side = settings.image_size

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from torch import Tensor
 
-from benchmarks.boxes import WORDS, read_photos
+from benchmarks.boxes import read_photos
 from pnpovss import Segmenter
 from pnpovss.backbones.base import Backbone, ImageFeatures, TextTokens
 from pnpovss.backbones.shared import share_encodings
@@ -74,7 +74,7 @@ def main() -> None:
     found: dict[str, list[Presence]] = {key: [] for key in filters}
     truth = []
     for number, (image, things) in enumerate(read_photos(options.data, options.limit)):
-        there = {WORDS.get(thing.name, thing.name) for thing in things}
+        there = {thing.word for thing in things}
         truth.append([str(name) in there for name in names])
         for key, presence in filters.items():
             found[key].append(presence.decide(Photo(image, str(number), ()), names))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.boxes import WORDS, read_photos
+from benchmarks.boxes import read_photos
 from pnpovss import Segmenter
 from pnpovss.datasets.names import bundled_names
 from pnpovss.inputs import prepare
@@ -33,7 +33,7 @@ def main() -> None:
     names = bundled_names("voc2012")
     scores, truth = [], []
     for image, things in read_photos(options.data):
-        there = {WORDS.get(thing.name, thing.name) for thing in things}
+        there = {thing.word for thing in things}
         inputs = prepare(image, names, segmenter.backbone.card, segmenter.config)
         features = segmenter.backbone.encode_images(inputs.pixels)
         scores.append(match_names(segmenter.backbone, features, [inputs.names], segmenter.config)[0])

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from benchmarks.boxes import WORDS, Judged, judge, read_photos, summary
+from benchmarks.boxes import Judged, judge, read_photos, summary
 from pnpovss.densecrf import DenseCRF
 from training.cam import CamTeacher
 from training.features import MEAN, STD, load_trunk
@@ -59,8 +59,8 @@ def judged(work: Workspace, stage: str, limit: int | None) -> dict[tuple[str, tu
     teachers: dict[str, Teacher] = {"class activation maps": first, f"{stage} and those": both}
     found = defaultdict(list)
     for image, things in read_photos(work.data, limit):
-        known = [thing for thing in things if thing.boxes and WORDS.get(thing.name, thing.name) in index]
-        names = [index[WORDS.get(thing.name, thing.name)] for thing in known]
+        known = [thing for thing in things if thing.boxes and thing.word in index]
+        names = [index[thing.word] for thing in known]
         if not names:
             continue
         pixels = np.asarray(image.resize((work.side, work.side), Image.Resampling.BICUBIC), np.float32)

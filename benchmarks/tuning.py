@@ -26,7 +26,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from benchmarks.boxes import WORDS, Thing, judge_photo, read_things
+from benchmarks.boxes import Thing, judge_photo, read_things
 from pnpovss import Segmenter
 from pnpovss.datasets import open_dataset
 from pnpovss.evaluation.measures.bootstrap import ImageCounts, difference
@@ -71,11 +71,7 @@ def train_photos(data: Path, scratch: Path, count: int) -> tuple[TuningPhotos, d
         with tarfile.open(data / BOX_FILES) as archive:
             archive.extractall(folder, filter="data")
     things = read_things(data)
-    named = [
-        (folder / name, [WORDS.get(thing.name, thing.name) for thing in own])
-        for name, own in sorted(things.items())
-        if own
-    ]
+    named = [(folder / name, [thing.word for thing in own]) for name, own in sorted(things.items()) if own]
     everything = TuningPhotos.of(named, names_from="VOC 2012 train, class names")
     return everything.drawn(count, 0), {str(folder / name): own for name, own in things.items()}
 

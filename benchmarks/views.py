@@ -10,7 +10,7 @@ results of other weights, with which rows of the same photos are compared.
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def measure(dataset: Dataset, model: str, out: Path, samples: Sequence[Sample], 
     }
     specs = list(dict.fromkeys(arm.split(": ")[0] for arm in wanted))
     filters = {spec: make_presence(spec, backbone=backbone, config=variants[DEFAULT]) for spec in specs}
-    there = read_records(out, backbone.card.revision) if out.exists() else []
+    there = read_records([out], backbone.card.revision) if out.exists() else []
     done = {each["key"] for each in there if set(wanted) <= set(each["arms"])}
     for sample in samples:
         if sample.key in done:
@@ -134,27 +134,24 @@ def record(
     }
 
 
-def read_records(file: Path, weights: str | None) -> list[dict[str, Any]]:
-    """The records of one part, all of the same weights; else the program ends with what came."""
-    records: list[dict[str, Any]] = [json.loads(line) for line in file.read_text().splitlines()]
-    others = {each.get("weights") for each in records} - {weights}
+def read_records(files: Iterable[Path], *weights: str | None) -> list[dict[str, Any]]:
+    """The records of some parts; all are of the weights given, or of the first record's, or else the program ends."""
+    records: list[dict[str, Any]] = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    wanted, *others = dict.fromkeys([*weights, *(each.get("weights") for each in records)]) or [None]
     if others:
-        came = ", ".join(sorted(map(str, others)))
-        raise SystemExit(f"{file} holds results of the weights {came}, not of {weights}: give --runs another folder")
+        came = ", ".join(map(str, others))
+        raise SystemExit(f"there are results of the weights {came}, not of {wanted}: give --runs another folder")
     return records
 
 
 def read(runs: Path, key: str) -> list[Mapping[str, Any]]:
-    """The records of all parts of a set, one a photo; of the same weights, or the program ends."""
+    """The records of all parts of a set, one a photo."""
     photos: dict[str, dict[str, Any]] = {}
-    files = sorted(runs.glob(f"views-{key}-*.jsonl"))
-    weights = json.loads(files[0].read_text().splitlines()[0]).get("weights") if files else None
-    for file in files:
-        for found in read_records(file, weights):
-            empty = {"key": found["key"], "arms": {}, "names": {}, "truth": found["truth"]}
-            own = photos.setdefault(found["key"], empty)
-            own["arms"].update(found["arms"])
-            own["names"].update(found["names"])
+    for found in read_records(sorted(runs.glob(f"views-{key}-*.jsonl"))):
+        empty = {"key": found["key"], "arms": {}, "names": {}, "truth": found["truth"]}
+        own = photos.setdefault(found["key"], empty)
+        own["arms"].update(found["arms"])
+        own["names"].update(found["names"])
     return list(photos.values())
 
 
