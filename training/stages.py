@@ -1,8 +1,6 @@
 """The steps of the recipe, each from the files of the steps before to its own; each can be run again after a kill."""
 
 import logging
-import multiprocessing
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +19,7 @@ from training.export import export
 from training.features import cache_features, load_trunk, open_features
 from training.fit import fit
 from training.labels import build_labels
+from training.parts import in_parts
 from training.photos import SHARP
 from training.plot import plot_history
 from training.pseudo import PseudoTargets, StudentTeacher, Teacher, choose_names, make_pseudo_maps, open_pseudo
@@ -272,32 +271,3 @@ def mean_weights(model: Mini, other: Mini, share: float) -> Mini:
         for mine, its in zip(model.state_dict().values(), other.state_dict().values(), strict=True):
             mine.lerp_(its, share)
     return model
-
-
-def in_parts(task, work: Workspace, workers: int, *arguments: int) -> None:
-    """Run `task(work, part, parts, ...)` in as many single-threaded processes.
-
-    Raises:
-        RuntimeError: one of them failed.
-    """
-    if workers == 1:
-        task(work, 0, 1, *arguments)
-        return
-    fresh = tuple(vars(work)[field.name] for field in fields(work))
-    context = multiprocessing.get_context("spawn")
-    processes = [
-        context.Process(target=_run_part, args=(task.__name__, fresh, part, workers, *arguments))
-        for part in range(workers)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    if failed := [p for p in processes if p.exitcode]:
-        raise RuntimeError(f"{len(failed)} of {workers} workers failed; see above, then run the same command again")
-
-
-def _run_part(name: str, fresh: tuple, part: int, parts: int, *arguments: int) -> None:
-    torch.set_num_threads(1)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    globals()[name](Workspace(*fresh), part, parts, *arguments)
