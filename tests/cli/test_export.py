@@ -73,6 +73,17 @@ def test_names_of_earlier_results_that_a_format_cannot_hold_are_told_before_the_
     assert "out/export/voc: 2 photos, 2 names" in anew.stdout
 
 
+def test_a_broken_file_of_decisions_is_told_before_the_work(call: Call, photo: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/decisions.json").write_text('{"flag": "maybe"}')
+    command = ("segment", photo, "--names", "red", "--out", "out", *FAKE)
+    done = call(*command, "--format", "coco")
+    assert done.exit_code == 2
+    assert "out/decisions.json cannot be read: 'maybe' is neither keep nor drop" in " ".join(done.stderr.split())
+    assert not (tmp_path / "out/flag.json").exists()
+    assert call(*command).exit_code == 0  # that exports nothing
+
+
 def test_names_that_would_break_a_labelmap_are_refused(call: Call, photo: Path):
     for name in ("scale 1:5", "#1 dog"):
         command = ("segment", photo, "--names", f"red, {name}", "--out", "out", *FAKE)

@@ -87,10 +87,12 @@ def check_exports(
         names: that are asked for in any photo.
         stems: gives those of the photos; the names of all other results in the folder are exported, too.
     """
-    from pnpovss.batch.export.run import names_beside
+    from pnpovss.batch.export.run import decided_against, names_beside
     from pnpovss.batch.export.write import check_target
+    from pnpovss.batch.folder import folder_at
     from pnpovss.errors import InvalidInputError
 
+    decided_against(folder_at(run))  # a broken file of decisions, that is
     texts = list(dict.fromkeys(name.text for name in names))
     for spec in formats:
         instead = f"segment without --format, then: pnpovss export {run} --format {spec.key} --overwrite"

@@ -21,7 +21,7 @@ from pnpovss.errors import InvalidInputError
 from pnpovss.files.remote import is_url
 from pnpovss.results.rle import decode
 
-__all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "names_beside", "read_run"]
+__all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "decided_against", "names_beside", "read_run"]
 
 logger = logging.getLogger("pnpovss")
 
@@ -206,7 +206,27 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
     if not categories:
         lacks = "holds no finished photos" if is_url(place) or Path(place).is_dir() else "is no folder"
         raise InvalidInputError(f"{folder} {lacks}; give the --out folder of `pnpovss segment`")
-    return Run(folder, categories, _dropped(folder), dropped_too)
+    return Run(folder, categories, decided_against(folder), dropped_too)
+
+
+def decided_against(folder: Folder) -> frozenset[str]:
+    """Stems of the photos that a run's file of decisions drops; none without such a file.
+
+    Raises:
+        InvalidInputError: the file is none of decisions.
+        OutputError: it cannot be read.
+    """
+    content = folder.read(DECISIONS)
+    if content is None:
+        return frozenset()
+    try:
+        told = json.loads(content)
+        if wrong := set(told.values()) - {"keep", "drop"}:
+            raise ValueError(f"{sorted(map(str, wrong))[0]!r} is neither keep nor drop")
+    except (ValueError, AttributeError, TypeError) as error:
+        place = f"{folder}/{DECISIONS}"
+        raise InvalidInputError(f'{place} cannot be read: {error}; expected {{"a/cat": "drop", ...}}') from error
+    return frozenset(stem for stem, decision in told.items() if decision == "drop")
 
 
 def names_beside(place: Path | str, stems: Iterable[str]) -> list[str]:
@@ -240,17 +260,3 @@ def _stems(folder: Folder, suffix: str) -> Iterator[str]:
         for name in names:
             if name.endswith(suffix) and not name.startswith("."):
                 yield posixpath.join(inside, name.removesuffix(suffix))
-
-
-def _dropped(folder: Folder) -> frozenset[str]:
-    content = folder.read(DECISIONS)
-    if content is None:
-        return frozenset()
-    try:
-        told = json.loads(content)
-        if wrong := set(told.values()) - {"keep", "drop"}:
-            raise ValueError(f"{sorted(map(str, wrong))[0]!r} is neither keep nor drop")
-    except (ValueError, AttributeError, TypeError) as error:
-        place = f"{folder}/{DECISIONS}"
-        raise InvalidInputError(f'{place} cannot be read: {error}; expected {{"a/cat": "drop", ...}}') from error
-    return frozenset(stem for stem, decision in told.items() if decision == "drop")
