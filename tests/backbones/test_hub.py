@@ -159,10 +159,14 @@ def test_an_adapter_in_a_folder_is_refused_with_how_to_merge_it(
         load(str(folder))
 
 
-def test_weights_beside_an_adapter_are_a_model(tmp_path: Path) -> None:
+def test_weights_beside_an_adapter_are_refused_for_nobody_knows_what_they_hold(tmp_path: Path) -> None:
+    """transformers would add the adapter where PEFT is installed, and would not elsewhere."""
     folder = save_clip(tmp_path)
     (folder / "adapter_config.json").write_text(json.dumps(LORA))
-    assert load_backbone(folder).card.heads
+    assert load_backbone(folder).card.heads  # what remains of one
+    (folder / "adapter_model.safetensors").touch()
+    with pytest.raises(CheckpointError, match=r"a whole model and an adapter of PEFT .* merged .* move its files away"):
+        load_backbone(folder)
 
 
 def test_an_adapter_on_a_hub_is_refused_with_how_to_merge_it(served: Path) -> None:

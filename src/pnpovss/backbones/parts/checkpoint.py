@@ -123,9 +123,11 @@ def read_model(
         options: more arguments of its `from_pretrained`, such as attn_implementation.
 
     Raises:
-        CheckpointError: weights are missing, left over, of another shape, damaged, or not finite.
+        CheckpointError: weights are missing, left over, of another shape, damaged, or not finite; or an adapter of PEFT
+            lies beside them.
     """
     config, files = read_json(folder / "config.json"), weight_files(folder)
+    _refuse_adapter_beside(folder)
     refuse_larger_model(folder, architecture, config, files)
     try:
         with _quiet_transformers():
@@ -253,6 +255,21 @@ def refuse_adapter(folder: Path) -> None:
             f"{folder} holds an adapter of PEFT ({ADAPTER}), no whole model: load it on top of its base model "
             f"({base!r:.200}) with PEFT, merge the two with `merge_and_unload().save_pretrained(FOLDER)`, save the "
             "processor there too, and give that folder"
+        )
+
+
+def _refuse_adapter_beside(folder: Path) -> None:
+    """Refuse weights that may hold what an adapter beside them adds, or not: no file tells.
+
+    transformers adds it wherever PEFT is installed, to merged weights, too, and nowhere else.
+
+    Raises:
+        CheckpointError: both lie there.
+    """
+    if (folder / ADAPTER).is_file() and any(folder.glob("adapter_model.*")):
+        raise CheckpointError(
+            f"{folder} holds a whole model and an adapter of PEFT ({ADAPTER}): if the adapter is merged into the "
+            "model's weights, move its files away, else merge it first; nobody can tell from the files"
         )
 
 
