@@ -281,3 +281,9 @@ def test_a_draw_is_the_same_again_and_synonyms_are_one_name(tmp_path: Path) -> N
     drawn = photos.drawn(4, 7)
     assert [p.key for p in drawn.photos] == [p.key for p in photos.drawn(4, 7).photos]
     assert drawn.asked(next(p for p in photos.photos if p.names[0].text == "sofa")) == (0,)
+
+
+def test_the_names_of_a_photo_are_drawn_in_one_order_whatever_they_came_in(tmp_path: Path) -> None:
+    photo = save(tmp_path / "a.png")
+    found = [TuningPhotos.of([(photo, names)]).drawn(None, 0) for names in (["sofa", "cat"], ["cat", "sofa"])]
+    assert [each.photos[0].names for each in found] == [(Name("cat"), Name("sofa"))] * 2

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,40 @@ def test_the_model_looks_once_and_a_finished_tuning_costs_nothing(segmenter: Seg
     again = tune(segmenter, photos[::-1], tmp_path / "run", judge=judge)
     assert (backbone.matches, judge.looks) == (len(photos), looks)
     assert again.model_dump(exclude={"created"}) == first.model_dump(exclude={"created"})
+
+
+class Stop(Exception):
+    """Ends a tuning where it is."""
+
+
+def test_names_in_another_order_are_the_same_when_a_stopped_tuning_goes_on(
+    segmenter: Segmenter, tmp_path: Path
+) -> None:
+    pairs = photos_of_colours(tmp_path / "data", 12)
+    swapped = [(image, names[::-1]) for image, names in pairs]
+    assert swapped != pairs
+
+    def tuned(photos: list, folder: str, stop: Callable[[str, int, int], None] | None = None) -> dict:
+        found = tune(segmenter, photos, tmp_path / folder, judge=ColourJudge(), report=False, on_photo=stop)
+        return found.model_dump(exclude={"created"})
+
+    def stop(what: str, done: int, of: int) -> None:
+        if (what, done) == ("scored", 3):
+            raise Stop
+
+    with pytest.raises(Stop):
+        tuned(pairs, "stopped", stop)
+    assert tuned(swapped, "stopped") == tuned(pairs, "whole")
+    assert (tmp_path / "stopped/cells.csv").read_bytes() == (tmp_path / "whole/cells.csv").read_bytes()
+
+
+def test_maps_are_not_taken_for_those_of_other_names(segmenter: Segmenter, tmp_path: Path) -> None:
+    pairs = [(image, names) for image, names in photos_of_colours(tmp_path / "data", 12) if len(names) > 1]
+    (tmp_path / "run").mkdir()
+    collect(segmenter, TuningPhotos.of(pairs), tmp_path / "run")
+    swapped = TuningPhotos.of([(image, names[::-1]) for image, names in pairs])
+    with pytest.raises(OutputError, match=r"its maps are of .*, in this order, and .* are asked for"):
+        collect(segmenter, swapped, tmp_path / "run")
 
 
 def test_without_a_judge_the_threshold_stays_as_it_was(segmenter: Segmenter, tmp_path: Path) -> None:

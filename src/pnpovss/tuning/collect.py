@@ -5,6 +5,7 @@ maps are written before its line in the journal, so that a killed collection goe
 """
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from pnpovss.files.journal import Journal, Record, read_journal
 from pnpovss.files.writing import write_all
 from pnpovss.heads import HeadLook, all_heads, look_with_all_heads
 from pnpovss.inputs import prepare
+from pnpovss.names import Name
 from pnpovss.segmenter import Segmenter
 from pnpovss.tuning.measures import MEASURES, measure
-from pnpovss.tuning.photos import OnPhoto, TuningPhotos
+from pnpovss.tuning.photos import OnPhoto, TuningPhoto, TuningPhotos
 
 __all__ = ["Collected", "collect", "one_look"]
 
@@ -36,7 +38,7 @@ class Collected:
         folder: where they are.
         keys: of the photos, in order.
         heads: (layer, head) of each head that can be read.
-        records: of each photo by key: its file, its names, and each head's measures.
+        records: of each photo by key: its file, its names in the order of the maps, and each head's measures.
     """
 
     folder: Path
@@ -85,23 +87,30 @@ def collect(segmenter: Segmenter, photos: TuningPhotos, folder: Path, on_photo: 
     Raises:
         ImageError: a photo that cannot be read.
         NamesError: a name that the model cannot read.
-        OutputError: the folder cannot be written, or another process collects into it.
+        OutputError: the folder cannot be written, another process collects into it, or a photo was looked at with
+            other names, or with its names in another order.
     """
     looker = one_look(segmenter)
     heads = all_heads(looker.backbone.card, looker.config)
     keys = tuple(photo.key for photo in photos.photos)
     path, maps = folder / _JOURNAL, folder / _MAPS
-    records = read_journal(path, keys=keys)
+    asked = {photo.key: _in_lists(photo.names) for photo in photos.photos}
+
+    def check(record: Record) -> None:
+        if (names := asked[record["key"]]) != record["names"]:
+            raise ValueError(f"its maps are of {record['names']}, in this order, and {names} are asked for")
+
+    records = read_journal(path, keys=keys, check=check)
     if len(records) < len(keys):
         maps.mkdir(exist_ok=True)
-        with Journal(path, keys=keys) as journal:
+        with Journal(path, keys=keys, check=check) as journal:
             for done, photo in enumerate(photos.photos, start=1):
                 if photo.key not in journal.records:
                     inputs = prepare(photo.image, photo.names, looker.backbone.card, looker.config)
                     looks = look_with_all_heads(looker.backbone, inputs, looker.config)
                     place = maps / f"{done - 1:05}.npz"
                     write_all({place: _packed(looks)})
-                    journal.append(_record(photo.key, place.relative_to(folder), looks))
+                    journal.append(_record(photo, place.relative_to(folder), looks))
                 if on_photo:
                     on_photo("collected", done, len(keys))
             records = journal.records
@@ -118,6 +127,11 @@ def _packed(looks: list[HeadLook]) -> bytes:
     return content.getvalue()
 
 
-def _record(key: str, place: Path, looks: list[HeadLook]) -> Record:
+def _record(photo: TuningPhoto, place: Path, looks: list[HeadLook]) -> Record:
     measures = [{name: round(value, 7) for name, value in measure(look).items()} for look in looks]
-    return {"key": key, "file": place.as_posix(), "measures": measures}
+    return {"key": photo.key, "file": place.as_posix(), "names": _in_lists(photo.names), "measures": measures}
+
+
+def _in_lists(names: Sequence[Name]) -> list[list[str]]:
+    """Names with their synonyms, as a record holds them."""
+    return [list(name.all) for name in names]

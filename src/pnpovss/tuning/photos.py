@@ -145,7 +145,15 @@ class TuningPhotos:
         return tuple(place[name] for name in photo.names)
 
     def drawn(self, count: int | None, seed: int) -> "TuningPhotos":
-        """In an order drawn by `seed`, so that the first of them are like all; no more than `count`."""
+        """In an order drawn by `seed`, so that the first of them are like all; no more than `count`.
+
+        The names of each photo come in one order, too, whatever order they were given in: what is collected of them
+        is kept by their places.
+        """
         order = sorted(self.photos, key=lambda photo: photo.key)
         Random(seed).shuffle(order)
-        return TuningPhotos(tuple(order[:count]), self.vocabulary, self.names_from, self.evaluation_photos)
+        chosen = tuple(
+            TuningPhoto(each.key, each.image, tuple(sorted(each.names, key=lambda name: name.all)))
+            for each in order[:count]
+        )
+        return TuningPhotos(chosen, self.vocabulary, self.names_from, self.evaluation_photos)

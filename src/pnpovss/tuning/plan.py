@@ -48,7 +48,7 @@ class TuningPlan(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    format: Literal[4] = 4
+    format: Literal[5] = 5
     version: str = __version__
     model: str
     revision: str | None
