@@ -199,6 +199,39 @@ def test_evaluation_photos_are_known_by_their_names(tmp_path: Path, path: str, b
     assert benchmark in refuse_evaluation_photos([photo], [benchmark])
 
 
+def test_evaluation_photos_are_known_by_the_names_of_links_and_of_what_they_lead_to(tmp_path: Path) -> None:
+    stored, published = save(tmp_path / "store/SHA256E-1.png", 1), save(tmp_path / "store/2007_000042.png", 2)
+    (tmp_path / "cat").mkdir()
+    for name, store in (("2007_000033.png", stored), ("renamed.png", published)):
+        link = tmp_path / "cat" / name
+        link.symlink_to(store)
+        with pytest.raises(InvalidInputError, match=r"voc2012.* evaluate: settings chosen on it"):
+            refuse_evaluation_photos([TuningPhoto("it", link, (Name("cat"),))])
+
+
+def test_linked_folders_are_looked_into_each_once(tmp_path: Path) -> None:
+    twin = save(tmp_path / "real/cats/x.png", 1)
+    for place in ("photos", "keep"):
+        (tmp_path / place).mkdir()
+    save(tmp_path / "photos/dog/y.png", 2)
+    (tmp_path / "photos/dog/round").symlink_to(tmp_path / "photos")
+    (tmp_path / "photos/cat").symlink_to(tmp_path / "real/cats")
+    assert sorted(photo.key for photo in gather(tmp_path / "photos").photos) == ["cat/x.png", "dog/y.png"]
+    save(tmp_path / "keep/z.png", 3)
+    (tmp_path / "keep/val").symlink_to(tmp_path / "real")
+    with pytest.raises(InvalidInputError, match=r"'it' looks like .*keep/val/cats/x.png"):
+        refuse_likenesses([TuningPhoto("it", twin, (Name("cat"),))], tmp_path / "keep")
+
+
+def test_photos_that_cannot_be_seen_are_not_passed_over(tmp_path: Path) -> None:
+    save(tmp_path / "cat/a.png")
+    (tmp_path / "cat/b.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(InvalidInputError, match=r"b.png is a link to nothing; bring the photo there"):
+        gather(tmp_path)
+    with pytest.raises(InvalidInputError, match=r"cannot search the folder .*none \(No such file or directory\)"):
+        gather(tmp_path / "none")
+
+
 def test_training_photos_of_the_same_folder_are_not(tmp_path: Path) -> None:
     paths = ["JPEGImages/2007_000032.png", "train2017/000000000139.png", "ADE_train_00000001.png"]
     photos = [TuningPhoto(path, save(tmp_path / path), (Name("cat"),)) for path in paths]

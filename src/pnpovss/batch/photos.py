@@ -13,6 +13,7 @@ from pnpovss.batch.export.write import MARK
 from pnpovss.batch.naming import Photo
 from pnpovss.batch.worklist import Worklist
 from pnpovss.files.remote import RemoteFolder, is_url, matching
+from pnpovss.files.walk import inside, walk
 from pnpovss.images import PHOTO_SUFFIXES
 
 __all__ = ["Found", "find"]
@@ -84,7 +85,7 @@ def _meant(text: str, recursive: bool, out: Path | str, found: Found) -> Iterato
     if is_url(text):
         yield from _meant_remotely(text, recursive, str(out), left, found)
     elif os.path.isdir(text):
-        folders = _walk(text, out, left) if recursive else [(text, _inside(text, left)[0])]
+        folders = _walk(text, out, left) if recursive else [(text, inside(text, left.unreadable)[0])]
         number = 0
         for _, files in folders:
             for path in left.photos_of(files):
@@ -141,47 +142,16 @@ def _meant_remotely(text: str, recursive: bool, out: str, left: "_LeftOut", foun
 
 
 def _walk(folder: str, out: Path | str, left: "_LeftOut") -> Iterator[tuple[str, list[str]]]:
-    """(folder, paths of the files in it) of a folder and all below it, each once: real ones first, then linked ones.
+    """(folder, paths of the files in it) of a folder and all below it.
 
     Never the output folder, nor what `export` made; but the folder itself, whatever it is.
     """
-    start, skipped = os.path.realpath(folder), os.path.realpath(out)
-    seen: set[str] = set() if skipped == start else {skipped}
-    waiting, links = [folder], list[str]()
-    while waiting or links:
-        here = waiting.pop() if waiting else links.pop(0)
-        real = os.path.realpath(here)
-        if real in seen or (real != start and os.path.lexists(os.path.join(real, MARK))):
-            continue
-        seen.add(real)
-        files, inner = _inside(here, left)
-        yield here, files
-        links += [path for path, is_link in inner if is_link]
-        waiting += [path for path, is_link in reversed(inner) if not is_link]
+    start, ours = os.path.realpath(folder), os.path.realpath(out)
 
+    def skipped(real: str) -> bool:
+        return real != start and (real == ours or os.path.lexists(os.path.join(real, MARK)))
 
-def _inside(folder: str, left: "_LeftOut") -> tuple[list[str], list[tuple[str, bool]]]:
-    """Paths of the files directly in a folder, and (path, whether it is a link) of its open folders; by name."""
-    files, folders = list[str](), list[tuple[str, bool]]()
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if not _is_folder(entry):
-                    files.append(entry.path)
-                elif not entry.name.startswith("."):
-                    folders.append((entry.path, entry.is_symlink()))
-    except OSError as error:
-        why = error.strerror or error
-        left.unread[folder] = f"{folder}: cannot be searched ({why}), photos there are left out; check its permissions"
-    return sorted(files), sorted(folders)
-
-
-def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether an entry is a folder or leads to one; what leads nowhere is none, and fails alone if it is a photo."""
-    try:
-        return entry.is_dir()
-    except OSError:
-        return False
+    return walk(folder, unread=left.unreadable, skipped=skipped)
 
 
 def _matches(pattern: str, out: Path | str, left: "_LeftOut") -> Iterator[str]:
@@ -229,6 +199,11 @@ class _LeftOut:
                 self.hidden += 1
             elif suffix in _OTHER_PICTURES:
                 self.pictures[suffix] += 1
+
+    def unreadable(self, folder: str, error: OSError) -> None:
+        """Note a folder that cannot be searched."""
+        why = error.strerror or error
+        self.unread[folder] = f"{folder}: cannot be searched ({why}), photos there are left out; check its permissions"
 
     def aside(self) -> str:
         """What was there instead, to end a line with; empty where nothing was."""

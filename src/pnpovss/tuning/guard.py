@@ -12,6 +12,7 @@ from jaxtyping import Bool
 
 from pnpovss.datasets.catalog import BENCHMARKS, evaluated_by
 from pnpovss.errors import InvalidInputError
+from pnpovss.files.walk import walk
 from pnpovss.images import PHOTO_SUFFIXES, ImageSource, load_image
 from pnpovss.tuning.photos import TuningPhoto
 
@@ -41,7 +42,7 @@ def refuse_evaluation_photos(photos: Sequence[TuningPhoto], allowed: Iterable[st
         raise InvalidInputError(f"{unknown[0]!r} is no benchmark; known: {', '.join(BENCHMARKS)}")
     used: set[str] = set()
     for photo in photos:
-        found = set(evaluated_by(Path(photo.image).resolve())) if isinstance(photo.image, str | Path) else set()
+        found = _evaluated_by(Path(photo.image)) if isinstance(photo.image, str | Path) else set()
         if found and not found & allowed:
             raise InvalidInputError(
                 f"{photo.key!r} is a photo that {' and '.join(sorted(found))} evaluate: settings chosen on it make a "
@@ -72,8 +73,35 @@ def refuse_likenesses(photos: Sequence[TuningPhoto], folder: Path) -> None:
 
 
 def photos_below(folder: Path) -> list[Path]:
-    """All photos in a folder and those in it, in order of their paths."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES and path.is_file())
+    """All photos in a folder and those in it, in order of their paths; links are followed, hidden files left out.
+
+    Raises:
+        InvalidInputError: a folder that cannot be searched, or a photo that is a link to nothing: what is not seen
+            would be neither tuned on nor kept out.
+    """
+    found = sorted(
+        path
+        for _, files in walk(str(folder), unread=_refuse_unread, skipped=lambda real: False)
+        for path in map(Path, files)
+        if path.suffix.lower() in PHOTO_SUFFIXES and not path.name.startswith(".")
+    )
+    if gone := [path for path in found if not path.exists()]:
+        raise InvalidInputError(f"{gone[0]} is a link to nothing; bring the photo there, or remove the link")
+    return found
+
+
+def _refuse_unread(folder: str, error: OSError) -> None:
+    why = error.strerror or error
+    raise InvalidInputError(f"cannot search the folder {folder} ({why}); check its path and permissions") from error
+
+
+def _evaluated_by(photo: Path) -> set[str]:
+    """The benchmarks that evaluate a photo, by the name it has here, or by that of the file it is a link to.
+
+    In a store of contents (git-annex, DVC, a hub's cache) the link alone has the published name; beside links that
+    were called anew, the file has.
+    """
+    return {*evaluated_by(photo.absolute()), *evaluated_by(photo.resolve())}
 
 
 def _likeness(image: ImageSource) -> Bool[np.ndarray, " bit"]:
