@@ -116,7 +116,7 @@ def chosen(found: Mapping[str, Variant]) -> list[str]:
             str(passes),
             "off" if config.blur is None else f"{config.blur.sigma:g}",
             "off" if config.views is None else f"tiles {config.views.tiles}, mirror {config.views.mirror}",
-            "" if tuned is None else f"{tuned.wins:.0%}",
+            "" if tuned is None else "unknown" if tuned.wins is None else f"{tuned.wins:.0%}",
             "" if tuned is None else ", ".join(tuned.undecided_between) or "none",
         ]
         rows.append(f"| {' | '.join(parts)} |")

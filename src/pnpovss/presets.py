@@ -56,7 +56,9 @@ class Tuned(BaseModel):
         seed: of the order of photos, the draws and the sampler.
         wins: share of the bootstrap's draws over photos in which what was chosen last has the largest mean reward: the
             heads, at whatever threshold; the threshold, where no other heads were tried; all settings, where the whole
-            method was searched.
+            method was searched. None where there was nothing to win against.
+        compared: what it was compared with, itself included, on all photos, in words, such as "5 heads"; what came off
+            worse before on fewer photos is not among it. None where `wins` is, and in files of earlier versions.
         lead: over the next heads, or, where the whole method was searched, the next settings; None with nothing to
             compare.
         undecided_between: heads whose difference from the chosen one may be chance, in words; empty where it is clear.
@@ -80,7 +82,8 @@ class Tuned(BaseModel):
     names_from: str
     evaluation_photos: tuple[str, ...]
     seed: int
-    wins: float
+    wins: float | None
+    compared: str | None = None
     lead: Lead | None
     undecided_between: tuple[str, ...]
     created: str
@@ -94,8 +97,14 @@ class Tuned(BaseModel):
         used = f"; ON EVALUATION PHOTOS of {', '.join(self.evaluation_photos)}" if self.evaluation_photos else ""
         return (
             f"tuned without pixel labels: reward {self.reward}, judge {judge}, {self.photos} photos "
-            f"({self.photos_digest}), first in {self.wins:.0%} of draws{doubt}{used}"
+            f"({self.photos_digest}), {self._sure}{doubt}{used}"
         )
+
+    @property
+    def _sure(self) -> str:
+        if self.wins is None:
+            return "how sure is unknown, since nothing else was tried on all photos"
+        return f"first in {self.wins:.0%} of draws" + (f" among {self.compared}" if self.compared else "")
 
     @property
     def as_json(self) -> bytes:

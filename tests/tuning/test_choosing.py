@@ -17,8 +17,22 @@ def test_a_third_of_the_cells_goes_on_to_thrice_the_photos() -> None:
 
 def test_the_best_survive_and_so_does_what_must() -> None:
     rewards = np.array([[1.0, 5, 3, 2, 9], [1, 5, 3, 4, 9]])
-    assert survivors(rewards, [0, 1, 2, 3], 2) == [1, 2]
-    assert survivors(rewards, [0, 1, 2, 3], 2, always=(0, 4)) == [0, 1, 2]
+    assert survivors(rewards, [0, 1, 2, 3], 2, "aaaaa") == [1, 2]
+    assert survivors(rewards, [0, 1, 2, 3], 2, "aaaaa", always=(0, 4)) == [0, 1, 2]
+
+
+def test_a_cell_of_each_of_the_best_heads_stays_to_the_end() -> None:
+    rewards = np.array([[9.0, 8, 7, 6, 5, 4, 3, 2]])
+    assert survivors(rewards, range(8), 1, "aabbcdef") == [0, 2, 4, 5]
+    assert survivors(rewards, [0, 2, 4, 5], 1, "aabbcdef") == [0, 2, 4, 5]
+
+
+def test_where_there_is_nothing_to_win_against_how_sure_is_unknown() -> None:
+    rewards = np.random.default_rng(0).random((20, 2))
+    sure = certainty(rewards, ["a", "a"])
+    assert (sure.wins, sure.lead, sure.undecided) == (None, None, ())
+    assert sure.cell_wins is not None
+    assert certainty(rewards[:, :1], ["a"]).cell_wins is None
 
 
 def test_a_winner_of_every_photo_wins_every_draw() -> None:
@@ -37,6 +51,7 @@ def test_thresholds_of_one_head_share_its_wins() -> None:
     rewards = np.concatenate([base + 0.01 * random.random((30, 2)), base - 0.5], 1)
     sure = certainty(rewards, ["a", "a", "b"])
     assert sure.wins == 1
+    assert sure.cell_wins is not None
     assert 0 < sure.cell_wins < 1
     assert sure.runner_up == 2
 

@@ -165,7 +165,25 @@ def test_of_thresholds_alone_it_is_told_how_sure_the_threshold_is(tmp_path: Path
     tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), search=["threshold"], thresholds=alike)
     assert (tuned.wins, tuned.lead, tuned.undecided_between) == (0.5, None, ())
     page = (tmp_path / "run/report.html").read_text()
-    assert "This threshold comes first in 50% of the draws of photos; no other heads were tried." in page
+    assert "This threshold comes first in 50% of the draws of photos, among 2 thresholds tried on all; no other" in page
+
+
+def test_how_sure_one_threshold_alone_is_is_unknown(tmp_path: Path) -> None:
+    segmenter, photos = Segmenter(two_heads()), photos_of_colours(tmp_path / "data", 4)
+    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), search=["threshold"], thresholds=[0.15])
+    assert (tuned.wins, tuned.lead, tuned.compared) == (None, None, None)
+    assert "how sure is unknown, since nothing else was tried on all photos" in tuned.source
+    assert "How sure that is, is unknown" in (tmp_path / "run/report.html").read_text()
+
+
+def test_heads_are_compared_on_all_photos_however_many(tmp_path: Path) -> None:
+    segmenter, photos = Segmenter(two_heads()), photos_of_colours(tmp_path / "data", 90)
+    assert len(photos) > 48  # halving by itself leaves two cells of ten, both of the better head
+    tuned = tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), report=False)
+    assert tuned.compared == "2 heads"
+    assert tuned.lead is not None
+    assert tuned.lead.low > 0
+    assert "first in 100% of draws among 2 heads" in tuned.source
 
 
 def test_a_folder_of_another_tuning_is_refused(segmenter: Segmenter, tmp_path: Path) -> None:

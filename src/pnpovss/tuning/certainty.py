@@ -19,16 +19,16 @@ class Certainty:
     Attributes:
         winner: the column that was chosen.
         wins: share of the draws in which its group (its heads, at whatever threshold) holds the largest mean; a draw in
-            which several groups hold it is shared among them.
-        cell_wins: share of the draws in which it is that column itself, counted alike.
+            which several groups hold it is shared among them. None where there is no other group to win against.
+        cell_wins: share of the draws in which it is that column itself, counted alike; None where it is the only one.
         runner_up: the best column of another group; None where there is none.
         lead: difference of their means, with the ends of its 95% interval; None without a runner-up.
         undecided: the best column of each other group whose difference from the winner may be chance, best first.
     """
 
     winner: int
-    wins: float
-    cell_wins: float
+    wins: float | None
+    cell_wins: float | None
     runner_up: int | None
     lead: tuple[float, float, float] | None
     undecided: tuple[int, ...]
@@ -83,8 +83,8 @@ def certainty(
     lead = None if not rivals else (float(means[winner] - means[rivals[0][0]]), *rivals[0][1:])
     return Certainty(
         winner=winner,
-        wins=float((at_top / shared).mean()),
-        cell_wins=float((first[:, winner] / first.sum(1)).mean()),
+        wins=float((at_top / shared).mean()) if rivals else None,
+        cell_wins=float((first[:, winner] / first.sum(1)).mean()) if len(groups) > 1 else None,
         runner_up=rivals[0][0] if rivals else None,
         lead=lead,
         undecided=tuple(column for column, low, _ in rivals if low <= 0),

@@ -59,9 +59,14 @@ class Outcome:
 
     @property
     def compares_heads(self) -> bool:
-        """Whether other heads than the chosen ones were tried, on however many photos."""
-        tried = (cell for stage in self.stages.values() for cell in stage.cells)
-        return len({cell.heads for cell in (*self.cells, *tried)}) > 1
+        """Whether other heads than the chosen ones were tried: the best of them were, on all photos."""
+        return len({cell.heads for cell in self.cells}) > 1
+
+    @property
+    def compared(self) -> str:
+        """Among what the chosen heads, or the chosen threshold, win: all that were tried on all photos, in words."""
+        heads = {cell.heads for cell in self.cells}
+        return f"{len(heads)} heads" if self.compares_heads else f"{len(self.cells)} thresholds"
 
 
 def tuned_of(
@@ -87,6 +92,7 @@ def tuned_of(
     sure = outcome.sure if found is None else found.sure
     base = segmenter.preset if segmenter.preset in PRESETS else "default"
     start = Preset(base, base).config(card.recommended.settings)  # type: ignore[arg-type]  # a key of PRESETS
+    wins = sure.wins if found is not None or outcome.compares_heads else sure.cell_wins
     lead = None if sure.lead is None else Lead(value=sure.lead[0], low=sure.lead[1], high=sure.lead[2])
     return Tuned(
         settings=differing(start.resolve(card), config),
@@ -102,7 +108,8 @@ def tuned_of(
         names_from=outcome.photos.names_from,
         evaluation_photos=outcome.photos.evaluation_photos,
         seed=plan.seed,
-        wins=round(sure.wins if found is not None or outcome.compares_heads else sure.cell_wins, 4),
+        wins=None if wins is None else round(wins, 4),
+        compared=None if wins is None else outcome.compared if found is None else found.compared,
         lead=lead,
         undecided_between=tuple(
             Cell(heads, 0.0).heads_in_words for heads in _undecided(outcome, found, config.all_heads)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from pnpovss.config import Heads
 from pnpovss.errors import OutputError
 from pnpovss.files.journal import Journal, Record, read_journal
 from pnpovss.files.writing import write_all
@@ -109,9 +110,9 @@ def score(
     with Journal(path, keys=collected.keys) as journal:
         scores = Scores(collected.folder, collected.keys, tuple(cells), journal.records)
         table = np.full((len(collected.keys), len(cells)), np.nan)
-        alive, start = list(range(len(cells))), 0
+        alive, start, groups = list(range(len(cells))), 0, _compared(cells)
         for each in plan:
-            alive = survivors(table[:start], alive, each.cells, always) if start else alive
+            alive = survivors(table[:start], alive, each.cells, groups, always) if start else alive
             for photo in range(start, each.until):
                 key = collected.keys[photo]
                 if key not in journal.records:
@@ -125,6 +126,12 @@ def score(
                     on_photo(stage, photo + 1, len(collected.keys))
             start = each.until
     return Scores(collected.folder, collected.keys, tuple(cells), journal.records)
+
+
+def _compared(cells: Sequence[Cell]) -> Sequence[Heads | Cell]:
+    """Of each cell, what the answer is compared with: other heads, or other thresholds where the heads are the same."""
+    heads = [cell.heads for cell in cells]
+    return heads if len(set(heads)) > 1 else cells
 
 
 def _show(

@@ -60,6 +60,11 @@ class Found:
         return sum(row["state"] == "complete" for row in self.rows)
 
     @property
+    def compared(self) -> str:
+        """Among what the chosen settings win, in words."""
+        return f"{self.on_all} trials of the whole method"
+
+    @property
     def importance_rows(self) -> list[list[str]]:
         """As a table, the most important first."""
         return [[name, f"{value:.2f}"] for name, value in sorted(self.importance.items(), key=lambda each: -each[1])]

@@ -140,5 +140,5 @@ def _template() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["percent"] = lambda value: f"{100 * value:.0f}%"
+    environment.filters["percent"] = lambda value: "an unknown share" if value is None else f"{100 * value:.0f}%"
     return environment.get_template("tuning.html.j2")
