@@ -2,7 +2,9 @@
 
 import io
 import json
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -70,6 +72,9 @@ def test_a_table_names_what_is_in_photos(tmp_path: Path, name: str, content: str
         ("t.json", "[1]", "it holds a list"),
         ("t.json", '{"a.png": 3}', "'a.png' has 3"),
         ("t.json", "{", "no JSON"),
+        ("t.json", '{"a.png": ["cat"], "a.png": ["dog"]}', "'a.png' is there twice"),
+        ("t.json", '{"a.png": ["cat"], "./a.png": ["dog"]}', "'./a.png' is there twice, in two spellings"),
+        ("t.csv", "photo,names\na.png,cat\n,sofa\n", "line 3: 'sofa' is of no photo; name it before"),
         ("t.csv", "photo,names\nnone.png,cat\n", "'none.png', which is not there"),
         ("t.csv", "photo,names\nb.png,cat\n", "'b.png', which is the name of several photos"),
         ("t.csv", "photo,caption\na.png,a cat\n", "holds captions; give a names file"),
@@ -128,6 +133,32 @@ def test_plurals_are_those_of_english(one: str, several: str) -> None:
 def test_a_comma_at_the_end_of_a_row_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("photo,names\na.png,cat;sofa,\nb.png,dog, \n")
     assert read_labels(tmp_path / "t.csv") == {"a.png": ["cat", "sofa"], "b.png": ["dog"]}
+
+
+@pytest.mark.parametrize(
+    "row", ["caf\u00e9/b.png", "./cafe\u0301/b.png", "cafe\u0301\\b.png", " caf\u00e9/b.png ", "b.png", " b"]
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_table_may_come_from_another_machine(tmp_path: Path, form: Literal["NFC", "NFD"], row: str) -> None:
+    path = save(tmp_path / "photos" / unicodedata.normalize(form, "caf\u00e9") / "b.png")
+    (path.parent / "._b.png").write_bytes(b"what macOS keeps beside a file")
+    (tmp_path / "t.csv").write_text(f"photo,names\n{row},cat;sofa\n,\n", encoding="utf-8")
+    (tmp_path / "t.json").write_text(json.dumps({row: ["cat", "sofa"]}))
+    for table in ("t.csv", "t.json"):
+        [photo] = gather(tmp_path / "photos", labels=tmp_path / table).photos
+        assert photo.image == path
+
+
+def test_hidden_files_are_no_photos(tmp_path: Path) -> None:
+    save(tmp_path / "cat/a.png", 1)
+    save(tmp_path / "dog/b.png", 2)
+    (tmp_path / "cat/._a.png").write_bytes(b"what macOS keeps beside a file")
+    assert sorted(photo.key for photo in gather(tmp_path).photos) == ["cat/a.png", "dog/b.png"]
+
+
+def test_lines_of_one_photo_are_joined_however_its_path_is_spelled(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("photo,names\nx/a.png,cat\n./x\\a.png,sofa\n")
+    assert read_labels(tmp_path / "t.csv") == {"x/a.png": ["cat", "sofa"]}
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from pnpovss.errors import InvalidInputError
@@ -29,17 +30,32 @@ def to_json(value: Any, *, indent: int | None = None) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def from_json(text: str | bytes) -> Any:
+def from_json(text: str | bytes, *, unique: bool = False) -> Any:
     """What a JSON text says.
 
+    Args:
+        text: as text, or in UTF-8.
+        unique: refuse objects that say something twice, as people's hands write them; else the last one counts.
+
     Raises:
-        InvalidInputError: no JSON, nested too deep, or a number that is not finite or too long to be one.
+        InvalidInputError: no JSON, nested too deep, or a number that is not finite or too long to be one; or a key that
+            is there twice, where that is refused.
     """
+    pairs = _unique if unique else None
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=pairs)
     except (ValueError, RecursionError) as error:  # ValueError: no JSON, no UTF-8, or an integer of thousands of digits
         reason = "it is nested too deep" if isinstance(error, RecursionError) else error
         raise InvalidInputError(f"no JSON: {reason}") from error
+
+
+def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, unless it says something twice: which one would count?"""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r:.80} is there twice")
+    return content
 
 
 def _refuse(constant: str) -> None:

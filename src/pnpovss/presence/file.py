@@ -1,13 +1,13 @@
 """Names from a file that was made before: a JSON object with an answer for each photo."""
 
-import json
 import logging
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pnpovss.errors import PresenceError
+from pnpovss.errors import InvalidInputError, PresenceError
+from pnpovss.files.json import from_json
+from pnpovss.files.keys import photo_key
 from pnpovss.images import PHOTO_SUFFIXES
 from pnpovss.names import Name, spelling
 from pnpovss.presence.base import Photo, Presence, Report, few_digits
@@ -106,7 +106,7 @@ class FromFile:
 
     def _find(self, photo: str) -> str | None:
         """The longest key that fits a photo, which is noted as one that takes it; None where none fits."""
-        photo = _key(photo)
+        photo = photo_key(photo)
         parts = PurePosixPath(photo).parts
         for tail in ("/".join(parts[start:]) for start in range(len(parts))):
             for key in (tail, _without_suffix(tail)):
@@ -134,12 +134,11 @@ class FromFile:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        answers = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_unique)
+        answers = from_json(path.read_text(encoding="utf-8-sig"), unique=True)
     except FileNotFoundError as error:
         raise PresenceError(f"{path} does not exist; it names what each photo shows") from error
-    except (OSError, ValueError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else error
-        raise PresenceError(f"{path} cannot be read as JSON ({reason})") from error
+    except (OSError, UnicodeDecodeError, InvalidInputError) as error:
+        raise PresenceError(f"{path} cannot be read as JSON ({error})") from error
     if not isinstance(answers, dict):
         raise PresenceError(f'{path} holds a {type(answers).__name__}; expected an object: {{"PHOTO": ["cat"], ...}}')
     for key, answer in answers.items():
@@ -148,19 +147,10 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path}, {key!r:.80}: {answer!r:.80} is neither a list of names, an object of names and scores in "
                 f"[0, 1], nor an answer text"
             )
-    by_key = {_key(key): answer for key, answer in answers.items()}
+    by_key = {photo_key(key): answer for key, answer in answers.items()}
     if len(by_key) < len(answers):
         raise PresenceError(f"{path} has two answers for one photo, of which the keys differ only in Unicode or a ./")
     return by_key
-
-
-def _unique(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON, unless it says something twice: which one would count?"""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"{next(key for key in keys if keys.count(key) > 1)!r:.80} is there twice")
-    return content
 
 
 def _usable(answer: Any) -> bool:
@@ -169,11 +159,6 @@ def _usable(answer: Any) -> bool:
     if isinstance(answer, dict):
         return all(isinstance(score, int | float) and 0 <= score <= 1 for score in answer.values())
     return isinstance(answer, str)
-
-
-def _key(text: str) -> str:
-    """A path or key in one form: / between folders, composed Unicode (macOS decomposes file names), no leading ./."""
-    return str(PurePosixPath(unicodedata.normalize("NFC", text.replace("\\", "/"))))
 
 
 def _without_suffix(key: str) -> str:

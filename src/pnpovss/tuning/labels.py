@@ -11,6 +11,7 @@ from typing import Any
 from pnpovss.datasets.base import Dataset
 from pnpovss.errors import InvalidInputError
 from pnpovss.files.json import from_json
+from pnpovss.files.keys import photo_key
 from pnpovss.images import load_image
 from pnpovss.names import Name, parse_names, spelling
 from pnpovss.presence.base import Photo, PresenceFilter
@@ -53,25 +54,27 @@ def from_labels(folder: Path, labels: Path, vocabulary: Sequence[Name] = ()) -> 
 
     Args:
         folder: of photos.
-        labels: see `read_labels`; photos by path below the folder, or by file name where that is the only one.
+        labels: see `read_labels`; photos by path below the folder, or by file name where that is the only one. How the
+            machine that wrote it spells paths (forms of Unicode, backslashes) does not matter.
         vocabulary: the names that are looked for in captions; names alone are taken from the table.
 
     Raises:
         InvalidInputError: a table that cannot be read, a photo of it that is not there, captions without a vocabulary.
         NamesError: a name that is none.
     """
-    paths = photos_below(folder)
-    found: dict[str, Path] = {}
-    for path in paths:
-        for key in (path.name, path.stem):
-            found[key] = path if key not in found else Path()  # ambiguous
-    found |= {str(path.relative_to(folder)): path for path in paths}
+    by_name: dict[str, list[Path]] = {}
+    by_path: dict[str, list[Path]] = {}
+    for path in photos_below(folder):
+        for name in {path.name, path.stem}:
+            by_name.setdefault(photo_key(name), []).append(path)
+        by_path.setdefault(photo_key(str(path.relative_to(folder))), []).append(path)
     photos = []
     for key, said in read_labels(labels).items():
-        path = found.get(key)
-        if path is None or path == Path():
-            what = "is not there" if path is None else "is the name of several photos; give its path"
+        found = by_path.get(key) or by_name.get(key) or []
+        if len(found) != 1:
+            what = "is the name of several photos; give its path" if found else "is not there"
             raise InvalidInputError(f"{labels} names the photo {key!r}, which {what} (below {folder})")
+        [path] = found
         names = _read_names(said, vocabulary, labels)
         if names:
             photos.append(TuningPhoto(str(path.relative_to(folder)), path, names))
@@ -79,17 +82,20 @@ def from_labels(folder: Path, labels: Path, vocabulary: Sequence[Name] = ()) -> 
 
 
 def read_labels(path: Path) -> dict[str, list[str] | str]:
-    """What a table says of each photo: a list of names, or a caption (several of one photo are joined).
+    """What a table says of each photo, by its key in one form (see `photo_key`).
+
+    Returns:
+        A list of names, or a caption; several lines of one photo are joined.
 
     Raises:
-        InvalidInputError: neither CSV nor JSON as expected.
+        InvalidInputError: neither CSV nor JSON as expected, or JSON that names a photo twice.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"cannot read {path}: {error}; {_EXPECTED}") from error
     try:
-        return _json_labels(from_json(text)) if path.suffix.lower() == ".json" else _csv_labels(text)
+        return _json_labels(from_json(text, unique=True)) if path.suffix.lower() == ".json" else _csv_labels(text)
     except (InvalidInputError, csv.Error) as error:
         raise InvalidInputError(f"{path}: {error}; {_EXPECTED}") from error
 
@@ -100,7 +106,12 @@ def _json_labels(told: Any) -> dict[str, list[str] | str]:
     for key, value in told.items():
         if not isinstance(value, str) and not (isinstance(value, list) and all(isinstance(v, str) for v in value)):
             raise InvalidInputError(f"{key!r} has {value!r:.80}")
-    return told
+    table: dict[str, list[str] | str] = {}
+    for key, value in told.items():
+        if photo_key(key.strip()) in table:
+            raise InvalidInputError(f"{key!r} is there twice, in two spellings")
+        table[photo_key(key.strip())] = value
+    return table
 
 
 def _csv_labels(text: str) -> dict[str, list[str] | str]:
@@ -117,12 +128,17 @@ def _csv_labels(text: str) -> dict[str, list[str] | str]:
                 'quotes around a text that holds commas ("a cat, asleep")'
             )
         said = row[names] if names is not None else row[str(caption)]
-        before = table.get(row[photo])
+        if not (row[photo] or "").strip():
+            if (said or "").strip():
+                raise InvalidInputError(f"line {rows.line_num}: {said.strip()!r:.80} is of no photo; name it before")
+            continue  # a spreadsheet saves empty rows, too
+        key = photo_key(row[photo].strip())
+        before = table.get(key)
         if names is not None:
             own = [part.strip() for part in (said or "").split(";") if part.strip()]
-            table[row[photo]] = [*(before or ()), *(name for name in own if name not in (before or ()))]
+            table[key] = [*(before or ()), *(name for name in own if name not in (before or ()))]
         else:
-            table[row[photo]] = f"{before}\n{said}" if before else said or ""
+            table[key] = f"{before}\n{said}" if before else said or ""
     return table
 
 
