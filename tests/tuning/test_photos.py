@@ -97,6 +97,21 @@ def test_captions_speak_in_singular_and_plural_of_whole_words() -> None:
 
 
 @pytest.mark.parametrize(
+    ("caption", "expected"),
+    [
+        ("A teddy bear and hot dogs on a dining table", ["hot dog", "teddy bear", "dining table"]),
+        ("a dog with a hot dog", ["dog", "hot dog"]),
+        ("wine in a glass, a bear", ["bear", "glass"]),
+        ("wine teddy bear glass", ["teddy bear", "glass"]),
+        ("a couch potato", ["glass"]),
+    ],
+)
+def test_a_phrase_of_a_caption_means_what_it_says_as_a_whole(caption: str, expected: list[str]) -> None:
+    nouns = ["dog", "hot dog", "bear", "teddy bear", "table", "dining table", ["glass", "couch potato"], "wine glass"]
+    assert [name.text for name in names_in(caption, parse_names([*nouns, "couch"]))] == expected
+
+
+@pytest.mark.parametrize(
     ("one", "several"),
     [
         ("monkey", "monkeys"),

@@ -154,15 +154,24 @@ def _read_names(said: list[str] | str, vocabulary: Sequence[Name], labels: Path)
 
 
 def names_in(caption: str, vocabulary: Sequence[Name]) -> tuple[Name, ...]:
-    """The names that a caption speaks of, in singular or plural, by any of their synonyms."""
-    text = spelling(caption)
-    return tuple(name for name in vocabulary if any(_speaks_of(text, spelling(word)) for word in name.all))
+    """The names that a caption speaks of, in singular or plural, by any of their synonyms; in the vocabulary's order.
+
+    A phrase means what it says as a whole: "a hot dog" speaks of no dog, where both are in the vocabulary.
+    """
+    text, found = spelling(caption), set[int]()
+    words = [(spelling(word), i) for i, name in enumerate(vocabulary) for word in name.all]
+    for word, i in sorted(words, key=lambda each: -len(each[0])):
+        text, count = _forms(word).subn("\0", text)  # no letter and no space: what stood around it makes no phrase
+        if count:
+            found.add(i)
+    return tuple(name for i, name in enumerate(vocabulary) if i in found)
 
 
-def _speaks_of(text: str, word: str) -> bool:
+def _forms(word: str) -> re.Pattern[str]:
+    """A word in singular and plural."""
     plurals = (word.removesuffix(end) + plural for end, plural in _PLURALS.items() if word.endswith(end))
     forms = "|".join(re.escape(form) for form in (word, *plurals))
-    return re.search(rf"\b(?:{forms})\b", text) is not None
+    return re.compile(rf"\b(?:{forms})\b")
 
 
 # By how a word ends; a form that no one writes ("humen", "keies") is not found either.
