@@ -226,9 +226,22 @@ def test_damaged_maps_are_named(segmenter: Segmenter, tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     collected = collect(segmenter, photos, tmp_path / "run")
     assert collected.heat(0).shape == (2, len(photos.photos[0].names), 4, 4)
-    (tmp_path / "run/maps/00000.npz").write_bytes(b"PK")
-    with pytest.raises(OutputError, match=r"00000.npz cannot be read .* collect again"):
-        collected.heat(0)
+    path = tmp_path / "run/maps/00000.npz"
+    whole = path.read_bytes()
+    for damaged in (b"PK", b"", whole[:-30], whole[:200] + b"\xff" * 8 + whole[208:]):
+        path.write_bytes(damaged)
+        with pytest.raises(OutputError, match=r"00000.npz cannot be read .* collect again"):
+            collected.heat(0)
+
+
+def test_damaged_scores_are_named(segmenter: Segmenter, tmp_path: Path) -> None:
+    photos = photos_of_colours(tmp_path / "data", 4)
+    tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), report=False)
+    path = tmp_path / "run/scored/00000.npz"
+    for damaged in (b"", path.read_bytes()[:-30]):
+        path.write_bytes(damaged)
+        with pytest.raises(OutputError, match=r"00000.npz cannot be read .* score again"):
+            tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), report=False)
 
 
 def test_collected_maps_are_those_of_a_segmentation(segmenter: Segmenter, tmp_path: Path) -> None:

@@ -6,10 +6,7 @@ every member are read first, held against one another and a limit, and only then
 
 import io
 import math
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pnpovss.errors import InvalidInputError
+from pnpovss.files.arrays import DAMAGE
 from pnpovss.files.json import from_json, to_json
 
 __all__ = ["MAX_BYTES", "archive_bytes", "read_archive"]
@@ -26,11 +24,6 @@ MAX_BYTES = 1 << 30  # unpacked: 12 megapixels of 20 names, or 50 of four
 _META = "meta"
 _MOST_META = 1 << 24  # of the JSON text, unpacked
 _HEADER = 10_000  # of an array; the longest that NumPy reads without being told to
-# What zipfile, zlib and NumPy's reader of headers, which parses Python, raise on damaged data.
-_DAMAGE = (
-    *(OSError, EOFError, MemoryError, OverflowError, RuntimeError, SyntaxError, ValueError),
-    *(struct.error, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
-)
 _PLAIN = "biufU"  # kinds of values that need no pickle
 _STRAY = "allow_pickle.npy"  # which NumPy before 2.2 made of a keyword that earlier versions of this program gave it
 
@@ -70,7 +63,7 @@ def read_archive(
                 raise ValueError(f"it lacks {', '.join(sorted(missing))}")
             arrays = {name: _array(archive, member) for name, member in members.items()}
             meta = from_json(str(arrays.pop(_META)))
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise InvalidInputError(f"{path} is no saved segmentation: {error}") from error
     return meta, arrays
 

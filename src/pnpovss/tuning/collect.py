@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pnpovss.config import Heads
 from pnpovss.errors import OutputError
+from pnpovss.files.arrays import DAMAGE
 from pnpovss.files.journal import Journal, Record, read_journal
 from pnpovss.files.writing import write_all
 from pnpovss.heads import HeadLook, all_heads, look_with_all_heads
@@ -54,9 +55,9 @@ class Collected:
         """
         path = self.folder / self.records[self.keys[photo]]["file"]
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 heat = stored["heat"].astype(np.float32) * stored["most"][..., None, None]
-        except (OSError, ValueError, KeyError) as error:
+        except (*DAMAGE, KeyError) as error:
             raise OutputError(f"{path} cannot be read ({error}); remove the folder and collect again") from error
         return torch.from_numpy(heat)
 

@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from pnpovss.config import Heads
 from pnpovss.errors import OutputError
+from pnpovss.files.arrays import DAMAGE
 from pnpovss.files.journal import Journal, Record, read_journal
 from pnpovss.files.writing import write_all
 from pnpovss.images import load_image
@@ -49,9 +50,9 @@ class Scores:
         """
         path = self.folder / self.records[self.keys[photo]]["file"]
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 names, rows, kept, deleted = (stored[part] for part in ("names", "rows", "kept", "deleted"))
-        except (OSError, ValueError, KeyError) as error:
+        except (*DAMAGE, KeyError) as error:
             raise OutputError(f"{path} cannot be read ({error}); remove the folder and score again") from error
         return Similarities(tuple(names.tolist()), rows, kept, deleted)
 
