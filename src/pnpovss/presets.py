@@ -51,8 +51,8 @@ class Tuned(BaseModel):
         photos: how many.
         photos_digest: of their contents and names.
         names_from: who said which names are in them.
-        evaluation_photos: benchmarks whose evaluation photos were used, because that was asked for by name; a number
-            on such a benchmark is then no result.
+        evaluation_photos: all benchmarks that evaluate photos among these, which was asked for by the name of one; a
+            number on such a benchmark is then no result.
         seed: of the order of photos, the draws and the sampler.
         wins: share of the bootstrap's draws over photos in which what was chosen last has the largest mean reward: the
             heads, at whatever threshold; the threshold, where no other heads were tried; all settings, where the whole

@@ -245,6 +245,11 @@ def test_evaluation_photos_are_known_by_their_names(tmp_path: Path, path: str, b
     assert benchmark in refuse_evaluation_photos([photo], [benchmark])
 
 
+def test_all_that_evaluate_photos_are_recorded_where_one_of_them_is_named(tmp_path: Path) -> None:
+    photo = TuningPhoto("it", save(tmp_path / "val2017/000000000139.png"), (Name("cat"),))
+    assert {"coco-object", "coco-stuff"} < set(refuse_evaluation_photos([photo], ["coco-object"]))
+
+
 def test_evaluation_photos_are_known_by_the_names_of_links_and_of_what_they_lead_to(tmp_path: Path) -> None:
     stored, published = save(tmp_path / "store/SHA256E-1.png", 1), save(tmp_path / "store/2007_000042.png", 2)
     (tmp_path / "cat").mkdir()

@@ -32,7 +32,8 @@ def refuse_evaluation_photos(photos: Sequence[TuningPhoto], allowed: Iterable[st
         allowed: benchmarks whose evaluation photos may be tuned on. The result then says so.
 
     Returns:
-        The benchmarks that were named and do have photos here.
+        All benchmarks that evaluate a photo here, also those that were not named: of several that evaluate the same
+        photos it is enough to name one.
 
     Raises:
         InvalidInputError: a photo of a benchmark that was not named, or a name of no benchmark.
@@ -49,7 +50,7 @@ def refuse_evaluation_photos(photos: Sequence[TuningPhoto], allowed: Iterable[st
                 f"number reported on it worthless. Tune on other photos, or allow it by name "
                 f"(--evaluation-photos {min(found)}); the result then says so"
             )
-        used |= found & allowed
+        used |= found
     return tuple(sorted(used))
 
 

@@ -52,7 +52,7 @@ class TuningPhotos:
         photos: each with its names.
         vocabulary: all names that a judge tells apart: those of the photos, and others.
         names_from: who said what is in them, in words.
-        evaluation_photos: benchmarks whose evaluation photos are among them, because that was asked for.
+        evaluation_photos: benchmarks that evaluate photos among them, because that was asked for.
     """
 
     photos: tuple[TuningPhoto, ...]
