@@ -1,5 +1,7 @@
 """The page, its pictures, and the analysis against masks."""
 
+import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,8 @@ from pnpovss.tuning.photos import TuningPhoto, TuningPhotos
 from pnpovss.tuning.truth import agreement
 from pnpovss.tuning.tune import tune
 from tests.support.colours import colour_dataset
-from tests.support.tuning import ColourJudge, two_heads
+from tests.support.fakes import colour_backbone
+from tests.support.tuning import ColourJudge, TwoHeads, photos_of_colours, two_heads
 
 pytest.importorskip("matplotlib", reason="in the extra `tune`")
 
@@ -94,6 +97,17 @@ def test_nothing_in_the_page_is_markup_that_came_with_a_name(tmp_path: Path) -> 
     page = (tmp_path / "run/report.html").read_text()
     assert "<script" not in page
     assert not (tmp_path / "run/thresholds.png").exists()  # one threshold is no curve
+
+
+def test_heads_that_were_tried_on_all_photos_come_first(tmp_path: Path) -> None:
+    segmenter = Segmenter(TwoHeads(colour_backbone().attention, heads={0: 6}, grid=4, name="fake"))
+    photos = photos_of_colours(tmp_path / "data", 24)
+    tune(segmenter, photos, tmp_path / "run", judge=ColourJudge(), thresholds=[0.15])
+    rows = csv.DictReader((tmp_path / "run/heads.csv").read_text().splitlines())
+    tried_on = {f"{row['layer']}.{row['head']}": int(row["photos"]) for row in rows}
+    assert list(tried_on.values()) == [18, 16, 18, 18, 18, 16]
+    shown = re.findall(r'<th scope="row">(\d\.\d)', (tmp_path / "run/report.html").read_text())
+    assert [tried_on[head] for head in shown] == [18] * 4 + [16] * 2
 
 
 def test_agreement_by_hand() -> None:

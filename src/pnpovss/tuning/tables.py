@@ -7,7 +7,7 @@ import numpy as np
 from pnpovss.tuning.outcome import Outcome
 from pnpovss.tuning.rewards import REWARDS
 
-__all__ = ["cell_rows", "head_rows"]
+__all__ = ["Rows", "cell_rows", "head_rows"]
 
 Rows = list[dict[str, Any]]
 
@@ -30,16 +30,20 @@ def cell_rows(outcome: Outcome) -> Rows:
 
 
 def head_rows(outcome: Outcome) -> Rows:
-    """A row for each head: its measures, means over all photos, and its best reward at any threshold."""
+    """A row for each head: its measures, means over all photos, and its best reward, with the photos that is of.
+
+    The best of the thresholds that were tried on most photos: means over few photos and over all do not compare.
+    """
     measures = {name: values.mean(0) for name, values in outcome.collected.measures().items()}
-    best: dict[str, float] = {}
-    for row in cell_rows(outcome):
-        if outcome.stages:
-            best[row["heads"]] = max(best.get(row["heads"], -np.inf), row[outcome.plan.reward])
+    best: dict[str, dict[str, Any]] = {}
+    for row in cell_rows(outcome):  # those of most photos first, of these the best
+        best.setdefault(row["heads"], row)
     rows: Rows = []
     for i, (layer, head) in enumerate(outcome.collected.heads):
         row = {"layer": layer, "head": head, **{name: float(values[i]) for name, values in measures.items()}}
         if outcome.stages:
-            row[outcome.plan.reward] = best.get(f"{layer}.{head}")
+            own = best.get(f"{layer}.{head}")
+            row["photos"] = own["photos"] if own else 0
+            row[outcome.plan.reward] = own[outcome.plan.reward] if own else None
         rows.append(row)
     return rows

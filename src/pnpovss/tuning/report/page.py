@@ -41,8 +41,7 @@ def report_files(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    values = {f"{row['layer']}.{row['head']}": row[outcome.plan.reward] for row in head_rows(outcome)}
-    shown = sheet(outcome, values)
+    shown = sheet(outcome, head_rows(outcome))
     pictures = {"heads": heads_png(outcome, chosen)}
     if len(outcome.plan.thresholds) > 1:
         pictures["thresholds"] = thresholds_png(outcome)

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pnpovss.images import load_image
 from pnpovss.tuning.outcome import Outcome
+from pnpovss.tuning.tables import Rows
 
 __all__ = ["PHOTOS", "Sheet", "SheetRow", "sheet"]
 
@@ -23,11 +24,13 @@ class SheetRow:
     Attributes:
         head: as "7.9".
         value: its best reward; None where it has none.
+        tried_on: how many photos that is the mean over.
         pictures: each photo in grey, what the head sees over it.
     """
 
     head: str
     value: float | None
+    tried_on: int
     pictures: tuple[Image.Image, ...]
 
 
@@ -38,7 +41,7 @@ class Sheet:
     Attributes:
         names: that the heads were asked for, one per photo.
         photos: small.
-        rows: the best head first.
+        rows: heads that were tried on most photos first, of these the best one first.
     """
 
     names: tuple[str, ...]
@@ -46,12 +49,12 @@ class Sheet:
     rows: tuple[SheetRow, ...]
 
 
-def sheet(outcome: Outcome, values: dict[str, float | None]) -> Sheet:
+def sheet(outcome: Outcome, heads: Rows) -> Sheet:
     """A few photos, and each head's heat map for the first name of each.
 
     Args:
         outcome: of the tuning.
-        values: the best reward of each head, by "layer.head".
+        heads: from `head_rows`.
     """
     shown = outcome.photos.photos[:PHOTOS]
     photos, heats = [], []
@@ -61,10 +64,11 @@ def sheet(outcome: Outcome, values: dict[str, float | None]) -> Sheet:
         photos.append(image)
         heats.append(outcome.collected.heat(i)[:, 0].numpy())
     rows = []
-    for place, (layer, head) in enumerate(outcome.collected.heads):
+    for place, row in enumerate(heads):
         pictures = tuple(_overlay(image, heat[place]) for image, heat in zip(photos, heats, strict=True))
-        rows.append(SheetRow(f"{layer}.{head}", values.get(f"{layer}.{head}"), pictures))
-    rows.sort(key=lambda row: -(row.value if row.value is not None else -np.inf))
+        tried_on = row.get("photos", outcome.plan.photos)  # measures are of all photos
+        rows.append(SheetRow(f"{row['layer']}.{row['head']}", row[outcome.plan.reward], tried_on, pictures))
+    rows.sort(key=lambda row: (-row.tried_on, -(row.value if row.value is not None else -np.inf)))
     return Sheet(tuple(photo.names[0].text for photo in shown), tuple(photos), tuple(rows))
 
 
