@@ -21,7 +21,7 @@ from pnpovss.evaluation.runs.evaluate import evaluate, run_summary
 from pnpovss.evaluation.runs.folder import read_run
 from pnpovss.evaluation.runs.settings import choose
 from pnpovss.memory import size_of
-from pnpovss.presence import LlmSettings, UnansweredError
+from pnpovss.presence import LlmSettings, UnansweredError, make_presence
 from pnpovss.presence.base import Presence
 from pnpovss.presence.llm.filter import Llm
 from pnpovss.segmenter import Segmenter
@@ -338,6 +338,18 @@ def test_a_filter_without_an_answer_about_several_photos_in_a_row_ends_the_run(
         with pytest.raises(UnansweredError, match="takes no photos"):
             evaluate(segmenter, dataset, ask(), tmp_path / "run")
         assert len(read_run(tmp_path / "run").records) == done
+
+
+def test_answers_that_do_not_fit_are_told_before_the_first_photo(segmenter, dataset, tmp_path):
+    """Mended ones make another run: photos done until then would be lost."""
+    answers, out = tmp_path / "answers.json", tmp_path / "run"
+    answers.write_text(json.dumps({f"photo{i}": ["red"] for i in range(5)}))
+    said = r"does not fit the 6 photos; photos without names: 1 \('photo5'\)\. It has 5 photos"
+    with pytest.raises(PresenceError, match=said):
+        evaluate(segmenter, dataset, make_presence(f"file:{answers}"), out)
+    assert not out.exists()
+    answers.write_text(json.dumps({f"photo{i}": ["red"] for i in range(6)}))
+    assert evaluate(segmenter, dataset, make_presence(f"file:{answers}"), out)["presence_report"]["photos"] == 6
 
 
 def test_scores_that_almost_agree_are_still_told_apart(segmenter, dataset, tmp_path):

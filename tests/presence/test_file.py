@@ -142,3 +142,18 @@ def test_bad_files(tmp_path, content, message):
     (tmp_path / "names.json").write_text(content)
     with pytest.raises(PresenceError, match=message):
         make_presence(f"file:{tmp_path / 'names.json'}")
+
+
+def test_all_that_does_not_fit_is_told_before_the_first_photo(tmp_path):
+    answers = {"a": ["sofa"], "b": ["zebra", "aeroplane"], "c": {"gnu": 0.9}, "d": "sorry", "e": [], "cat": []}
+    filter = filter_of(tmp_path, answers)
+    filter.check_photos(["a", "d", "e"], NAMES)
+    with pytest.raises(PresenceError) as refused:
+        filter.check_photos([*"abcde", "d1/cat.jpg", "d2/cat.jpg", *"uvwxyz"], NAMES)
+    assert str(refused.value) == (
+        f"{tmp_path / 'names.json'} does not fit the 13 photos; "
+        "photos without names: 6 ('u', 'v', 'w', 'x', 'y' and 1 more); "
+        "keys that fit several photos, and have to hold more of their paths: 1 ('cat' (2 photos)); "
+        "words that are none of the 4 names asked for: 2 ('zebra' of 'b', 'gnu' of 'c'). It has 6 photos, such as 'a'"
+    )
+    assert filter.report() == {"photos": 0, "malformed": 0, "empty": 0}  # nothing was asked yet

@@ -11,7 +11,7 @@ from pnpovss.errors import PresenceError
 from pnpovss.images import ImageSource
 from pnpovss.names import Name
 
-__all__ = ["Photo", "Presence", "PresenceFilter", "Report", "UnansweredError", "few_digits"]
+__all__ = ["AnswersReady", "Photo", "Presence", "PresenceFilter", "Report", "UnansweredError", "few_digits"]
 
 Report = dict[str, float | int | str]
 
@@ -88,6 +88,23 @@ class PresenceFilter(Protocol):
 
     def report(self) -> Report:
         """What happened so far, for the record: photos, failures, malformed answers, tokens; may be empty."""
+        ...
+
+
+@runtime_checkable
+class AnswersReady(Protocol):
+    """A filter whose answers were made before, so that what is wrong with them can be told before the first photo."""
+
+    def check_photos(self, photos: Sequence[str], names: Sequence[Name]) -> None:
+        """Refuse what `decide` would refuse later; nothing is counted as asked.
+
+        Args:
+            photos: the keys of all photos that will be asked about.
+            names: which will be asked for.
+
+        Raises:
+            PresenceError: some of them have no answer that can be used; all are told at once.
+        """
         ...
 
 

@@ -1,7 +1,7 @@
 """Names from a file that was made before: a JSON object with an answer for each photo."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = ["FILE", "FILE_RULE", "FromFile"]
 logger = logging.getLogger(__name__)
 
 FILE_RULE = Rule(above=0.7)  # the paper keeps what GPT-4o is more than 70% sure of
+SHOWN = 5  # photos of each fault in a message
 
 
 class FromFile:
@@ -86,6 +87,25 @@ class FromFile:
             return Presence((), scores)
         return Presence(self.rule.keep(scores), scores)
 
+    def check_photos(self, photos: Sequence[str], names: Sequence[Name]) -> None:
+        """See `AnswersReady.check_photos`; an answer that cannot be understood is none of the faults."""
+        found = {photo: self._find(photo) for photo in photos}
+        keys = list(dict.fromkeys(key for key in found.values() if key is not None))
+        known = _known(names)
+        lacking = [repr(photo) for photo, key in found.items() if key is None]
+        shared = [f"{key!r} ({len(self._takers[key])} photos)" for key in keys if len(self._takers[key]) > 1]
+        strange = [f"{word!r:.80} of {key!r}" for key in keys for word in _strange(self._answers[key], known)]
+        faults = {
+            "photos without names": lacking,
+            "keys that fit several photos, and have to hold more of their paths": shared,
+            f"words that are none of the {len(names)} names asked for": strange,
+        }
+        if told := [f"{fault}: {len(each)} ({_some(each)})" for fault, each in faults.items() if each]:
+            raise PresenceError(
+                f"{self.path} does not fit the {len(found)} photos; {'; '.join(told)}. It has {len(self._answers)} "
+                f"photos, such as {next(iter(self._answers), None)!r}"
+            )
+
     def report(self) -> Report:
         """Photos asked for, and how many answers were malformed or named nothing."""
         return {"photos": len(self._asked), "malformed": len(self._malformed), "empty": len(self._empty)}
@@ -121,15 +141,30 @@ class FromFile:
         answer = self._answers[key]
         if isinstance(answer, str):
             return parse_listed_answer(answer, names)
+        known = _known(names)
+        if strange := _strange(answer, known):
+            raise PresenceError(f"{self.path}, {key}: {strange[0]!r:.80} is none of the {len(names)} names asked for")
         given = answer if isinstance(answer, dict) else dict.fromkeys(answer, 1.0)
-        known = {spelling(word): i for i, name in enumerate(names) for word in name.all}
         scores = [0.0] * len(names)
         for word, score in given.items():
-            if spelling(word) not in known:
-                raise PresenceError(f"{self.path}, {key}: {word!r:.80} is none of the {len(names)} names asked for")
             index = known[spelling(word)]
             scores[index] = max(scores[index], float(score))
         return tuple(scores)
+
+
+def _some(faults: Sequence[str]) -> str:
+    more = len(faults) - SHOWN
+    return ", ".join(faults[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _known(names: Sequence[Name]) -> dict[str, int]:
+    """The place of the name that each word stands for."""
+    return {spelling(word): i for i, name in enumerate(names) for word in name.all}
+
+
+def _strange(answer: Any, known: Mapping[str, int]) -> list[str]:
+    """The words of an answer that stand for none of the names; answer texts are read with their numbers."""
+    return [] if isinstance(answer, str) else [word for word in answer if spelling(word) not in known]
 
 
 def _read(path: Path) -> dict[str, Any]:

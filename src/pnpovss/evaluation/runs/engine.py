@@ -28,7 +28,7 @@ from pnpovss.files.journal import Journal, Record
 from pnpovss.files.writing import write_all
 from pnpovss.images import load_image
 from pnpovss.names import Name
-from pnpovss.presence.base import Photo, Presence, PresenceFilter, UnansweredError
+from pnpovss.presence.base import AnswersReady, Photo, Presence, PresenceFilter, UnansweredError
 from pnpovss.segmenter import Segmenter
 
 __all__ = ["Case", "OnImage", "Plan", "Progress", "fit_to_space", "pace", "run"]
@@ -135,10 +135,13 @@ def run(
     Raises:
         ConfigError: the folder holds a run with other settings or of other data, or other things.
         DatasetError: a photo or mask that is missing or does not fit, by name; or masks that leave nothing to measure.
-        PresenceError: the filter cannot be asked, or has no answer about `MOST_UNANSWERED` photos in a row.
+        PresenceError: the filter cannot be asked, has answers that do not fit the photos, or has no answer about
+            `MOST_UNANSWERED` photos in a row.
         OutputError: the folder cannot be written, another process works on it, or its records are damaged.
     """
     samples, subset = choose(dataset, limit, seed)
+    if isinstance(presence, AnswersReady):  # other answers make another run: found halfway, all before would be lost
+        presence.check_photos([sample.key for sample in samples], dataset.space.names)
     settings = describe(plan.kind, plan.segmenter, dataset, samples, subset, presence.key, plan.variants)
     classes = len(dataset.space.classes)
     with open_run(folder, settings, [sample.key for sample in samples]) as journal:
