@@ -36,6 +36,7 @@ from pnpovss.names import parse_names
 from pnpovss.segmenter import Segmenter
 from tests.support import foreign_readers
 from tests.support.fakes import colour_backbone
+from tests.support.gray_png import gray_png
 from tests.support.painter import NAMES, Painter
 
 READERS = list(foreign_readers.READERS)
@@ -461,6 +462,16 @@ def test_what_was_corrected_by_hand_is_exported_as_it_is_and_has_no_score(made, 
     Image.fromarray(np.full((40, 60), 9, np.uint8)).save(run / "1.labels.png")
     with pytest.raises(InvalidInputError, match=r"1\.labels\.png is no label map .* with labels up to 3; .* up to 9"):
         list(export(read_run(run), parse_formats(["coco"])[0], tmp_path / "coco", photos=False))
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_a_label_map_that_was_saved_with_few_bits_has_the_labels_that_it_stores(made, tmp_path: Path, bits: int):
+    run = tmp_path / "run"
+    shutil.copytree(made[0], run)
+    corrected = np.minimum(made[1]["1"], 2**bits - 1)
+    gray_png(run / "1.labels.png", corrected, bits)
+    [photo] = [photo for photo in read_run(run).photos() if photo.stem == "1"]
+    assert np.array_equal(photo.labels, corrected)
 
 
 def test_decisions_are_obeyed(made, tmp_path: Path):

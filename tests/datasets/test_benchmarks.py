@@ -7,6 +7,7 @@ from pnpovss.datasets import IGNORE, Sample, known_datasets, open_dataset
 from pnpovss.datasets.catalog import BENCHMARKS
 from pnpovss.errors import DatasetError
 from tests.support import trees
+from tests.support.gray_png import gray_png
 
 
 def rows(dataset, sample=0) -> list[int]:
@@ -216,6 +217,15 @@ def test_sixteen_bit_and_palette_masks(tmp_path):
     for mode in ("P", "I;16"):
         trees.mask(sample.mask, trees.grid(0, 1, 150, 13), mode=mode)
         assert np.array_equal(data.truth(sample), before)
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4])
+def test_gray_masks_of_few_bits_have_the_values_that_they_store(tmp_path, bits):
+    """Pillow spreads them over 0 to 255; 3 of 2 bits became 255, which is left out."""
+    data, sample = spoilt(tmp_path)
+    values = np.arange(24).reshape(4, 6) % 2**bits
+    gray_png(sample.mask, values, bits)
+    assert np.array_equal(data.values(sample), values)
 
 
 @pytest.mark.parametrize("line", ["../../x", "/etc/x", "..", "a/b", "a\\b", "a\0b", "x" * 300, "C:x"])

@@ -8,7 +8,7 @@ from jaxtyping import Integer
 from PIL import Image, UnidentifiedImageError
 
 from pnpovss.errors import DatasetError, ImageError
-from pnpovss.images import Orientation, orientation_of
+from pnpovss.images import Orientation, as_stored, orientation_of
 
 __all__ = ["Exif", "laid_upright", "read_mask"]
 
@@ -19,7 +19,7 @@ _DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # wh
 
 
 def read_mask(path: Path, photo: Path, exif: Exif | None = None) -> Integer[np.ndarray, "h w"]:
-    """The values of a mask over the upright photo, uint8 or uint16, palettes left alone.
+    """The values of a mask over the upright photo, uint8 or uint16, as they are stored; palettes are left alone.
 
     Many cameras store a photo lying or upside down and note in its EXIF how to turn it. Photos are always turned; a
     mask drawn by a program that shows photos upright fits them, one made from the pixels as stored has to be turned,
@@ -27,7 +27,7 @@ def read_mask(path: Path, photo: Path, exif: Exif | None = None) -> Integer[np.n
     or square: then `exif` has to say it.
 
     Args:
-        path: a PNG of mode P (palette), L (gray), 1 (black and white) or I;16 (16-bit gray).
+        path: a PNG of mode P (palette), L (gray, of 2 or 4 bits too), 1 (black and white) or I;16 (16-bit gray).
         photo: what it masks; the sizes must agree.
         exif: masks lie "upright", as photos are shown, or "stored", as their pixels are in the file.
 
@@ -43,7 +43,7 @@ def read_mask(path: Path, photo: Path, exif: Exif | None = None) -> Integer[np.n
                     f"values are class ids (modes {', '.join(_MODES)}). A picture in the classes' colours has to be "
                     f"converted to ids first"
                 )
-            return np.asarray(laid_upright(image, path, photo, exif)).astype(_MODES[image.mode])
+            return np.asarray(laid_upright(as_stored(image), path, photo, exif)).astype(_MODES[image.mode])
     except FileNotFoundError as error:
         raise DatasetError(f"mask {path} does not exist; {photo.name} has no truth without it") from error
     except UnidentifiedImageError as error:

@@ -19,7 +19,7 @@ from pnpovss.images.arrays import unit_to_bytes
 from pnpovss.images.png import significant_bits
 from pnpovss.images.strips import strips
 
-__all__ = ["DEEP_MODES", "UNTOLD", "Depth", "gray_to_bytes", "refuse_dark", "told_by_container"]
+__all__ = ["DEEP_MODES", "UNTOLD", "Depth", "gray_to_bytes", "raw_mode", "refuse_dark", "told_by_container"]
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ def told_by_container(image: Image.Image) -> Depth:
     """Ask a picture that was opened, but is not decoded yet; of others nothing is known."""
     if not getattr(image, "tile", None):
         return UNTOLD
-    halved = image.mode not in DEEP_MODES and ";16" in _raw_mode(image)
+    halved = image.mode not in DEEP_MODES and ";16" in raw_mode(image)
     if image.format == "TIFF":
         return _told_by_tiff(getattr(image, "tag_v2", {}), halved)
     if image.format == "PNG":
@@ -63,7 +63,10 @@ def told_by_container(image: Image.Image) -> Depth:
     return Depth(white=_FULL)
 
 
-def _raw_mode(image: Any) -> str:
+def raw_mode(image: Any) -> str:
+    """How Pillow calls the samples of a picture that was opened, but is not decoded yet; "" where it does not say."""
+    if not getattr(image, "tile", None):
+        return ""
     arguments = image.tile[0][3]
     first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
     return first if isinstance(first, str) else ""

@@ -19,6 +19,7 @@ from pnpovss.batch.folder import Folder, folder_at
 from pnpovss.batch.photo_files import FAILURE, RECORD, beside, checksum, parse_failure, parse_record
 from pnpovss.errors import InvalidInputError
 from pnpovss.files.remote import is_url
+from pnpovss.images import as_stored
 from pnpovss.results.rle import decode
 
 __all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "decided_against", "names_beside", "read_run"]
@@ -86,7 +87,7 @@ class RunPhoto:
         names, path = self.record["names"], f"{self.folder}/{self._labels_path}"
         try:
             with Image.open(io.BytesIO(self._labels_content)) as picture:
-                own = np.asarray(picture)
+                own = np.asarray(as_stored(picture))
         except (OSError, ValueError, SyntaxError) as error:
             raise InvalidInputError(f"{path} cannot be read: {error}; segment the photo again with --redo") from error
         if own.shape != self.size or own.dtype.kind not in "ui" or own.max(initial=0) > len(names):
