@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from pnpovss.errors import InvalidInputError
-from pnpovss.evaluation.measures.bootstrap import LEAST, ImageCounts, compare, difference, interval, mean_interval
+from pnpovss.evaluation.measures import bootstrap
+from pnpovss.evaluation.measures.bootstrap import (
+    LEAST,
+    ImageCounts,
+    compare,
+    difference,
+    interval,
+    mean_interval,
+    mean_intervals,
+)
 from pnpovss.evaluation.measures.confusion import Confusion
 
 
@@ -105,6 +114,39 @@ def test_the_mean_of_objects_is_drawn_photo_by_photo():
     assert (one.value, other.value) == pytest.approx((0.5, 0.5))
     assert (one.low, one.high) == pytest.approx((other.low, other.high))
     assert mean_interval([[0.0], [0.5, 1.0]]).value == pytest.approx(0.5)
+
+
+def test_several_values_of_the_same_things_have_the_intervals_that_each_has_alone():
+    random = np.random.default_rng(3)
+    counts = random.integers(1, 6, 30)
+    values = [[random.integers(0, 3, n).astype(float).tolist() for n in counts] for _ in range(3)]
+    sums = np.array([[sum(photo) for photo in each] for each in values]).T
+    assert mean_intervals(sums, counts.astype(float)) == [mean_interval(each) for each in values]
+
+
+def test_draws_of_as_many_photos_are_made_once_and_few_are_kept(monkeypatch):
+    """They take most of the time, and a sweep over heads asks thousands of times."""
+    made: list[int] = []
+    drawn = bootstrap._drawn
+
+    def counting(photos, draws, seed):
+        made.append(photos)
+        return drawn(photos, draws, seed)
+
+    bootstrap._kept.cache_clear()
+    monkeypatch.setattr(bootstrap, "_drawn", counting)
+    values = [[0.0, 1.0], [1.0], [0.5]] * 7
+    first = mean_interval(values)
+    assert mean_interval(values) == first
+    interval(ImageCounts.of(photos([0.1, 0.9] * 10 + [0.5])))
+    assert made == [21]
+    for count in range(30, 30 + 2 * bootstrap.KEPT):
+        mean_interval([[1.0]] * count)
+    assert bootstrap._kept.cache_info().currsize == bootstrap.KEPT
+    bootstrap._kept.cache_clear()
+    monkeypatch.setattr(bootstrap, "MOST_KEPT", 0)  # as for very many photos
+    assert mean_interval(values) == first
+    assert bootstrap._kept.cache_info().currsize == 0
 
 
 def test_what_cannot_be_compared_is_refused():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from pnpovss.config import Config
 from pnpovss.datasets.base import Dataset
+from pnpovss.evaluation.measures.bootstrap import mean_interval
 from pnpovss.evaluation.report.things import things_markdown
 from pnpovss.evaluation.runs.folder import read_run
 from pnpovss.evaluation.runs.instance_heads import look_by_head
@@ -16,6 +17,7 @@ from pnpovss.evaluation.runs.instances import WAYS, instance_variants, run_insta
 from pnpovss.evaluation.runs.records import InstancesRecord, checker
 from pnpovss.inputs import prepare
 from pnpovss.presence.base import Presence
+from pnpovss.results.rle import encode
 from pnpovss.segmenter import Segmenter
 from tests.support.colours import Oracle, colour_space, write_photo
 from tests.support.fakes import colour_backbone
@@ -96,6 +98,49 @@ def test_records_hold_all_that_scores_need(telling, data, oracle, tmp_path):
     lonely = {**records[0], "truth": [{**each, "neighbours": None} for each in records[0]["truth"]]}
     with pytest.raises(ValueError, match="does not tell what is around a thing"):
         InstancesRecord.model_validate(lonely)
+
+
+def told_of(random: np.random.Generator) -> dict:
+    """A record of a photo with some things, of which some names were not asked for."""
+    count = int(random.integers(0, 4))
+    around = {"count": count, "touches": False, "overlap": 0.0, "share": 0.1}
+    truth = [{"row": 1, "neighbours": around, "crowd": False, **encode(np.eye(2, dtype=bool))} for _ in range(count)]
+    asked = random.random(count) < 0.8
+    peaks = {name: np.where(asked, random.integers(0, 3, count), -1).tolist() for name in ("all", "pass 1", "pass 2")}
+    fates = random.choice(FATES, count).tolist()
+    kept = {"truth": truth, "found": {"pieces": []}, "panoptic": {"pieces": []}, "fates": {"pieces": fates}}
+    return {**kept, "peaks": peaks, "heads": {"0.0": {"peaks": peaks, "fates": fates}}}
+
+
+def test_means_are_those_of_each_value_alone_photo_by_photo():
+    random = np.random.default_rng(4)
+    records = [told_of(random) for _ in range(40)]
+    summary = instance_scores(records, ("background", "red"))
+
+    def alone(value, belongs=lambda count: True):
+        photos = [[value(r, i) for i in range(n)] for r in records if belongs(n := len(r["truth"]))]
+        known = [[each for each in photo if each is not None] for photo in photos]
+        found = mean_interval([photo for photo in known if photo])
+        return [round(each, 6) for each in (found.value, found.low, found.high)]
+
+    def of_peaks(value):
+        def known(record, i):
+            counts = [each[i] for each in record["peaks"].values()]
+            return None if counts[0] < 0 else float(value(*counts))
+
+        return known
+
+    groups, [head] = summary["ways"]["pieces"]["groups"], summary["heads"].values()
+    for fate in FATES:
+        expected = alone(lambda r, i, fate=fate: float(r["fates"]["pieces"][i] == fate))
+        assert groups["all"][fate] == head["all"][fate] == expected
+    merged = alone(lambda r, i: float(r["fates"]["pieces"][i] == "merged"), lambda count: count == 2)
+    assert groups["2 of its name"]["merged"] == merged
+    for peaks in (summary["peaks"]["all"], head["all"]):
+        assert peaks["own"]["pass 2"] == alone(of_peaks(lambda whole, first, second: second > 0))
+        assert peaks["each"]["all"] == alone(of_peaks(lambda whole, first, second: whole))
+        assert peaks["only later"] == alone(of_peaks(lambda whole, first, second: not first and second > 0))
+        assert peaks["nowhere"] == alone(of_peaks(lambda whole, first, second: not (whole or first or second)))
 
 
 def test_photos_without_any_name_asked_for_count_as_missed(telling, data, tmp_path):

@@ -7,6 +7,7 @@ photos came, and both saw the same. A handful of photos says nothing of others: 
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float, Integer
@@ -24,6 +25,7 @@ __all__ = [
     "difference",
     "interval",
     "mean_interval",
+    "mean_intervals",
 ]
 
 DRAWS = 2000
@@ -31,8 +33,11 @@ SEED = 0
 LEVEL = 0.95
 LEAST = 10  # photos
 CHUNK = 200  # draws at once, to bound memory
+KEPT = 4  # sets of draws that are kept,
+MOST_KEPT = 20_000_000  # and numbers in each, of at most 2 bytes where draws are as many as `DRAWS`: 40 MB
 
 Weights = Float[np.ndarray, "draw photo"]
+Drawn = Integer[np.ndarray, "draw photo"]
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,8 @@ class ImageCounts:
 
 def interval(photos: ImageCounts, draws: int = DRAWS, seed: int = SEED) -> Interval:
     """The mIoU and its 95% interval."""
-    return _bootstrap(photos.miou, len(photos), draws, seed)
+    [found] = _bootstrap(lambda weights: photos.miou(weights)[:, None], len(photos), draws, seed)
+    return found
 
 
 def difference(photos: ImageCounts, reference: ImageCounts, draws: int = DRAWS, seed: int = SEED) -> Interval:
@@ -132,7 +138,12 @@ def difference(photos: ImageCounts, reference: ImageCounts, draws: int = DRAWS, 
     """
     if len(photos) != len(reference):
         raise InvalidInputError(f"a paired comparison needs the same photos, got {len(photos)} and {len(reference)}")
-    return _bootstrap(lambda weights: photos.miou(weights) - reference.miou(weights), len(photos), draws, seed)
+
+    def change(weights: Weights) -> Float[np.ndarray, "draw 1"]:
+        return (photos.miou(weights) - reference.miou(weights))[:, None]
+
+    [found] = _bootstrap(change, len(photos), draws, seed)
+    return found
 
 
 def compare(variants: Mapping[str, Iterable[Confusion]]) -> dict[str, Compared]:
@@ -150,27 +161,55 @@ def mean_interval(photos: Sequence[Sequence[float]], draws: int = DRAWS, seed: i
         draws: how many.
         seed: of the draws.
     """
-    sums, counts = np.array([sum(photo) for photo in photos], float), np.array([len(photo) for photo in photos], float)
+    sums, counts = np.array([[sum(photo)] for photo in photos], float), np.array(list(map(len, photos)), float)
+    [found] = mean_intervals(sums, counts, draws, seed)
+    return found
 
-    def mean(weights: Weights) -> Float[np.ndarray, " draw"]:
-        drawn = weights @ counts
+
+def mean_intervals(
+    sums: Float[np.ndarray, "photo value"], counts: Float[np.ndarray, " photo"], draws: int = DRAWS, seed: int = SEED
+) -> list[Interval]:
+    """What `mean_interval` gives of each of several values of the same things, at once.
+
+    Args:
+        sums: of each value over the things of a photo.
+        counts: how many things each photo has; not all may have none.
+        draws: how many.
+        seed: of the draws.
+    """
+
+    def means(weights: Weights) -> Float[np.ndarray, "draw value"]:
+        drawn = (weights @ counts)[:, None]
         return np.where(drawn > 0, weights @ sums / np.maximum(drawn, 1), np.nan)
 
-    return _bootstrap(mean, len(photos), draws, seed)
+    return _bootstrap(means, len(counts), draws, seed)
 
 
 def _bootstrap(
-    statistic: Callable[[Weights], Float[np.ndarray, " draw"]], photos: int, draws: int, seed: int
-) -> Interval:
-    value = float(statistic(np.ones((1, photos)))[0])
+    statistic: Callable[[Weights], Float[np.ndarray, "draw value"]], photos: int, draws: int, seed: int
+) -> list[Interval]:
+    [values] = statistic(np.ones((1, photos))).tolist()
     if photos < LEAST:
-        return Interval(value, float("nan"), float("nan"))
+        return [Interval(value, float("nan"), float("nan")) for value in values]
     drawn = np.concatenate([statistic(weights) for weights in _weights(photos, draws, seed)])
-    low, high = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high))
+    lows, highs = np.nanquantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0).tolist()
+    return [Interval(*each) for each in zip(values, lows, highs, strict=True)]
 
 
 def _weights(photos: int, draws: int, seed: int) -> Iterator[Weights]:
-    random = np.random.default_rng(seed)
+    chosen = _kept if photos * draws <= MOST_KEPT else _drawn
+    for counts in chosen(photos, draws, seed):
+        yield counts.astype(float)
+
+
+@lru_cache(maxsize=KEPT)
+def _kept(photos: int, draws: int, seed: int) -> tuple[Drawn, ...]:
+    return tuple(_drawn(photos, draws, seed))
+
+
+def _drawn(photos: int, draws: int, seed: int) -> Iterator[Drawn]:
+    """How often each photo comes, in the smallest numbers that hold it."""
+    random, small = np.random.default_rng(seed), np.min_scalar_type(photos)
     for start in range(0, draws, CHUNK):
-        yield random.multinomial(photos, np.full(photos, 1 / photos), size=min(CHUNK, draws - start)).astype(float)
+        size = min(CHUNK, draws - start)
+        yield random.multinomial(photos, np.full(photos, 1 / photos), size=size).astype(small)

@@ -1,19 +1,22 @@
 """From the records of a run over things to its scores: by way of telling apart, and by kind of thing."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float, Integer
 
-from pnpovss.evaluation.measures.bootstrap import Interval, mean_interval
+from pnpovss.evaluation.measures.bootstrap import mean_intervals
 from pnpovss.evaluation.measures.mask_ap import Marked, average_precision
 from pnpovss.evaluation.measures.panoptic import PanopticCounts
 from pnpovss.files.journal import Record
 from pnpovss.results.rle import Rle
 
-__all__ = ["FATES", "GROUPS", "KINDS", "ThingRow", "instance_scores", "per_thing", "plain_interval", "things_of"]
+__all__ = ["FATES", "GROUPS", "KINDS", "ThingRow", "instance_scores"]
 
 ThingRow = Mapping[str, Any]  # row, count, touches, overlap, share
+Values = Float[np.ndarray, " thing"]  # of each thing of all photos; NaN where it is not known
 
 FATES = ("apart", "cut up", "merged", "missed")
 
@@ -54,129 +57,153 @@ def instance_scores(records: Sequence[Record], classes: Sequence[str]) -> dict[s
         "layer.head" and kind of thing, the same of its maps, and the share of each fate in the pieces that it gives.
     """
     ways = list(dict.fromkeys(way for record in records for way in record["found"]))
+    things = _Things.of(records)
+    peaks = _peaks([record["peaks"] for record in records], things)
     return {
         "photos": len(records),
-        "things": sum(len(things_of(record)) for record in records),
-        "ways": {way: _of_way(records, way, ways[0], len(classes)) for way in ways},
-        "peaks": {name: _of_peaks(records, belongs) for name, belongs in GROUPS.items()} if _maps(records) else {},
-        "heads": _of_heads(records),
+        "things": len(things.photo),
+        "ways": {way: _of_way(records, things, way, ways[0], len(classes)) for way in ways},
+        "peaks": {name: _of_peaks(things, things.that(belongs), peaks) for name, belongs in GROUPS.items() if peaks},
+        "heads": _of_heads(records, things),
     }
 
 
-def _of_way(records: Sequence[Record], way: str, first: str, classes: int) -> dict[str, Any]:
+@dataclass(frozen=True, eq=False)
+class _Things:
+    """The things of the truth of all photos in a row, crowds left out.
+
+    Attributes:
+        rows: the class of each, and what is known of those around it.
+        photo: the place of its photo.
+        counts: how many each photo has.
+    """
+
+    rows: list[ThingRow]
+    photo: Integer[np.ndarray, " thing"]
+    counts: list[int]
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "_Things":
+        each = [_things_of(record) for record in records]
+        counts = [len(rows) for rows in each]
+        return cls([row for rows in each for row in rows], np.repeat(np.arange(len(each)), counts), counts)
+
+    def that(self, belongs: Callable[[ThingRow], bool]) -> Bool[np.ndarray, " thing"]:
+        """Which things belong."""
+        return np.array([belongs(row) for row in self.rows], bool)
+
+
+def _of_way(records: Sequence[Record], things: _Things, way: str, first: str, classes: int) -> dict[str, Any]:
     precision = average_precision([_marked(record, way) for record in records])
     pq, sq, rq = sum((_panoptic(record, way, classes) for record in records), PanopticCounts.none(classes)).means
+    errors = [_count_errors(record, way) for record in records]
+    photo = np.repeat(np.arange(len(errors)), list(map(len, errors)))
+    [counts] = _intervals(photo, [np.array([error for each in errors for error in each], float)])
+    fates, before = (_fates([record["fates"][each] for record in records]) for each in (way, first))
+    # 1 for a thing that is apart now and was not, -1 the other way round
+    values = {**fates, "change": fates["apart"] - before["apart"]}
+    groups = {name: things.that(belongs) for name, belongs in GROUPS.items()}
     return {
         **{name: _plain(value) for name, value in precision.items()},
         **{"pq": _plain(pq), "sq": _plain(sq), "rq": _plain(rq)},
-        "counts": plain_interval([_count_errors(record, way) for record in records]),
+        "counts": counts,
         "groups": {
-            name: {
-                "things": sum(len(each) for each in per_thing(records, belongs, lambda record, i: 1.0)),
-                **{fate: plain_interval(per_thing(records, belongs, _is(way, fate))) for fate in FATES},
-                "change": plain_interval(per_thing(records, belongs, _gained(way, first))),
-            }
-            for name, belongs in GROUPS.items()
+            name: {"things": int(chosen.sum()), **_means(things, chosen, values)} for name, chosen in groups.items()
         },
     }
 
 
-def _maps(records: Sequence[Record]) -> list[str]:
-    """The maps whose peaks were counted: all passes together, then each."""
-    return list(dict.fromkeys(name for record in records for name in record["peaks"]))
-
-
-def _of_peaks(records: Sequence[Record], belongs: Callable[[ThingRow], bool]) -> dict[str, Any]:
-    whole, first, *later = _maps(records)
-
-    def only_later(record: Record, i: int) -> float | None:
-        if _peaks(record, i, first) is None:
-            return None
-        return float(not _peaks(record, i, first) and any(_peaks(record, i, name) for name in later))
-
-    def nowhere(record: Record, i: int) -> float | None:
-        if _peaks(record, i, first) is None:
-            return None
-        return float(not any(_peaks(record, i, name) for name in (whole, first, *later)))
-
-    def shares(value: Callable[[Record, int], float | None]) -> list[float | None]:
-        return plain_interval(per_thing(records, belongs, value))
-
-    maps = (whole, first, *later)
+def _of_peaks(things: _Things, chosen: Bool[np.ndarray, " thing"], counted: Mapping[str, Values]) -> dict[str, Any]:
+    """Of maps of heat: all passes together, then each."""
+    _, first, *later = counted.values()
+    asked = ~np.isnan(first)
+    in_later, anywhere = (np.any([counts > 0 for counts in maps], 0) for maps in (later, counted.values()))
+    own = {name: np.where(np.isnan(counts), np.nan, counts > 0) for name, counts in counted.items()}
+    others = {
+        "only later": np.where(asked, ~(first > 0) & in_later, np.nan),
+        "nowhere": np.where(asked, ~anywhere, np.nan),
+    }
+    found = iter(
+        _intervals(
+            things.photo[chosen], [each[chosen] for each in (*own.values(), *counted.values(), *others.values())]
+        )
+    )
     return {
-        "own": {name: shares(lambda record, i, name=name: _has_own(record, i, name)) for name in maps},
-        "each": {name: shares(lambda record, i, name=name: _peaks(record, i, name)) for name in maps},
-        "only later": shares(only_later),
-        "nowhere": shares(nowhere),
+        "own": {name: next(found) for name in own},
+        "each": {name: next(found) for name in counted},
+        **{name: next(found) for name in others},
     }
 
 
-def _of_heads(records: Sequence[Record]) -> dict[str, Any]:
+def _of_heads(records: Sequence[Record], things: _Things) -> dict[str, Any]:
     heads = list(dict.fromkeys(head for record in records for head in record["heads"]))
-    return {head: _of_head([_by_head(record, head) for record in records]) for head in heads}
+    told: dict[str, dict[str, Any]] = {head: {} for head in heads}
+    for (
+        kind,
+        belongs,
+    ) in KINDS.items():  # one after the other: things of all heads are in the same photos, and so drawn alike
+        chosen = things.that(belongs)
+        for head in heads:
+            seen = [record["heads"][head] for record in records]
+            told[head][kind] = {
+                **_of_peaks(things, chosen, _peaks([each["peaks"] for each in seen], things)),
+                **_means(things, chosen, _fates([each["fates"] for each in seen])),
+            }
+    return told
 
 
-def _by_head(record: Record, head: str) -> Record:
-    """The record of a photo, were this head all that was read."""
-    seen = record["heads"][head]
-    return {"truth": record["truth"], "peaks": seen["peaks"], "fates": {"pieces": seen["fates"]}}
+def _fates(photos: Sequence[Sequence[str]]) -> dict[str, Values]:
+    """Of each fate, 1 for a thing that has it, else 0."""
+    fates = np.array([fate for photo in photos for fate in photo], str)
+    return {fate: (fates == fate).astype(float) for fate in FATES}
 
 
-def _of_head(records: Sequence[Record]) -> dict[str, Any]:
-    return {
-        name: {
-            **_of_peaks(records, belongs),
-            **{fate: plain_interval(per_thing(records, belongs, _is("pieces", fate))) for fate in FATES},
-        }
-        for name, belongs in KINDS.items()
-    }
+def _peaks(photos: Sequence[Mapping[str, Sequence[int]]], things: _Things) -> dict[str, Values]:
+    """How many peaks of its own each thing has in each map that was counted; NaN where its name was not asked for."""
+    maps = list(dict.fromkeys(name for photo in photos for name in photo))
+    found: dict[str, Values] = {}
+    for name in maps:
+        each = (photo.get(name) or [-1] * count for photo, count in zip(photos, things.counts, strict=True))
+        counts = np.array([count for photo in each for count in photo], float)
+        found[name] = np.where(counts < 0, np.nan, counts)
+    return found
 
 
-def _peaks(record: Record, i: int, name: str) -> float | None:
-    """How many peaks of its own a thing has in a map; None where its name was not asked for."""
-    counts = record["peaks"].get(name)
-    return None if counts is None or counts[i] < 0 else float(counts[i])
-
-
-def _has_own(record: Record, i: int, name: str) -> float | None:
-    count = _peaks(record, i, name)
-    return None if count is None else float(count > 0)
-
-
-def things_of(record: Record) -> list[ThingRow]:
+def _things_of(record: Record) -> list[ThingRow]:
     """The things of the truth of a photo, crowds left out, with what is known of those around them."""
     return [{"row": each["row"], **each["neighbours"]} for each in record["truth"] if not each["crowd"]]
 
 
-def per_thing(
-    records: Sequence[Record], belongs: Callable[[ThingRow], bool], value: Callable[[Record, int], float | None]
-) -> list[list[float]]:
-    """A value of each thing that belongs, photo by photo; those whose value is None are left out."""
-    chosen = [[i for i, thing in enumerate(things_of(record)) if belongs(thing)] for record in records]
-    values = [[value(record, i) for i in own] for record, own in zip(records, chosen, strict=True)]
-    return [[each for each in photo if each is not None] for photo in values]
+def _means(
+    things: _Things, chosen: Bool[np.ndarray, " thing"], values: Mapping[str, Values]
+) -> dict[str, list[float | None]]:
+    """The mean of each value over some of the things, as of `_intervals`."""
+    found = _intervals(things.photo[chosen], [each[chosen] for each in values.values()])
+    return dict(zip(values, found, strict=True))
 
 
-def plain_interval(photos: Sequence[Sequence[float]]) -> list[float | None]:
-    """Mean, lower and upper end of its 95% interval; None where they are not known."""
-    with_any = [photo for photo in photos if photo]
-    if not with_any:
-        return [None, None, None]
-    found: Interval = mean_interval(with_any)
-    return [_plain(value) for value in (found.value, found.low, found.high)]
+def _intervals(photo: Integer[np.ndarray, " thing"], values: Sequence[Values]) -> list[list[float | None]]:
+    """Mean of each value, lower and upper end of its 95% interval; None where they are not known.
 
+    Values that are known of the same things are drawn together, since drawing is what takes time.
 
-def _is(way: str, fate: str) -> Callable[[Record, int], float | None]:
-    return lambda record, i: float(record["fates"][way][i] == fate)
-
-
-def _gained(way: str, first: str) -> Callable[[Record, int], float | None]:
-    """1 for a thing that is apart now and was not, -1 the other way round."""
-
-    def value(record: Record, i: int) -> float | None:
-        return float(record["fates"][way][i] == "apart") - float(record["fates"][first][i] == "apart")
-
-    return value
+    Args:
+        photo: the place of the photo of each thing.
+        values: each of all these things.
+    """
+    found: list[list[float | None]] = [[None, None, None] for _ in values]
+    alike: dict[bytes, list[int]] = {}
+    for i, each in enumerate(values):
+        alike.setdefault(np.isnan(each).tobytes(), []).append(i)
+    for places in alike.values():
+        known = ~np.isnan(values[places[0]])
+        if not known.any():
+            continue
+        _, holding = np.unique(photo[known], return_inverse=True)  # photos without such a thing are not drawn
+        sums = np.stack([np.bincount(holding, values[i][known]) for i in places], axis=1)
+        for i, mean in zip(places, mean_intervals(sums, np.bincount(holding).astype(float)), strict=True):
+            found[i] = [_plain(value) for value in (mean.value, mean.low, mean.high)]
+    return found
 
 
 def _marked(record: Record, way: str) -> tuple[list[Marked], list[Marked]]:
@@ -199,7 +226,7 @@ def _panoptic(record: Record, way: str, classes: int) -> PanopticCounts:
 
 def _count_errors(record: Record, way: str) -> list[float]:
     """How far off the number of things is, for each name that the truth holds."""
-    rows = [thing["row"] for thing in things_of(record)]
+    rows = [thing["row"] for thing in _things_of(record)]
     found = [each["row"] for each in record["found"][way]]
     return [float(abs(found.count(row) - rows.count(row))) for row in sorted(set(rows))]
 
