@@ -37,6 +37,17 @@ def test_more_classes_than_an_8_bit_mask_holds(tmp_path):
     assert data.truth(data.samples[1]).ravel()[:4].tolist() == [254, IGNORE, 255, 299]
 
 
+@pytest.mark.parametrize("line", [255, 256, 257])
+def test_a_background_line_steps_over_255_as_names_do(tmp_path, line):
+    lines = [f"class {i}" for i in range(260)]
+    lines[line - 1] = "background"
+    space = open_dataset("folder", trees.folder(tmp_path, *lines)).space
+    expected = line - 1 if line < 256 else line
+    assert space.background_id == expected
+    assert space.values == tuple(range(261))
+    assert space.ignored == {255}
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

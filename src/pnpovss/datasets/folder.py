@@ -19,10 +19,11 @@ UNSURE = 255
 def open_folder(root: Path, protocol: Counting = "field", exif: Exif | None = None) -> Dataset:
     """A folder of photos and index masks.
 
-    `names.txt` has one class a line, synonyms after commas; line i (from 0) is mask value i, unless every line starts
-    with a number ("15: person"), which then is its value. A line that says "background" (mostly the first) is the
-    background, which then counts as a class and is never asked for; without it the background is no class, every
-    pixel gets a name, and 255 alone is left out. A number 255 before a name makes 255 its value.
+    `names.txt` has one class a line, synonyms after commas; line i (from 0) is mask value i, and from 255 on i + 1,
+    unless every line starts with a number ("15: person"), which then is its value. A line that says "background"
+    (mostly the first) is the background, which then counts as a class and is never asked for; without it the
+    background is no class, every pixel gets a name, and 255 alone is left out. A number 255 before a name makes 255
+    its value.
 
     Raises:
         DatasetError: a part is missing, or the names cannot be used.
@@ -37,13 +38,17 @@ def open_folder(root: Path, protocol: Counting = "field", exif: Exif | None = No
 
 
 def _space(listed: ListedNames, protocol: Counting) -> LabelSpace:
-    ids = listed.values if listed.numbered else tuple(value + (value >= UNSURE) for value in listed.values)
+    def value(line: int) -> int:  # 255 has its own meaning, and no line gets it that does not say so
+        return line if listed.numbered else line + (line >= UNSURE)
+
+    ids = tuple(map(value, listed.values))
+    background = None if listed.background is None else value(listed.background)
     return LabelSpace(
         key="folder",
         names=listed.names,
-        ids=ids,  # a class that is only counted does not get 255, which has its own meaning
-        background_id=listed.background,
-        ignored=frozenset({UNSURE}) - {*ids, listed.background},
-        background=NEVER if listed.background is None else Background(policy="always"),
+        ids=ids,
+        background_id=background,
+        ignored=frozenset({UNSURE}) - {*ids, background},
+        background=NEVER if background is None else Background(policy="always"),
         protocol=protocol,
     )
