@@ -104,6 +104,23 @@ def test_runs_that_were_not_measured_alike_are_said_to_be(folders):
     assert "different protocols, sources of names." in page([whole, named])
 
 
+def test_masks_that_were_read_otherwise_are_said_to_be(folders):
+    whole = read_run(folders / "whole")
+
+    def beside(**data):
+        changes = {"data": whole.settings.data.model_copy(update=data)} if data else {"exif": "stored"}
+        return page(
+            [whole, replace(whole, folder=folders / "other", settings=whole.settings.model_copy(update=changes))]
+        )
+
+    said = "Not measured alike:</b> these runs have different"
+    data = whole.settings.data
+    assert f"{said} mask values." in beside(ids=data.ids[::-1])
+    assert f"{said} mask values." in beside(ignored=())
+    assert f"{said} ways to lay masks on turned photos (--exif)." in beside()
+    assert said not in beside(ids=data.ids[::-1], names=data.names[::-1]), "the same values in another order"
+
+
 def test_pictures_and_tables_are_told_to_those_who_do_not_see_them(folders):
     found = read(page([read_run(folders / "whole")]))
     assert found.pictures

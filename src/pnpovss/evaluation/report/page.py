@@ -30,6 +30,7 @@ from pnpovss.evaluation.report.tables import (
 )
 from pnpovss.evaluation.runs.evaluate import run_summary
 from pnpovss.evaluation.runs.folder import Run, make_folder, read_run
+from pnpovss.evaluation.runs.settings import Data
 from pnpovss.files.marks import refuse_others
 from pnpovss.files.templates import template
 from pnpovss.files.writing import write_all
@@ -164,10 +165,18 @@ def _unlike(runs: Sequence[Run]) -> list[str]:
         "photos or masks": {
             (run.settings.subset.digest, run.settings.data.photos, run.settings.data.masks) for run in runs
         },
+        "mask values": {_meanings(run.settings.data) for run in runs},
+        "ways to lay masks on turned photos (--exif)": {run.settings.exif for run in runs},
         "protocols": {run.settings.protocol for run in runs},
         "sources of names": {run.settings.presence for run in runs},
     }
     return [what for what, found in sides.items() if len(found) > 1]
+
+
+def _meanings(data: Data) -> tuple[object, ...]:
+    """What each mask value means, in whatever order the names come; synonyms are another matter."""
+    classes = frozenset((words[0], value) for words, value in zip(data.names, data.ids, strict=True))
+    return classes, data.background_id, data.ignored, data.merged
 
 
 def _section(name: str, run: Run) -> Section:
