@@ -17,16 +17,20 @@ from pnpovss.backbones.base import LoadOptions, Reading
 from pnpovss.backbones.dual import checkpoint
 from pnpovss.backbones.dual.backbone import DualBackbone, load_dual
 from pnpovss.backbones.dual.pooling import Probe
-from pnpovss.errors import CheckpointError, ConfigError
-from pnpovss.prompts import PREFIX
+from pnpovss.errors import CheckpointError, ConfigError, NamesError
+from pnpovss.names import parse_names
+from pnpovss.prompts import PREFIX, build_prompts
 from pnpovss.segmenter import Segmenter
 from tests.support.dual_checkpoints import (
     END,
+    START,
+    WORDS,
     own_logit,
     save_clip,
     save_metaclip,
     save_siglip,
     save_tips,
+    save_unigram,
     seen_by,
     vector_of,
 )
@@ -226,6 +230,24 @@ def test_siglip_reads_lower_case_without_punctuation_and_knows_its_places(tmp_pa
     assert shown["picture"] == "Picture"
     assert shown["dog"] == "DOG"
     assert shown["<unk>"].startswith("İ")  # two characters when lower-cased, one in the text
+
+
+@pytest.mark.parametrize("kind", ["siglip", "metaclip"])
+def test_sentencepiece_tells_what_it_cannot_write_by_id_alone(tmp_path: Path, kind: str):
+    folder = save_unigram(KINDS[kind][0](tmp_path), special=kind == "metaclip")
+    backbone = load_dual(str(folder), LoadOptions())
+    prompt = "a picture of {}"  # in small letters, as MetaCLIP 2's small vocabulary here has them
+
+    def ask(name: str) -> tuple[int, ...]:
+        [prompts] = build_prompts(parse_names([name]), backbone.tokenize, 16, wording=prompt).each
+        return prompts.tokens.ids
+
+    assert backbone.tokenize("猫").pieces[-2] == "▁猫"  # not "<unk>"
+    for name in ("猫", "cat 猫", "zebra"):
+        with pytest.raises(NamesError, match="the model's vocabulary cannot write"):
+            ask(name)
+    words = [WORDS.index(word) for word in ("a", "picture", "of", "cat")]
+    assert ask("cat") == ((START, *words, END) if kind == "metaclip" else (*words, END))
 
 
 @pytest.mark.parametrize(("save", "mean"), [(save_clip, 0.48145466), (save_siglip, 0.5)])

@@ -86,12 +86,25 @@ def save_words(folder: Path, *, special: bool) -> None:
     rules = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
     rules.normalizer = normalizers.Lowercase()
     rules.pre_tokenizer = pre_tokenizers.Whitespace()
+    _save_tokenizer(folder, rules, special)
+
+
+def _save_tokenizer(folder: Path, rules: Tokenizer, special: bool) -> None:
     if special:
         ends = [("<s>", START), ("</s>", END)]
         rules.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=ends)
     PreTrainedTokenizerFast(
         tokenizer_object=rules, pad_token="<pad>", unk_token="<unk>", bos_token="<s>", eos_token="</s>"
     ).save_pretrained(folder)
+
+
+def save_unigram(folder: Path, *, special: bool) -> Path:
+    """The same words as SentencePiece writes them, in place of what `save_words` made; see there."""
+    pieces = [word if word.startswith("<") else f"▁{word}" for word in WORDS]
+    rules = Tokenizer(models.Unigram([(piece, -1.0) for piece in pieces], WORDS.index("<unk>"), False))
+    rules.pre_tokenizer = pre_tokenizers.Metaspace()
+    _save_tokenizer(folder, rules, special)
+    return folder
 
 
 def save_clip(folder: Path) -> Path:

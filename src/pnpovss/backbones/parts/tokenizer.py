@@ -63,11 +63,13 @@ def text_tokens(tokenizer: Tokenizer, text: str, unknown: str | None, *, special
     """
     with _refused(f"the tokenizer fails on {text!r:.80}; fetch it again"):
         encoding = tokenizer.encode(text, add_special_tokens=special)
+    # By its id: SentencePiece's Unigram keeps what it cannot write as the piece.
+    unknown_id = None if unknown is None else tokenizer.token_to_id(unknown)
     return TextTokens(
         ids=tuple(encoding.ids),
         pieces=tuple(encoding.tokens),
         offsets=tuple(_without_spaces(text, start, end) for start, end in encoding.offsets),
-        unknown=tuple(i for i, piece in enumerate(encoding.tokens) if piece == unknown),
+        unknown=tuple(i for i, token in enumerate(encoding.ids) if token == unknown_id),
     )
 
 
