@@ -1,5 +1,6 @@
 """The client against a real server on this machine that speaks the protocol, and misbehaves."""
 
+import json
 import logging
 import re
 import time
@@ -12,6 +13,7 @@ from PIL import Image
 from pnpovss.errors import PresenceError
 from pnpovss.names import Name
 from pnpovss.presence import LlmSettings, Photo, Rule, UnansweredError, make_presence
+from pnpovss.presence.base import few_digits
 from pnpovss.presence.llm.client import RefusedError
 from tests.support import chat_server as chat
 
@@ -74,7 +76,10 @@ def test_the_key_tells_apart_what_answers_depend_on(server, tmp_path):
         ).key
 
     assert key(timeout=5, attempts=1, cache=tmp_path / "other") == key()
-    assert len({key(), key(longest_side=512), key(jpeg_quality=50), key(base_url=f"{server.url}/other")}) == 4
+    others = [{"longest_side": 512}, {"jpeg_quality": 50}, {"temperature": None}, {"temperature": 1}]
+    assert len({key(), key(base_url=f"{server.url}/other"), *(key(**each) for each in others)}) == 6
+    known = few_digits([f"{server.url}/chat/completions", 768, 85])
+    assert key() == key(temperature=0.0) == f"llm:a@{known}:0.7"  # as records have it from before temperatures
 
 
 def test_answers_are_kept_by_model_question_and_photo(server, ask):
@@ -90,6 +95,18 @@ def test_answers_are_kept_by_model_question_and_photo(server, ask):
     again.model = "gpt-5"
     again.decide(Photo(PHOTO), NAMES)
     assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize(("given", "sent"), [(None, []), (0, [("temperature", 0)]), (0.7, [("temperature", 0.7)])])
+def test_the_temperature_is_sent_unless_it_is_left_to_the_server(server, ask, given, sent):
+    server.acts = [CAT]
+    ask(temperature=given).decide(Photo(PHOTO), NAMES)
+    body = server.requests[0][1]
+    assert [each for each in body.items() if each[0] == "temperature"] == sent
+    if given == 0:  # 0.0 would be another request, and no kept answer would be found
+        assert type(body["temperature"]) is int
+    ask(temperature=1).decide(Photo(PHOTO), NAMES)
+    assert len(server.requests) == 2
 
 
 def test_a_damaged_kept_answer_is_asked_for_again(server, ask, tmp_path, caplog):
@@ -229,6 +246,34 @@ def test_a_refused_photo_does_not_stop_the_next(server, ask):
     with pytest.raises(UnansweredError, match=r"refuses this photo, HTTP 400 \(image refused\)"):
         llm.decide(Photo(Image.new("RGB", (9, 9))), NAMES)
     assert llm.decide(Photo(PHOTO), NAMES).kept == (0,)
+
+
+NO_ZERO = "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."
+
+
+@pytest.mark.parametrize(
+    ("error", "wanted"),
+    [
+        ({"message": NO_ZERO, "param": "temperature"}, r"refuses the temperature, HTTP 400 .*--llm temperature=none"),
+        ({"message": NO_ZERO, "param": "None"}, "refuses the temperature"),  # as through a proxy
+        ({"message": "no such thing", "param": "model"}, "refuses the model, HTTP 400 .*; check the model's name"),
+    ],
+)
+def test_a_refusal_of_what_every_request_holds_is_no_photos_fault(server, ask, error, wanted):
+    server.acts = [chat.fail(400, json.dumps({"error": error}))]
+    llm = ask()
+    with pytest.raises(RefusedError, match=wanted):
+        llm.decide(Photo(PHOTO), NAMES)
+    with pytest.raises(RefusedError, match="not asked again"):
+        llm.decide(Photo(PHOTO.rotate(90)), NAMES)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("said", ['{"error": "temperature"}', "[]", '{"error": {"param": ["model"]}}', "{}"])
+def test_an_error_of_another_form_is_this_photos(server, ask, said):
+    server.acts = [chat.fail(400, said)]
+    with pytest.raises(UnansweredError, match="refuses this photo"):
+        ask().decide(Photo(PHOTO), NAMES)
 
 
 def test_redirects_do_not_carry_the_key_away(server, ask, monkeypatch):

@@ -29,6 +29,12 @@ logger = logging.getLogger(__name__)
 OPENAI = "https://api.openai.com/v1"
 _TRY_AGAIN = frozenset({408, 409, 425, 429, *range(500, 600)})
 _OF_THIS_PHOTO = frozenset({400, 413, 415, 422, 451})  # all others say the same about every photo
+# What every request holds alike, and what to do where a server refuses it with a status that speaks of one photo.
+_OF_EVERY_PHOTO = {
+    "temperature": "set the one that this model takes, or leave it to the server: --llm temperature=none "
+    "(LlmSettings(temperature=None))",
+    "model": "check the model's name",
+}
 _MOST_TOKENS = 10**9  # of one answer; a count beyond is no count
 
 
@@ -74,7 +80,7 @@ class ChatReply:
 
 
 class RefusedError(PresenceError):
-    """The server would refuse every photo: a wrong key, model or address."""
+    """The server would refuse every photo: a wrong key, model, temperature or address."""
 
 
 class TryAgain(Exception):
@@ -125,7 +131,7 @@ class ChatClient:
             accept: what is made of the answer; raises `Useless` where it is of no use.
 
         Raises:
-            RefusedError: the server refuses key, model or address; so it would for every photo.
+            RefusedError: the server refuses key, model, temperature or address; so it would for every photo.
             UnansweredError: it refuses this photo, or its last answer was of no use either; the message tells why.
             PresenceError: no attempt reached it, or it was busy each time.
         """
@@ -196,6 +202,8 @@ class ChatClient:
         if response.status in _TRY_AGAIN:
             return TryAgain(reason, _retry_after(response.headers.get("retry-after")))
         if response.status in _OF_THIS_PHOTO:
+            if part := _refused_part(response.content):
+                return RefusedError(f"{self.url} refuses the {part}, {reason}; {_OF_EVERY_PHOTO[part]}")
             return UnansweredError(f"{self.url} refuses this photo, {reason}")
         if 300 <= response.status < 400:
             target = self.redact.quote(response.headers.get("location", "nowhere"))
@@ -216,6 +224,18 @@ class ChatClient:
             raise Useless("an answer without text")
         usage = reply.get("usage")
         return ChatReply(text, _count(usage, "prompt_tokens"), _count(usage, "completion_tokens"))
+
+
+def _refused_part(content: bytes) -> str | None:
+    """Which of `_OF_EVERY_PHOTO` an error speaks of: by its "param", which proxies drop, or by its message."""
+    try:
+        error = from_json(content)["error"]
+        param, message = error.get("param"), str(error.get("message"))
+    except (InvalidInputError, KeyError, TypeError, AttributeError):
+        return None
+    if param in ("temperature", "model"):
+        return param
+    return "temperature" if "temperature" in message else None
 
 
 def _count(usage: Any, key: str) -> int:

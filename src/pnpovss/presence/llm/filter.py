@@ -46,6 +46,9 @@ class LlmSettings(ChatSettings):
         default=768, ge=32, le=8192, description="photos are made smaller than this before sending [px]"
     )
     jpeg_quality: int = Field(default=85, ge=1, le=95, description="of the photo that is sent")
+    temperature: float | None = Field(
+        default=0, ge=0, le=2, description="of the answers; none leaves it to the server, as some models want"
+    )
     cache: Path | None = Field(default=None, description="folder of answers; else the user's cache folder")
     price_in: float | None = Field(default=None, ge=0, le=1e6, description="per million tokens of questions and photos")
     price_out: float | None = Field(default=None, ge=0, le=1e6, description="per million tokens of answers")
@@ -64,8 +67,8 @@ class Llm:
     Answers are kept by server and request (model, question, settings, the photo as it is sent), so that a run that is
     repeated asks nothing twice; only numbers are kept of an answer, none of its text. A photo about
     which no usable answer came raises PresenceError (`UnansweredError`, where asking again would not help), and the
-    next photo is asked about all the same; only when the server refuses the key, the model or the address are all later
-    photos refused at once.
+    next photo is asked about all the same; only when the server refuses the key, the model, the temperature or the
+    address are all later photos refused at once.
 
     Attributes:
         model: as the server calls it.
@@ -93,8 +96,10 @@ class Llm:
     @property
     def key(self) -> str:
         """The model, a few digits of a checksum of what else an answer depends on, and the rule."""
-        asked = few_digits([self._client.url, self._settings.longest_side, self._settings.jpeg_quality])
-        return f"llm:{self.model}@{asked}:{self.rule}"
+        own = self._settings
+        asked = [self._client.url, own.longest_side, own.jpeg_quality]
+        asked += [] if own.temperature == 0 else [own.temperature]  # records were written before it could be set
+        return f"llm:{self.model}@{few_digits(asked)}:{self.rule}"
 
     def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`.
@@ -124,7 +129,7 @@ class Llm:
         return counts
 
     def _scores(self, jpeg: bytes, names: Sequence[Name]) -> tuple[float, ...]:
-        body = _body(self.model, _question(names), jpeg)
+        body = _body(self.model, self._settings.temperature, _question(names), jpeg)
         kept_at = self._kept_at(body)
         known = _read_kept(kept_at, names)
         if known is not None:
@@ -176,11 +181,12 @@ def _question(names: Sequence[Name]) -> str:
     return QUESTION.format(names=listed, first=names[0].text)
 
 
-def _body(model: str, question: str, jpeg: bytes) -> dict[str, Any]:
+def _body(model: str, temperature: float | None, question: str, jpeg: bytes) -> dict[str, Any]:
     """The request; the photo travels inside it, as a data URL."""
     url = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}"
     content = [{"type": "text", "text": question}, {"type": "image_url", "image_url": {"url": url}}]
-    return {"model": model, "temperature": 0, "messages": [{"role": "user", "content": content}]}
+    said = {} if temperature is None else {"temperature": temperature or 0}  # 0, never 0.0: answers are kept by it
+    return {"model": model, **said, "messages": [{"role": "user", "content": content}]}
 
 
 def _as_jpeg(photo: Image.Image, settings: LlmSettings) -> bytes:
