@@ -1,7 +1,10 @@
 import pytest
+from PIL import Image
 
 from pnpovss.config import PRESETS, STEPS, Config, InstanceSettings, ViewSettings, setting_names
 from pnpovss.errors import ConfigError
+from pnpovss.inputs import input_size
+from tests.support.fakes import FakeBackbone
 
 
 def test_the_authors_preset_is_the_released_codes_protocol() -> None:
@@ -106,3 +109,18 @@ def test_unknown_presets_and_steps_list_the_known_ones() -> None:
 def test_every_setting_says_what_it_is() -> None:
     assert all(setting_names().values())
     assert "dropout.passes" in setting_names()
+
+
+def test_no_side_is_longer_than_the_model_has_places_for() -> None:
+    card = FakeBackbone(patch=16, longest_side=480).card
+    for size, wanted in [
+        ((800, 200), (128, 480)),
+        ((200, 800), (480, 128)),
+        ((500, 375), (336, 448)),
+        ((9, 9), (384,) * 2),
+    ]:
+        assert input_size(Image.new("RGB", size), 384, card, keep_aspect=True) == wanted
+    assert card.sides((0.5, 1, 40)) == (16, 32)
+    with pytest.raises(ConfigError, match="'fake' reads images of at most 480 px a side, got image_size 496"):
+        Config(image_size=496).resolve(card)
+    assert Config(image_size=480).resolve(card).image_size == 480

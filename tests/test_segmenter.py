@@ -239,12 +239,13 @@ def test_what_a_model_cannot_be_read_by_is_refused() -> None:
 
 def test_input_size_keeps_the_aspect_at_about_the_area() -> None:
     photo = Image.new("RGB", (500, 375))
-    assert input_size(photo, 384, 16, keep_aspect=False) == (384, 384)
-    height, width = input_size(photo, 384, 16, keep_aspect=True)
+    card = FakeBackbone(patch=16).card
+    assert input_size(photo, 384, card, keep_aspect=False) == (384, 384)
+    height, width = input_size(photo, 384, card, keep_aspect=True)
     assert (height % 16, width % 16) == (0, 0)
     assert width / height == pytest.approx(500 / 375, rel=0.05)
     assert width * height == pytest.approx(384 * 384, rel=0.05)
-    assert input_size(Image.new("RGB", (10_000, 10)), 384, 16, keep_aspect=True) == (192, 768)
+    assert input_size(Image.new("RGB", (10_000, 10)), 384, card, keep_aspect=True) == (192, 768)
 
 
 ABSENT = {**CAT_AND_DOG, "ghost": [[3, 0], [0, 0]]}

@@ -267,6 +267,10 @@ class Config(_Frozen):
             raise ConfigError(
                 f"image_size {size} is no multiple of the patch of {card.name!r}, {card.patch} px; try {near}"
             )
+        if size > (card.longest_side or size):
+            raise ConfigError(
+                f"{card.name!r} reads images of at most {card.longest_side} px a side, got image_size {size}"
+            )
         if card.sizes == "fixed" and size != own.image_size:
             raise ConfigError(f"{card.name!r} reads images at {own.image_size} px only, got image_size {size}")
         if card.sizes == "frames" and size % own.image_size:

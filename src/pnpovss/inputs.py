@@ -54,7 +54,7 @@ def prepare(
     parsed = parse_names(names)
     there = None if present is None else _indices(present, len(parsed))
     image = load_image(source)
-    size = input_size(image, settings.image_size, card.patch, settings.keep_aspect)
+    size = input_size(image, settings.image_size, card, settings.keep_aspect)
     shown = [take_view(image, view) for view in views_of(settings.views)]
     pixels = torch.cat([to_pixels(each, size, card) for each in shown])
     return Inputs(image, parsed, pixels, there)
@@ -117,19 +117,22 @@ def ask(names: Sequence[Name], backbone: Backbone, settings: Settings) -> Prompt
     return Prompts(tuple(each.read_at(card.answer) for each in prompts.each)) if answer else prompts
 
 
-def input_size(image: Image.Image, side: int, patch: int, keep_aspect: bool) -> tuple[int, int]:
-    """(height, width) in pixels at which a backbone reads the image; multiples of `patch`.
+def input_size(image: Image.Image, side: int, card: Card, keep_aspect: bool) -> tuple[int, int]:
+    """(height, width) in pixels at which a backbone reads the image; multiples of its patch.
 
     Args:
         image: the photo.
         side: side of the square input.
-        patch: pixels along one side of a patch.
-        keep_aspect: keep the proportions at about the area of the square; none beyond 4 : 1.
+        card: of the backbone.
+        keep_aspect: keep the proportions at about the area of the square, or less where a side would be longer than the
+            backbone reads; none beyond 4 : 1.
     """
     if not keep_aspect:
         return side, side
     stretch = min(max(image.height / image.width, 0.25), 4.0) ** 0.5
-    height, width = (max(1, round(extent / patch)) * patch for extent in (side * stretch, side / stretch))
+    longest = side * max(stretch, 1 / stretch)
+    side = side * min(1, (card.longest_side or longest) / longest)
+    height, width = (max(1, round(extent / card.patch)) * card.patch for extent in (side * stretch, side / stretch))
     return height, width
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import BlipForConditionalGeneration, Florence2ForConditionalGeneration
@@ -18,7 +19,9 @@ from pnpovss.backbones.captioner.backbone import PROMPTS, CaptionerBackbone
 from pnpovss.backbones.parts.origin import Origin
 from pnpovss.backbones.parts.tuned import tuned
 from pnpovss.backbones.registry import load_backbone
+from pnpovss.config import Config
 from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError
+from pnpovss.inputs import input_size
 from tests.support.blip_models import save_checkpoint
 from tests.support.captioner_models import (
     blip_likely,
@@ -171,6 +174,26 @@ def test_florence2_has_places_for_so_many_patches(tmp_path: Path):
     assert (backbone.card.patch, backbone.card.recommended.image_size) == (8, 80)
     with pytest.raises(InvalidInputError, match="has 1 x 11 patches; this model has places for 10 each way"):
         backbone.encode_images(torch.zeros(1, 3, 8, 88))
+    with pytest.raises(ConfigError, match="reads images of at most 80 px a side, got image_size 88"):
+        Config(image_size=88).resolve(backbone.card)
+    wide = input_size(Image.new("RGB", (90, 30)), 80, backbone.card, keep_aspect=True)
+    assert wide == (24, 80)
+    assert backbone.encode_images(torch.zeros(1, 3, *wide)).grid == (3, 10)
+
+
+def test_the_longest_side_of_florence2_leaves_positions_for_its_task(tmp_path: Path):
+    folder = save_florence2(tmp_path)
+    task = len(load_backbone(folder)._writer._task)  # pyright: ignore
+    kept = json.loads((folder / "config.json").read_text())
+    weights = load_file(folder / "model.safetensors")
+    for name in [name for name in weights if name.endswith("embed_positions.weight")]:
+        weights[name] = weights[name][: 2 + 65 + task].clone()  # BART's begin at 2
+    kept["text_config"]["max_position_embeddings"] = 65 + task  # one token, 64 cells, the task
+    (folder / "config.json").write_text(json.dumps(kept))
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    backbone = load_backbone(folder)
+    assert backbone.card.longest_side == backbone.card.recommended.image_size == 64
+    assert backbone.encode_images(torch.zeros(1, 3, 64, 64)).grid == (8, 8)
 
 
 def test_florence2_has_so_many_positions(tmp_path: Path):

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pnpovss.backbones.base import Backbone, LoadOptions, Reading, TextTokens
 from pnpovss.backbones.decoder.backbone import QUESTIONS, DecoderBackbone, load_decoder
+from pnpovss.config import Config
 from pnpovss.errors import CheckpointError, ConfigError, InvalidInputError, NamesError
 from pnpovss.inputs import to_pixels as normalised
 from pnpovss.segmenter import Segmenter
@@ -136,11 +137,26 @@ def test_a_photo_is_cut_where_a_larger_image_is_asked_for(folders: Callable[[str
         Segmenter.from_pretrained(folders("smolvlm"), device="cpu", settings={"image_size": 40})
 
 
+@pytest.mark.parametrize(("kind", "longest"), [("smolvlm", 64), ("internvl", 96), ("qwen3_vl", None), ("llava", None)])
+def test_no_more_tiles_are_asked_for_than_the_model_was_shown(
+    kind: str, longest: int | None, loaded: Callable[..., DecoderBackbone]
+) -> None:
+    """The small tokenizer has marks for two rows, where SmolVLM's has them for six; InternVL writes none."""
+    card = loaded(kind).card
+    assert card.longest_side == longest
+    if longest:
+        assert Config(image_size=longest).resolve(card).image_size == longest
+        with pytest.raises(ConfigError, match=f"reads images of at most {longest} px a side"):
+            Config(image_size=longest + 32).resolve(card)
+
+
 def test_an_image_is_not_cut_without_the_marks_for_it(tmp_path: Path) -> None:
     folder = save_decoder(tmp_path, "smolvlm")
     words = (folder / "tokenizer.json").read_text()
     (folder / "tokenizer.json").write_text(words.replace("<row_1_col_1>", "<other_1_col_1>"))
     backbone = load_decoder(str(folder), LoadOptions())
+    assert backbone.card.longest_side == backbone.card.recommended.image_size
+    assert backbone.card.sides((1,)) == (32,)
     with pytest.raises(CheckpointError, match="has no <row_1_col_1>, so its image cannot be cut"):
         backbone.encode_images(torch.zeros(1, 3, 32, 64))
 

@@ -52,6 +52,7 @@ class FakeBackbone:
     reads: tuple[Any, ...] = ("names", "answer")
     gradientless: tuple[int, ...] = ()
     sizes: Any = "any"
+    longest_side: int | None = None
     bias: float = 0.0
     settings: dict[str, Any] = field(default_factory=dict)
     encoded: list[Tensor] = field(default_factory=list)
@@ -75,6 +76,7 @@ class FakeBackbone:
             recommended=Recommended(layer, 0, side, settings=self.settings, source="by hand"),
             joint_prompt=self.joint_prompt,
             sizes=self.sizes,
+            longest_side=self.longest_side,
             reads=self.reads,
             gradientless=self.gradientless,
         )

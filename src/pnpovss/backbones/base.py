@@ -77,6 +77,7 @@ class Card:
         joint_prompt: whether one prompt may hold several names; False where each name must be asked for alone.
         sizes: "any" height and width, only "square" inputs, only the "fixed" recommended square, or that and its
             multiples, cut into "frames" of it.
+        longest_side: of an input that the model has places for, a multiple of `patch` [px]; None where there is no end.
         prompt: what the text encoder is asked, {} where the names stand.
         reads: what can be read of it (see the setting `read`); the first is its own choice.
         answer: the place in a prompt of the token that the match is read from; negative from the end.
@@ -96,6 +97,7 @@ class Card:
     recommended: Recommended
     joint_prompt: bool = True
     sizes: Literal["any", "square", "fixed", "frames"] = "any"
+    longest_side: int | None = None
     prompt: str = PROMPT
     reads: tuple[Literal["names", "answer", "legrad"], ...] = ("names", "answer")
     answer: int = 0
@@ -143,8 +145,10 @@ class Card:
         if self.sizes == "fixed":
             return (own,)
         if self.sizes == "frames":
-            return (own, 2 * own)  # n times the side are n x n frames
-        return tuple(sorted({max(1, round(part * own / self.patch)) * self.patch for part in parts}))
+            near = {own, 2 * own}  # n times the side are n x n frames
+        else:
+            near = {max(1, round(part * own / self.patch)) * self.patch for part in parts}
+        return tuple(sorted(side for side in near if side <= (self.longest_side or side)))
 
 
 @runtime_checkable

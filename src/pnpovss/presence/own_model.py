@@ -68,7 +68,7 @@ class _VisionLanguage:
     def decide(self, photo: Photo, names: Sequence[Name]) -> Presence:
         """See `PresenceFilter.decide`."""
         image = load_image(photo.image)
-        size = input_size(image, self._size, self.backbone.card.patch, self._keep_aspect)
+        size = input_size(image, self._size, self.backbone.card, self._keep_aspect)
         shown = [to_pixels(take_view(image, view), size, self.backbone.card) for view in self.views]
         features = self.backbone.encode_images(torch.cat(shown))
         scores = best_synonyms(self._score(features, self._read(tuple(names))), names)

@@ -89,6 +89,7 @@ class CaptionerBackbone:
             recommended=tuned(origin.name, config, "write")
             or guess(deep(len(writer.heads)), writer.side, NEVER_ABSENT),
             joint_prompt=False,
+            longest_side=writer.longest_side,
             reads=("names",),
         )
 

@@ -5,6 +5,7 @@ start token. So where the decoder looks while it writes a token is the row of th
 """
 
 from collections.abc import Callable, Sequence
+from math import isqrt
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -34,6 +35,7 @@ class Writer(Protocol):
         heads: heads of each layer that looks at the image, by 0-based index.
         patch: pixels along one side of a patch.
         side: of the square that is shown by default [px].
+        longest_side: see `Card`.
         max_tokens: longest text, special tokens included.
         pad_id: of any token; it stands behind the end of a text, where nothing looks.
         tokenize: a text to its tokens, the end token included, a start token that is not written left out.
@@ -42,6 +44,7 @@ class Writer(Protocol):
     heads: dict[int, int]
     patch: int
     side: int
+    longest_side: int | None
     max_tokens: int
     pad_id: int
     tokenize: Callable[[str], TextTokens]
@@ -78,12 +81,14 @@ class Florence2Writer:
         for stride in config.vision_config.patch_stride:
             self.patch *= int(stride)
         self._most = int(config.vision_config.max_position_embeddings)
-        self.side = min(_FLORENCE_CELLS, self._most) * self.patch
         self.max_tokens = self._positions = int(config.text_config.max_position_embeddings)
         self.pad_id = int(config.text_config.pad_token_id)
         self._start = int(config.text_config.decoder_start_token_id)
         self._tokenizer = FramedTokenizer(folder, int(model.get_input_embeddings().num_embeddings), ROBERTA)
         self._task = self.tokenize(_TASK).ids
+        square = isqrt(max(0, self._positions - 1 - len(self._task)))  # cells along a side, beside token and task
+        self.longest_side = min(self._most, square) * self.patch
+        self.side = min(_FLORENCE_CELLS * self.patch, self.longest_side)
 
     def tokenize(self, text: str) -> TextTokens:
         """<s>, its pieces, </s>. Never truncates."""
@@ -143,6 +148,7 @@ class BlipWriter:
         self._head = model.text_decoder.cls
         self.heads = dict.fromkeys(range(len(self._layers)), int(text.num_attention_heads))
         self.patch, self.side = self._vision.patch, int(model.config.vision_config.image_size)
+        self.longest_side = None
         self._start = int(text.bos_token_id)
         self.max_tokens = int(text.max_position_embeddings)
         self._tokenizer = FramedTokenizer(folder, int(text.vocab_size), BERT)

@@ -60,6 +60,7 @@ class DecoderBackbone:
             ),
             joint_prompt=False,
             sizes=self._eyes.sizes,
+            longest_side=self._longest_side() if self._eyes.sizes == "frames" else None,
             prompt=QUESTION,
             answer=-1,
             gradientless=last_layer(heads, len(heads)),
@@ -88,6 +89,11 @@ class DecoderBackbone:
         mask = None if self._eyes.mask is None else self._eyes.mask(prefix.shape[1], columns[0])
         self._eyes.language(None, mask, positions, cache, prefix, **_deeper(image, columns[0]))
         return ImagePrefix(keys_and_values(cache), grid, columns)
+
+    def _longest_side(self) -> int:
+        """Of a square of so many tiles as the model was shown, and its tokenizer has marks for [px]."""
+        squares = (n for n in range(self._most, 1, -1) if not self._chat.lacks(self._tiles(n, n)))
+        return next(squares, 1) * self._eyes.side
 
     def _is_cut(self, pixels: Float[Tensor, "b 3 H W"]) -> bool:
         return self._eyes.sizes == "frames" and max(pixels.shape[2:]) > self._eyes.side

@@ -72,6 +72,11 @@ class Chat:
         unknown = tuple(i - first for i in chat.unknown if i >= first)
         return TextTokens(chat.ids[first:], chat.pieces[first:], tuple(spans[first:]), unknown)
 
+    def lacks(self, tiled: str) -> list[str]:
+        """The marks in what is written for an image's frames that the tokenizer does not know; see `between`."""
+        marks = re.findall(r"<[^<>]+>", tiled)
+        return [mark for mark in marks if self._tokenizer.token_to_id(mark) not in self._control]
+
     def between(self, tiled: str) -> list[tuple[int, ...]]:
         """Ids of what stands before each of an image's frames, the first before the first.
 
@@ -82,9 +87,8 @@ class Chat:
             CheckpointError: the tokenizer does not know the marks that this takes.
         """
         image = str(self._tokenizer.id_to_token(self._image_id))
-        marks = re.findall(r"<[^<>]+>", tiled)
-        if unknown := [mark for mark in marks if self._tokenizer.token_to_id(mark) not in self._control]:
-            raise CheckpointError(f"this checkpoint's tokenizer has no {unknown[0]}, so its image cannot be cut")
+        if unknown := self.lacks(tiled):
+            raise CheckpointError(f"this checkpoint's tokenizer has no {unknown[0]}, so its image cannot be cut so")
         ids = self._read(self._head.replace(self._frame, tiled.replace("{}", image)) + self._tail).ids
         ends = [place for place, token in enumerate(ids) if token == self._image_id]
         parts = [ids[start:end] for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
