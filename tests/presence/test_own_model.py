@@ -121,6 +121,26 @@ def test_the_size_is_that_of_the_segmenter():
     ]
 
 
+@pytest.mark.parametrize("key", ["itm", "itc", "itm+itc", "itm+itc+attention"])
+def test_names_are_written_as_the_segmenter_writes_them(key):
+    asked = []
+
+    class Noting(ContrastiveBackbone):
+        def tokenize(self, text):
+            asked.append(text)
+            return super().tokenize(text)
+
+        def embed_texts(self, texts):
+            return torch.tensor([[1.0, 0.0]]).expand(len(texts), 2)
+
+    backbone = Noting({"pottedplant": [[0.5, 0], [0, 0]], "potted": [[0.5, 0], [0, 0]]})
+    for squash, wanted in ((True, "A picture of pottedplant"), (False, "A picture of potted plant")):
+        asked.clear()
+        config = Config(squash_names=squash)
+        make_presence(key, backbone=backbone, config=config).decide(Photo(PHOTO), [Name("potted plant")])
+        assert set(asked) == {wanted}
+
+
 def test_itc_by_hand():
     filter = make_presence("itc:within0.05", backbone=ContrastiveBackbone())
     decided = filter.decide(Photo(PHOTO), NAMES)

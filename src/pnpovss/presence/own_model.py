@@ -55,6 +55,7 @@ class _VisionLanguage:
         self.rule = rule
         self._size = (config.image_size if config else None) or backbone.card.recommended.image_size
         self._keep_aspect = config.keep_aspect if config else False
+        self._squash = config.squash_names if config else False
         self._prompts: tuple[Prompts, ...] = ()
         self._texts: tuple[TextTokens, ...] = ()
         self._read_of: tuple[Name, ...] = ()
@@ -86,7 +87,8 @@ class _VisionLanguage:
     def _read(self, names: tuple[Name, ...]) -> tuple[TextTokens, ...]:
         """The words of the vocabulary, synonyms included; those of the photo before, if its names are the same."""
         if self._read_of != names:
-            self._read_of, self._prompts = names, tuple(single_prompts(self.backbone, names))
+            self._read_of = names
+            self._prompts = tuple(single_prompts(self.backbone, names, squash=self._squash))
             self._texts = tuple(prompt.tokens[0] for prompt in self._prompts)
         return self._texts
 
