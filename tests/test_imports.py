@@ -19,7 +19,7 @@ MODULES = [path for path in SOURCES if path != ROOT / "__init__.py"]
 # a row may be named more exactly than the package that holds it.
 LAYERS = (
     ("_version", "errors", "memory", "printable", "plugins", "sentences"),
-    ("config", "names"),
+    ("config", "idle", "names"),
     ("images", "files", "results.rle", "prompts", "densecrf"),
     ("results", "saliency", "refine", "backbones.base", "presets"),
     ("backbones", "presence.base"),

@@ -14,6 +14,7 @@ from torch import Tensor
 from pnpovss.backbones.base import Backbone, Card, ImageFeatures, LoadOptions, Reading, TextTokens, some_of
 from pnpovss.backbones.registry import load_backbone
 from pnpovss.config import Config, DropoutSettings
+from pnpovss.idle import refuse_idle
 from pnpovss.images import ImageSource
 from pnpovss.inputs import Inputs, ask, batches, prepare
 from pnpovss.instances.find import check_installed, find_instances
@@ -137,7 +138,8 @@ class Segmenter:
         Raises:
             UnknownModelError: no backbone knows the model.
             CheckpointError: its files are missing, incomplete or of another architecture.
-            ConfigError: an unknown preset, setting, step, device or dtype.
+            ConfigError: an unknown preset, setting, step, device or dtype; or a setting that another one, perhaps the
+                model's own, leaves without an effect.
             MissingExtraError: a setting needs a package that is not installed.
         """
         chosen = read_preset(preset)
@@ -146,6 +148,7 @@ class Segmenter:
         options = LoadOptions.parse(device, dtype, local_files_only=local_files_only, revision=revision)
         backbone = load_backbone(model, options)
         config = chosen.config(backbone.card.recommended.settings).replace(settings or {}).without(*without)
+        refuse_idle(config, settings or (), loaded=True)
         _warn_of_guess(backbone.card, config)
         if chosen.tuned is None:
             return cls(backbone, config, chosen.name)

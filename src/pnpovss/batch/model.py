@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pnpovss.config import STEPS
 from pnpovss.errors import ConfigError
+from pnpovss.idle import refuse_idle
 from pnpovss.presets import read_preset
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ModelChoice:
 
         Raises:
             ConfigError: an unknown preset, setting or step, a value out of range, or a setting that would change
-                nothing: of a step that is left out, or a count that the background's policy does not look at.
+                nothing: of a step that is left out, or that another setting leaves without an effect.
         """
         config = read_preset(self.preset).config().replace(self.settings).without(*self.without)
         for name, value in self.settings.items():
@@ -42,11 +43,7 @@ class ModelChoice:
                     f"the setting {name} is of the step {step}, which is left out (--without {step}) and would not "
                     "heed it; leave one of the two out"
                 )
-        if "background.count" in self.settings and (policy := config.background.policy) != "fewer_than":
-            raise ConfigError(
-                f"the setting background.count belongs to the policy fewer_than, and background.policy is {policy}; "
-                "set background.policy=fewer_than, too, or leave the count out"
-            )
+        refuse_idle(config, self.settings, loaded=False)
 
     def load(self, *, share_encodings: bool = False) -> "Segmenter":
         """The model with its settings.
