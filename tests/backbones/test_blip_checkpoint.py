@@ -85,6 +85,22 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda f: edit(f / "preprocessor_config.json", image_std=[0.5, 0.5]),
         "expected three values, std above 0",
     ),
+    "no normalisation": (
+        lambda f: edit(f / "preprocessor_config.json", do_normalize=False),
+        r"preprocessor_config\.json says do_normalize false; .*image_mean \[0, 0, 0\] and image_std \[1, 1, 1\]",
+    ),
+    "values to 255": (
+        lambda f: edit(f / "preprocessor_config.json", do_rescale=False),
+        r"multiplies values by 1 \(do_rescale, rescale_factor\); expected 1/255",
+    ),
+    "values to 2": (
+        lambda f: edit(f / "preprocessor_config.json", rescale_factor=1 / 127.5),
+        r"multiplies values by 0\.0078.*expected 1/255",
+    ),
+    "values in words": (
+        lambda f: edit(f / "preprocessor_config.json", rescale_factor="1/255"),
+        "multiplies values by '1/255'",
+    ),
     "normalisation is no JSON": (
         lambda f: (f / "preprocessor_config.json").write_text("?"),
         "preprocessor_config.json cannot be read",
@@ -150,6 +166,8 @@ def test_pytorch_files_are_read(folder: Path) -> None:
 def test_normalisation_comes_from_the_checkpoint(folder: Path) -> None:
     assert load_blip(str(folder), LoadOptions()).card.mean == (0.48145466, 0.4578275, 0.40821073)
     edit(folder / "preprocessor_config.json", image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.2, 0.1], size=384)
+    usual = {"do_rescale": True, "rescale_factor": 0.00392156862745098, "do_normalize": True}
+    edit(folder / "preprocessor_config.json", **usual)
     own = load_blip(str(folder), LoadOptions())
     assert (own.card.mean, own.card.std) == ((0.5, 0.4, 0.3), (0.2, 0.2, 0.1))
 

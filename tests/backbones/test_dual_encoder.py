@@ -143,6 +143,8 @@ def test_other_architectures_are_refused(tmp_path):
         (lambda f: change(f, size=16), "cuts 32 x 32 px out of photos of 16 px"),
         (lambda f: change(f, image_std=[1, 1, 0]), "std above 0"),
         (lambda f: change(f, resample=9), "does not say size"),
+        (lambda f: change(f, do_normalize=False), "says do_normalize false"),
+        (lambda f: change(f, do_rescale=False), "multiplies values by 1 "),
         (lambda f: (f / "model.safetensors").unlink(), "no weights in"),
         (lambda f: (f / "model.safetensors").write_bytes(b"0" * 99), r"cannot be read|no safetensors file"),
         (lambda f: (f / "tokenizer.json").write_text("{"), "is no tokenizer that can be read"),

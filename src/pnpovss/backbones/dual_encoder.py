@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.dual.checkpoint import DualCheckpoint, read_dual, unit
-from pnpovss.backbones.parts.checkpoint import read_image_processor
+from pnpovss.backbones.parts.checkpoint import read_image_processor, refuse_other_values
 from pnpovss.errors import CheckpointError
 
 __all__ = ["DualEncoder", "Preprocessing", "load_dual_encoder"]
@@ -139,7 +139,9 @@ def _read_preprocessing(checkpoint: DualCheckpoint) -> Preprocessing:
         )
     path, given = found
     if checkpoint.kind == "tipsv2":
-        given = {"resample": Image.Resampling.BILINEAR, **given, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+        own = {"do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+        given = {"resample": Image.Resampling.BILINEAR, **given, **own}
+    refuse_other_values(path, given)
     crop = bool(given.get("do_center_crop", False))
     try:
         height, width = _height_width(given["crop_size"] if crop and "crop_size" in given else given["size"])

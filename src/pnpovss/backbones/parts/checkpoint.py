@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from math import isfinite
+from math import isclose, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = [
     "read_model",
     "read_normalisation",
     "refuse_adapter",
+    "refuse_other_values",
     "weight_files",
     "weight_names",
 ]
@@ -170,12 +171,14 @@ def read_normalisation(folder: Path, default: tuple[Rgb, Rgb] = CLIP_NORMALISATI
     """RGB mean and standard deviation from what `read_image_processor` finds; the default where it says nothing.
 
     Raises:
-        CheckpointError: the file cannot be read, or the values are not three finite numbers each, std above 0.
+        CheckpointError: the file cannot be read, the values are not three finite numbers each, std above 0, or it does
+            not normalise.
     """
     found = read_image_processor(folder)
     if found is None:
         return default
     path, settings = found
+    refuse_other_values(path, settings)
     try:
         mean, std = (
             tuple(float(value) for value in settings.get(key, own))
@@ -186,6 +189,30 @@ def read_normalisation(folder: Path, default: tuple[Rgb, Rgb] = CLIP_NORMALISATI
     if len(mean) != 3 or len(std) != 3 or not all(map(isfinite, (*mean, *std))) or min(std) <= 0:
         raise CheckpointError(f"{path} normalises with mean {mean} and std {std}; expected three values, std above 0")
     return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+
+
+def refuse_other_values(path: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse a processor whose pixels are not (value / 255 - mean) / std: ours are, and the model knows others.
+
+    Args:
+        path: of the file, for the message.
+        settings: what it says of images.
+
+    Raises:
+        CheckpointError: it does not normalise, or scales values otherwise.
+    """
+    if settings.get("do_normalize") is False:
+        raise CheckpointError(
+            f"{path} says do_normalize false; expected pixels that are normalised, so that a blanked patch is the mean "
+            "colour. If the model was taught with values in [0, 1] and black is to be blank, write do_normalize true, "
+            "image_mean [0, 0, 0] and image_std [1, 1, 1]"
+        )
+    factor = 1 if settings.get("do_rescale") is False else settings.get("rescale_factor")
+    if factor is not None and not (isinstance(factor, int | float) and isclose(factor, 1 / 255, rel_tol=1e-5)):
+        raise CheckpointError(
+            f"{path} multiplies values by {factor!r:.80} (do_rescale, rescale_factor); expected 1/255: a model that "
+            "was taught with others cannot be read here, so correct the file only if it is mistaken"
+        )
 
 
 def content_hash(files: Iterable[Path]) -> str:
