@@ -133,7 +133,7 @@ def refuse_what_is_not_finite(backbone: Backbone, what: str, values: Sequence[Te
     if not bool(finite.all()):  # asked once: a GPU has to be waited for
         raise ModelError(
             f"{backbone.card.name} gives {what} that are not finite; is its checkpoint damaged? (It computes in "
-            f"{str(backbone.card.dtype).removeprefix('torch.')}; float32 is exact.)"
+            f"{str(backbone.card.dtype).removeprefix('torch.')}; float32 rounds less.)"
         )
 
 

@@ -127,7 +127,7 @@ class Segmenter:
         Args:
             model: a bundled name ("mini"), a hub id ("Salesforce/blip-itm-large-flickr"), or a checkpoint's folder.
             device: "cpu", "cuda", "cuda:1", "mps", or "auto": CUDA where there is one, else the CPU.
-            dtype: "float32" (exact), or "bfloat16" (faster; labels differ a little).
+            dtype: "float32", or "bfloat16" (faster; labels differ a little).
             preset: "default" (ours), "best" (more looks), "paper", "authors" (as its released code computes it), or a
                 tuned.json's path.
             settings: values that replace the preset's, by dotted name: {"dropout.passes": 2, "crf": None}.

@@ -290,7 +290,7 @@ class LoadOptions:
 
     Attributes:
         device: where it computes.
-        dtype: torch.float32 (exact) or torch.bfloat16.
+        dtype: torch.float32 or torch.bfloat16.
         local_files_only: never ask a hub.
         revision: of a hub id.
     """

@@ -42,7 +42,7 @@ Set = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Replace a setting; `segment --settings` lists them."),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-Dtype = Annotated[str, typer.Option(help="float32 (exact) or bfloat16 (faster).")]
+Dtype = Annotated[str, typer.Option(help="float32, or bfloat16 (faster; labels differ a little).")]
 LocalFilesOnly = Annotated[bool, typer.Option("--local-files-only", help="Never ask a hub.")]
 
 # Which names are looked for.
