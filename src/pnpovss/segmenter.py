@@ -1,7 +1,7 @@
 """Segment images by words: the whole method of PnP-OVSS (arXiv 2311.17095), from `Segmenter.explain` down."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -333,22 +333,27 @@ class Segmenter:
             match=float(match.mean()),
         )
 
-    def finish(self, inputs: Inputs, explained: Explained, crf: PhotoCrf | None = None) -> Segmentation:
+    def finish(
+        self, inputs: Inputs, explained: Explained, crf: PhotoCrf | None = None, go_on: Callable[[], Any] = lambda: None
+    ) -> Segmentation:
         """The result, from the maps: threshold, background, blur, Dense CRF, instances.
 
         Args:
             inputs: what was prepared.
             explained: what `explain` found in it.
             crf: the Dense CRF of this photo with these settings, to use its filters again; None builds one.
+            go_on: called before each iteration of the Dense CRF, name and thing; what it raises ends the work.
         """
         pixels, count, prompts = np.asarray(inputs.image), len(inputs.names), explained.prompts
         maps = explained.names.cpu().numpy(), prompts.words, explained.words.cpu().numpy()
-        found = refine(explained.names, pixels, self.config, crf) if explained.kept else None
+        found = refine(explained.names, pixels, self.config, crf, go_on) if explained.kept else None
         refined = found or nothing_found(pixels.shape[:2])
         labels, things = as_asked(refined.labels, explained.kept, count), None
         if self.config.instances is not None:
             passes = explained.passes.cpu().numpy()
-            things = find_instances(labels, refined.scores, explained.kept, passes, pixels, self.config.instances)
+            things = find_instances(
+                labels, refined.scores, explained.kept, passes, pixels, self.config.instances, go_on
+            )
         return Segmentation(
             labels=labels,
             scores=refined.scores,

@@ -1,6 +1,7 @@
 """Every step of the method on one photo, kept to be looked at; `Segmenter` keeps only what comes out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Integer, UInt8
@@ -21,13 +22,16 @@ from pnpovss.segmenter import ONE_LOOK, Segmenter
 __all__ = ["steps_of"]
 
 
-def steps_of(segmenter: Segmenter, photo: ImageSource, names: Sequence[NameLike]) -> Steps:
+def steps_of(
+    segmenter: Segmenter, photo: ImageSource, names: Sequence[NameLike], go_on: Callable[[], Any] = lambda: None
+) -> Steps:
     """What each step makes of the whole photo; the step `views` is left out, since it would show each of them twice.
 
     Args:
         segmenter: whose model and settings are used.
         photo: as `Segmenter` takes it.
         names: what to look for; those that the model holds to be absent are left out.
+        go_on: called before each iteration of the Dense CRF; what it raises ends the work.
 
     Raises:
         NamesError: as `Segmenter`, or none of the names is held to be in the photo.
@@ -56,7 +60,7 @@ def steps_of(segmenter: Segmenter, photo: ImageSource, names: Sequence[NameLike]
         names=tuple(inputs.names[i].text for i in inputs.present or ()),
         maps={step: each.cpu().numpy() for step, each in maps.items()},
         passes=tuple(PassPicture(kept.cpu().numpy(), maps.cpu().numpy(), weight) for weight, kept, maps in passes),
-        stages=_stages(total, np.asarray(inputs.image), whole.config),
+        stages=_stages(total, np.asarray(inputs.image), whole.config, go_on),
     )
 
 
@@ -79,12 +83,13 @@ def _attention(whole: Segmenter, inputs: Inputs) -> tuple[Inputs, Float[Tensor, 
 
 
 def _stages(
-    total: Float[Tensor, "name gh gw"], image: UInt8[np.ndarray, "h w 3"], settings: Settings
+    total: Float[Tensor, "name gh gw"], image: UInt8[np.ndarray, "h w 3"], settings: Settings, go_on: Callable[[], Any]
 ) -> dict[str, Integer[np.ndarray, "h w"]]:
     """The label map with the steps of refinement added one after the other."""
     stages = {}
     steps = {"threshold": ("blur", "crf"), "blur": ("crf",), "crf": ()}
     for step, off in steps.items():
         if getattr(settings, step) is not None:
-            stages["Dense CRF" if step == "crf" else step] = refine(total, image, settings.without(*off)).labels
+            refined = refine(total, image, settings.without(*off), go_on=go_on)
+            stages["Dense CRF" if step == "crf" else step] = refined.labels
     return stages

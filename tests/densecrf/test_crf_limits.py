@@ -104,6 +104,24 @@ def test_too_little_memory_is_told_before_it_runs_out(backend: str, monkeypatch:
     assert crf.infer(probabilities=PROBABILITIES).q.shape == PROBABILITIES.shape
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_whoever_asks_before_each_iteration_can_end_it(backend: str) -> None:
+    asked: list[int] = []
+
+    def go_on() -> None:
+        asked.append(1)
+        if len(asked) == 7:
+            raise InterruptedError
+
+    crf = DenseCRF(IMAGE, backend=backend)
+    crf.infer(probabilities=PROBABILITIES, iterations=4, go_on=go_on)
+    assert len(asked) == 4
+    with pytest.raises(InterruptedError):
+        crf.infer(probabilities=PROBABILITIES, iterations=100, go_on=go_on)
+    assert len(asked) == 7
+    assert crf.infer(probabilities=PROBABILITIES).q.shape == PROBABILITIES.shape
+
+
 def test_free_memory_is_the_least_that_the_machine_and_the_container_tell(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

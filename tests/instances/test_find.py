@@ -44,6 +44,14 @@ def test_each_connected_piece_is_a_thing_and_corners_connect():
     assert found.scores == (1, 1, 1)
 
 
+def test_whoever_asks_before_each_name_and_thing_can_end_it():
+    labels, asked = np.array([[1, 0, 2, 0, 1]], np.uint8), []
+    scores = np.array([labels == 1, labels == 2], np.float32)
+    given = labels, scores, range(2), np.ones((1, 2, 1, 1), np.float32), np.zeros((1, 5, 3), np.uint8)
+    find_instances(*given, InstanceSettings(split="pieces", smallest=0), lambda: asked.append(1))
+    assert len(asked) == 2 + 3
+
+
 def test_things_are_in_the_order_of_names_and_then_of_size():
     labels = np.array([[2, 0, 1, 0, 1, 1]], np.uint8)
     found = of(labels, np.ones((1, 2, 1, 1), np.float32), split="pieces", smallest=0)

@@ -35,10 +35,12 @@ class Served:
 
 
 @contextmanager
-def served(folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> Iterator[Served]:
+def served(
+    folder: Path, *options: str, environment: Mapping[str, str] | None = None, program: str = PROGRAM
+) -> Iterator[Served]:
     """Start a service at a free port, and wait until it is ready; it is ended with the block."""
     log, begun = folder / "log.txt", time.monotonic()
-    call = [sys.executable, "-c", PROGRAM, "serve", "--port", "0", *options]
+    call = [sys.executable, "-c", program, "serve", "--port", "0", *options]
     with log.open("w") as file:
         process = subprocess.Popen(call, stdout=file, stderr=file, env={**os.environ, **(environment or {})})
     try:

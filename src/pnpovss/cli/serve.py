@@ -1,6 +1,7 @@
 """`pnpovss serve`: the method as a web service, with a page to see with."""
 
 import os
+import sys
 from typing import Annotated
 
 import typer
@@ -89,4 +90,8 @@ def serve(
             limits=limits,
             stop_seconds=stop_seconds,
         )
-        run(choice, how, lambda address: say(notes, address))
+        ended = run(choice, how, lambda address: say(notes, address))
+    if not ended:  # the time to stop is over, and a step that cannot be ended still computes for nobody
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(0)

@@ -1,6 +1,6 @@
 """A Dense CRF over one image: the public class."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -93,6 +93,7 @@ class DenseCRF:
         energies: ArrayT | None = None,
         iterations: int = 10,
         diagnostics: bool = False,
+        go_on: Callable[[], Any] = lambda: None,
     ) -> CRFResult[ArrayT]:
         """Mean-field inference.
 
@@ -103,6 +104,8 @@ class DenseCRF:
                 must be left one.
             iterations: number of updates; 0 gives the softmax of the unary term.
             diagnostics: also give `kl` and `energy` after each iteration; costs one more filtering.
+            go_on: called before each iteration; what it raises ends the inference, since many labels on a large
+                photo take minutes.
 
         Raises:
             InvalidInputError: a shape that does not fit the image, values out of range, or both or none given.
@@ -114,9 +117,8 @@ class DenseCRF:
         labels = maps.shape[0]
         what = f"the Dense CRF of {labels} labels at {self.size[1]} x {self.size[0]} pixels"
         memory.require(self._engine.memory_needed(labels, diagnostics), self._engine.free_memory(), what)
-        outcome = self._engine.infer(
-            _for_engine(maps, self._engine).reshape(labels, -1), probabilities is not None, int(iterations), diagnostics
-        )
+        flat = _for_engine(maps, self._engine).reshape(labels, -1)
+        outcome = self._engine.infer(flat, probabilities is not None, int(iterations), diagnostics, go_on)
         q, best = outcome.q.reshape(labels, *self.size), outcome.labels.reshape(self.size)
         return CRFResult(_like(q, maps), _like(best, maps), outcome.kl, outcome.energy)
 

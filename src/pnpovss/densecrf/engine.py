@@ -1,5 +1,6 @@
 """What an engine of the Dense CRF must answer, and what both have in common."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -58,6 +59,7 @@ class Engine(Protocol):
         probabilities: bool,
         iterations: int,
         diagnostics: bool,
+        go_on: Callable[[], Any] = lambda: None,
     ) -> Outcome:
         """Mean-field inference (Krähenbühl and Koltun 2011, algorithm 1).
 
@@ -66,6 +68,7 @@ class Engine(Protocol):
             probabilities: which of the two.
             iterations: number of updates.
             diagnostics: whether to compute kl and energy after each of 0, 1, ... iterations.
+            go_on: called before each iteration; what it raises ends the inference.
 
         Raises:
             InvalidInputError: values out of range, or a compatibility for another number of labels.

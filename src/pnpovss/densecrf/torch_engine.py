@@ -4,8 +4,9 @@ The same lattice, in the same order of operations, as the compiled one; built by
 is scattered: splatting sums sorted segments, so results do not change from run to run, on a GPU either.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,7 +105,14 @@ class TorchEngine:
         return tables + 4 * pixels * (labels * (5 + diagnostics) + filtered)
 
     @torch.no_grad()
-    def infer(self, maps: Tensor | np.ndarray, probabilities: bool, iterations: int, diagnostics: bool) -> Outcome:
+    def infer(
+        self,
+        maps: Tensor | np.ndarray,
+        probabilities: bool,
+        iterations: int,
+        diagnostics: bool,
+        go_on: Callable[[], Any] = lambda: None,
+    ) -> Outcome:
         """See `Engine`."""
         labels = len(maps)
         logs = _logs(_tensor(maps).to(self.device, torch.float32), probabilities).T.contiguous()
@@ -115,6 +123,7 @@ class TorchEngine:
         ]
         q, measures = torch.softmax(logs, dim=1), []
         for step in range(iterations + diagnostics):
+            go_on()
             sums = logs.clone()
             for lattice, reward in zip(lattices, rewards, strict=True):
                 message = lattice.filter(q)

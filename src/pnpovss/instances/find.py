@@ -4,7 +4,8 @@ The paper names several things of one class as what its method cannot tell apart
 often; what is known beside it is where the heat peaks, what each pass of Salience Dropout added, and the photo's edges.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -35,6 +36,7 @@ def find_instances(
     passes: Float[np.ndarray, "pass kept gh gw"],
     photo: UInt8[np.ndarray, "h w 3"],
     settings: InstanceSettings,
+    go_on: Callable[[], Any] = lambda: None,
 ) -> Instances:
     """The things of all names. Labels are not changed: with the rule "join", a name's things are together its region.
 
@@ -45,6 +47,7 @@ def find_instances(
         passes: not negative, what each pass of Salience Dropout adds to the heat map of each kept name.
         photo: RGB in [0, 255].
         settings: how pieces are cut, and what is too small.
+        go_on: called before each name and each thing; what it raises ends the work.
 
     Raises:
         MissingExtraError: pieces are to be cut, and scikit-image is not installed.
@@ -52,6 +55,7 @@ def find_instances(
     cutter, least = Cutter(photo, settings) if settings.split == "heat" else None, settings.smallest * labels.size
     found, count = np.zeros(labels.shape, np.int32), 0
     for place, index in enumerate(kept):
+        go_on()
         region = labels == index + 1
         if not region.any():
             continue
@@ -62,7 +66,7 @@ def find_instances(
         parts = merge_small(parts, least, join=settings.small == "join")
         np.add(parts, count, out=found[box], where=parts > 0)
         count += int(parts.max())
-    return gather(found, labels, scores, kept, passes.sum(0))
+    return gather(found, labels, scores, kept, passes.sum(0), go_on=go_on)
 
 
 def evidence(passes: Float[np.ndarray, "pass gh gw"], settings: InstanceSettings) -> Float[np.ndarray, "gh gw"]:
@@ -83,6 +87,7 @@ def gather(
     kept: Sequence[int],
     heat: Float[np.ndarray, "kept gh gw"],
     redrawn_by: str | None = None,
+    go_on: Callable[[], Any] = lambda: None,
 ) -> Instances:
     """Things in their order, with their scores and their own heat.
 
@@ -93,6 +98,7 @@ def gather(
         kept: see there.
         heat: of each kept name.
         redrawn_by: see `Instances`.
+        go_on: called before each thing; what it raises ends the work.
     """
     areas = np.bincount(found.ravel(), minlength=1)
     names = np.full(len(areas), -1)
@@ -105,10 +111,10 @@ def gather(
     index = tuple(int(names[i]) for i in order)
     (height, width), (down, across) = labels.shape, heat.shape[1:]
     shares = side_weights(height, down, cv2.INTER_AREA), side_weights(width, across, cv2.INTER_AREA)
-    own = [
-        _own(numbered == i + 1, scores[kept.index(name)], heat[kept.index(name)], shares)
-        for i, name in enumerate(index)
-    ]
+    own = []
+    for i, name in enumerate(index):
+        go_on()
+        own.append(_own(numbered == i + 1, scores[kept.index(name)], heat[kept.index(name)], shares))
     return Instances(
         map=numbered,
         name_index=index,

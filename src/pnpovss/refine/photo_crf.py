@@ -1,7 +1,8 @@
 """The Dense CRF of a photo: at its size, or, for a large photo, smaller and with the edges drawn at full size."""
 
+from collections.abc import Callable
 from math import sqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float, UInt8
@@ -45,9 +46,16 @@ class PhotoCrf:
         ]
         self._crf = DenseCRF(self._small, terms, backend=backend)
 
-    def __call__(self, probabilities: Float[Tensor, "label sh sw"]) -> Float[Tensor, "label h w"]:
-        """Q at the photo's size from score maps at the size it works at; float32, sums to 1 over labels."""
-        q = self._crf.infer(probabilities=probabilities, iterations=self._iterations).q
+    def __call__(
+        self, probabilities: Float[Tensor, "label sh sw"], go_on: Callable[[], Any] = lambda: None
+    ) -> Float[Tensor, "label h w"]:
+        """Q at the photo's size from score maps at the size it works at; float32, sums to 1 over labels.
+
+        Args:
+            probabilities: of each label, in [0, 1].
+            go_on: called before each iteration; what it raises ends the work.
+        """
+        q = self._crf.infer(probabilities=probabilities, iterations=self._iterations, go_on=go_on).q
         return q if self._small is self._photo else draw_edges(q, self._small, self._photo)
 
 

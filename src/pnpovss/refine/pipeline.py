@@ -1,6 +1,8 @@
 """From the patch maps of names to a label map, every step that the settings leave on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,6 +43,7 @@ def refine(
     image: UInt8[np.ndarray, "h w 3"],
     config: Config,
     crf: PhotoCrf | None = None,
+    go_on: Callable[[], Any] = lambda: None,
 ) -> Refined:
     """Threshold, resize, background, blur, Dense CRF, argmax: every step that `config` leaves on.
 
@@ -51,13 +54,14 @@ def refine(
         image: RGB pixels in [0, 255], at the size of the label map.
         config: which steps, and how.
         crf: the Dense CRF of this image and `config.crf`, to use its filters again; None builds one.
+        go_on: called before each iteration of the Dense CRF; what it raises ends the work.
     """
     maps, size = maps if maps.is_cuda else maps.cpu(), image.shape[:2]
     if config.crf is None:
         probabilities = score_maps(maps, size, config)
     else:
         crf = crf or PhotoCrf(photo_beside(maps, image), config.crf)
-        probabilities = crf(score_maps(maps, size, config, crf.size))
+        probabilities = crf(score_maps(maps, size, config, crf.size), go_on)
     has_background = config.background.applies(len(maps))
     labels = _labels(probabilities, 0 if has_background else 1)
     scores = probabilities.cpu().numpy()

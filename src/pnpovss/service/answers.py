@@ -76,6 +76,7 @@ def answer(seen: Seen, outputs: Sequence[str]) -> Answer:
 
 def _files(seen: Seen, kind: str) -> list[tuple[str, bytes]]:
     """(name, content) of the files of one kind."""
+    go_on()
     if kind in _FILES:
         found = []
         for file in output_files([kind], seen.result.names, seen.result.kept):
@@ -89,6 +90,7 @@ def _files(seen: Seen, kind: str) -> list[tuple[str, bytes]]:
     record = _record(seen)
     if kind == "polygons":
         for row in record["names"]:
+            go_on()
             mask = seen.result.labels == row["label"]
             del row["segmentation"]
             row["polygons"] = [polygon.ravel().tolist() for polygon in polygons(mask)]

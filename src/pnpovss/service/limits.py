@@ -27,8 +27,10 @@ class Limits:
         passes: of Salience Dropout.
         views: looks at the photo and at parts of it.
         image_size: side of what the model looks at [px].
+        look_pixels: of all looks together, views x image_size squared; they are encoded in one step.
         iterations: of the Dense CRF.
         crf_pixels: at which the Dense CRF may work.
+        crf_work: names, and the background, x pixels at which the Dense CRF works x its iterations.
         memory_bytes: of what is remembered of photos.
     """
 
@@ -45,8 +47,10 @@ class Limits:
     passes: int = 16
     views: int = 40
     image_size: int = 1024
+    look_pixels: int = 21_000_000  # the preset `best` at the greatest size
     iterations: int = 100
     crf_pixels: int = 4_000_000
+    crf_work: int = 4_000_000_000  # `scores` x the most iterations that the page offers
     memory_bytes: int = 512_000_000
 
     def check_names(self, words_of_each: list[int]) -> None:
@@ -78,6 +82,12 @@ class Limits:
         for name, (value, most) in asked.items():
             if value > most:
                 raise ConfigError(f"setting {name}: this service allows at most {most}, got {value}; ask for no more")
+        looks, side = len(views_of(settings.views)), settings.image_size
+        if looks * side**2 > self.look_pixels:
+            raise ConfigError(
+                f"settings views and image_size: this service allows {self.look_pixels:,} pixels in all looks at a "
+                f"photo, got {looks} looks at {side} x {side}; ask for fewer looks, or for a smaller image_size"
+            )
 
     def check_photo(self, size: tuple[int, int], names: int, settings: Settings) -> None:
         """Refuse a photo that would take too much memory with so many names and these settings.
@@ -89,7 +99,7 @@ class Limits:
 
         Raises:
             ImageError: too many pixels for so many names.
-            ConfigError: a Dense CRF at more pixels than is allowed.
+            ConfigError: a Dense CRF at more pixels, or of more work, than is allowed.
         """
         pixels = size[0] * size[1]
         if pixels * (names + 1) > self.scores:
@@ -102,6 +112,21 @@ class Limits:
                 f"setting crf.max_pixels: this service allows at most {self.crf_pixels:,}, got "
                 f"{crf_pixels_of(settings)} for a photo of {pixels:,} pixels; ask with settings="
                 f'{{"crf.max_pixels": {self.crf_pixels}}}, or make the photo smaller'
+            )
+        self._check_work(size, names, settings)
+
+    def _check_work(self, size: tuple[int, int], names: int, settings: Settings) -> None:
+        crf = settings.crf
+        if crf is None:
+            return
+        pixels = size[0] * size[1]
+        works_at = pixels if crf.max_pixels is None else min(pixels, crf.max_pixels)
+        if (names + 1) * works_at * crf.iterations > self.crf_work:
+            most = self.crf_work // ((names + 1) * works_at)
+            raise ConfigError(
+                f"setting crf.iterations: this service allows at most {most} for {names} names on {works_at:,} pixels "
+                f"(names and background x pixels x iterations: {self.crf_work:,}), got {crf.iterations}; ask for "
+                "fewer, or for a smaller crf.max_pixels"
             )
 
     def takes_large_photos(self, settings: Settings) -> bool:

@@ -22,6 +22,7 @@ from pnpovss.service.schemas import (
     StepMaps,
     StepsAnswer,
 )
+from pnpovss.service.work import go_on
 from pnpovss.steps import steps_of
 
 __all__ = ["DRAFT", "Smaller", "heads", "smaller", "steps"]
@@ -59,7 +60,7 @@ def steps(sight: Remembering, asked: Asked) -> StepsAnswer:
     """
     least = smaller(sight.photo(asked), asked.settings)
     segmenter = Segmenter(sight.backbone, least.settings, asked.preset)
-    found = steps_of(segmenter, least.image, asked.names)
+    found = steps_of(segmenter, least.image, asked.names, go_on)
     kept = [i for i, name in enumerate(asked.names) if name.text in found.names]
     count, shown = len(asked.names), shrunk((least.image.height, least.image.width), STAGE)
     return StepsAnswer(

@@ -149,7 +149,7 @@ class Remembering:
         crf, key = None, ("crf", asked.photo, image.size, settings.crf and _text(settings.crf))
         if settings.crf is not None and explained.kept and not explained.names.is_cuda:
             crf = self.memory.get(key) or PhotoCrf(torch.from_numpy(np.array(image)), settings.crf)
-        result = segmenter.finish(inputs, explained, crf)
+        result = segmenter.finish(inputs, explained, crf, go_on)
         if crf is not None:
             self.memory.put(key, crf)  # now that its filters are built, and its size is known
         return result

@@ -22,13 +22,17 @@ IDLE_SECONDS = 15  # until an idle connection is closed
 WAITING_CONNECTIONS = 2048
 
 
-def serve(choice: ModelChoice, options: ServiceOptions, told: Callable[[str], None] = lambda address: None) -> None:
+def serve(choice: ModelChoice, options: ServiceOptions, told: Callable[[str], None] = lambda address: None) -> bool:
     """Serve until SIGTERM or Ctrl-C; then finish what was accepted, at most `options.stop_seconds`.
 
     Args:
         choice: of the model and its settings.
         options: how it is run.
         told: given the address of the page, once it listens.
+
+    Returns:
+        Whether all has ended. If not, threads still compute what was given up; they are daemons, but the end of the
+        interpreter waits for those of the Dense CRF, and may crash those in native code: leave by `os._exit`.
 
     Raises:
         InvalidInputError: the address is taken, or may not be used.
@@ -48,7 +52,7 @@ def serve(choice: ModelChoice, options: ServiceOptions, told: Callable[[str], No
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=max(1, round(options.stop_seconds)),
     )
-    server = uvicorn.Server(config)
+    server = _Server(config, service)
 
     def give_up() -> None:
         server.should_exit = True
@@ -67,6 +71,20 @@ def serve(choice: ModelChoice, options: ServiceOptions, told: Callable[[str], No
         listening.close()
     if service.failed is not None:
         raise service.failed
+    return not service.is_busy
+
+
+class _Server(uvicorn.Server):
+    """Tells the service when its time to stop begins: before the clients are waited for, not after."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self._service = service
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own."""
+        self._service.told_to_stop()
+        await super().shutdown(sockets)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 from typing import Any, cast
 
 import numpy as np
@@ -76,16 +77,31 @@ class Service:
         self.loaded: Loaded | None = None
         self.failed: BaseException | None = None
         self.on_failure: Callable[[], Any] = lambda: None
+        self._loader: threading.Thread | None = None
+        self._end = inf  # on the monotonic clock [s], once it is told to stop
 
     async def start(self) -> None:
         """Begin to load the model; the service answers meanwhile that it is not ready."""
-        thread = threading.Thread(target=self._load, args=(asyncio.get_running_loop(),), name="loader", daemon=True)
-        thread.start()
+        loop = asyncio.get_running_loop()
+        self._loader = threading.Thread(target=self._load, args=(loop,), name="loader", daemon=True)
+        self._loader.start()
+
+    def told_to_stop(self) -> None:
+        """From now on `options.stop_seconds` count; without this call they do from `stop` on."""
+        self._end = min(self._end, time.monotonic() + self.options.stop_seconds)
 
     async def stop(self) -> None:
-        """Finish what was accepted."""
-        if self.loaded is not None:
-            await asyncio.to_thread(self.loaded.workers.close)
+        """Finish what was accepted, as far as the time goes; what is left is given up."""
+        self.told_to_stop()
+        left = max(0.0, self._end - time.monotonic())
+        if self.loaded is not None and (unfinished := await asyncio.to_thread(self.loaded.workers.close, left)):
+            logger.warning("not finished within %g s, and given up: %d", self.options.stop_seconds, unfinished)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a thread still loads the model, or computes a request, though nobody waits for it."""
+        loads = self._loader is not None and self._loader.is_alive()
+        return loads or (self.loaded is not None and self.loaded.workers.running > 0)
 
     def _load(self, loop: asyncio.AbstractEventLoop) -> None:
         begun = time.perf_counter()

@@ -112,6 +112,7 @@ class Workers:
         self._before = before
         self._waiting: deque[Work] = deque()
         self._changed = threading.Condition()
+        self._computed: set[Work] = set()  # now
         self._closed = False
         self._threads = [threading.Thread(target=self._live, name=f"worker-{i}", daemon=True) for i in range(count)]
         for thread in self._threads:
@@ -158,13 +159,27 @@ class Workers:
             if work in self._waiting:
                 self._waiting.remove(work)
 
-    def close(self) -> None:
-        """Finish what waits, then end the threads; take nothing more."""
+    def close(self, seconds: float = threading.TIMEOUT_MAX) -> int:
+        """Finish what waits, then end the threads; take nothing more.
+
+        Args:
+            seconds: until which that must be done. What is left then is given up: it ends at its next step.
+
+        Returns:
+            How many requests were left.
+        """
+        end = time.monotonic() + seconds
         with self._changed:
             self._closed = True
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(max(0.0, end - time.monotonic()))
+        with self._changed:
+            left = [*self._waiting, *self._computed]
+            self._waiting.clear()
+        for work in left:
+            work.given_up = True
+        return len(left)
 
     def _live(self) -> None:
         while (work := self._take()) is not None:
@@ -177,6 +192,7 @@ class Workers:
                 answer, error = None, raised
             with self._changed:
                 self.running -= 1
+                self._computed.discard(work)
                 if error is None:
                     self.seconds += SMOOTH * (time.monotonic() - begun - self.seconds)
             _tell(work, answer, error)
@@ -189,6 +205,7 @@ class Workers:
                 self._changed.wait()
             self.running += 1
             work = self._waiting.popleft()
+            self._computed.add(work)
             work.began = time.monotonic()
             return work
 

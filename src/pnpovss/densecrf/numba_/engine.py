@@ -1,7 +1,8 @@
 """The Dense CRF of one image on the CPU, in numba."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
@@ -57,7 +58,12 @@ class NumbaEngine:
         return lattices + max(building, inference_bytes(labels, pixels, [points] * len(self._terms), diagnostics))
 
     def infer(
-        self, maps: Shaped[np.ndarray, "label pixel"], probabilities: bool, iterations: int, diagnostics: bool
+        self,
+        maps: Shaped[np.ndarray, "label pixel"],
+        probabilities: bool,
+        iterations: int,
+        diagnostics: bool,
+        go_on: Callable[[], Any] = lambda: None,
     ) -> Outcome:
         """See `Engine`."""
         labels = len(maps)
@@ -68,7 +74,8 @@ class NumbaEngine:
         announce([*(embed(d) for d in dims), *(filters(d + 1) for d in dims)])
         threads = min(self._threads or default_threads(), max(1, maps[0].size // _PIXELS_PER_THREAD))
         with Workers(threads) as workers:
-            return infer(maps, probabilities, self._ready(workers), rewards, iterations, diagnostics, workers)
+            lattices = self._ready(workers)
+            return infer(maps, probabilities, lattices, rewards, iterations, diagnostics, workers, go_on)
 
     def _ready(self, workers: Workers) -> list[Lattice]:
         with self._lock:

@@ -1,6 +1,7 @@
 """Mean-field inference on the CPU (Krähenbühl and Koltun 2011, algorithm 1)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Shaped
@@ -68,6 +69,7 @@ def infer(
     iterations: int,
     diagnose: bool,
     workers: Workers,
+    go_on: Callable[[], Any] = lambda: None,
 ) -> Outcome:
     """Mean-field inference.
 
@@ -79,6 +81,7 @@ def infer(
         iterations: number of updates.
         diagnose: whether to compute kl and energy after each iteration; one more filtering, and slower.
         workers: threads.
+        go_on: called before each iteration; what it raises ends the inference.
 
     Raises:
         InvalidInputError: values out of range.
@@ -95,6 +98,7 @@ def infer(
     parts = [lattice.new_parts(lanes) for lattice in lattices]
     measures = []
     for step in range(iterations + diagnose):
+        go_on()
         splat_and_blur(lattices, kernels, values, pairs, parts, workers)
         for pair, reward in zip(pairs, rewards, strict=True):
             if reward is not None:
