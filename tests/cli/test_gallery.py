@@ -98,7 +98,7 @@ def page(run: Path) -> Iterator:
         browser = driver.chromium.launch(
             executable_path=chromium, args=["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         )
-        opened, said = browser.new_page(viewport={"width": 1024, "height": 800}), []
+        opened, said = browser.new_context(viewport={"width": 1024, "height": 800}).new_page(), []
         opened.set_default_timeout(60_000)
         opened.on("console", lambda message: said.append(message.text))
         opened.on("pageerror", lambda error: said.append(str(error)))
@@ -164,6 +164,31 @@ def test_the_file_of_decisions_counts_where_it_was_changed_since(run: Path, page
     write_gallery(run)
     page.reload()
     assert page.locator("#dropped").inner_text() == "0 dropped"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_decisions_of_two_tabs_come_together_and_what_is_not_stored_is_said(page):
+    page.evaluate("localStorage.setItem(`pnpovss ${location.pathname} {}`, '{}')")
+    page.evaluate("localStorage.setItem('pnpovss /elsewhere {}', '{}')")
+    page.reload()
+    other = page.context.new_page()
+    other.goto(page.url)
+    page.locator("figure").nth(0).get_by_role("button", name="keep").click()
+    other.locator("figure").nth(1).get_by_role("button", name="drop").click()
+    for tab in (page, other):
+        tab.wait_for_function("() => document.querySelectorAll('figure')[1].className === 'drop'")
+        assert tab.locator("figure").nth(0).get_attribute("class") == ""
+    page.reload()
+    assert [each.get_attribute("class") for each in page.locator("figure").all()] == ["", "drop"]
+    keys = page.evaluate("Object.keys(localStorage).sort()")
+    assert len(keys) == 2
+    assert keys[0] == "pnpovss /elsewhere {}"
+    assert re.search(r"/gallery/index\.html \d+-\d+$", keys[1])
+
+    page.evaluate("() => { Storage.prototype.setItem = () => { throw new Error('full'); }; }")
+    page.locator("figure").nth(0).get_by_role("button", name="drop").click()
+    assert "save them before you leave" in page.locator("#unstored").inner_text()
+    assert page.locator("#dropped").inner_text() == "2 dropped"
 
 
 def test_hints_are_told_by_what_they_say_beside_the_names():
