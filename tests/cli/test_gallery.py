@@ -191,6 +191,21 @@ def test_decisions_of_two_tabs_come_together_and_what_is_not_stored_is_said(page
     assert page.locator("#dropped").inner_text() == "2 dropped"
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_a_region_of_a_few_pixels_is_no_photo_without(run: Path, page):
+    record = run / "1.json"
+    told = json.loads(record.read_text())
+    for name, share in zip(told["names"], (1 / 30_000, 0, 0), strict=True):
+        name["share"] = share
+    record.write_text(json.dumps(told))
+    write_gallery(run)
+    assert read(run)[1][0]["names"][0][1] == pytest.approx(1 / 30_000, rel=1e-3)
+    page.reload()
+    assert "red < 0.1%" in page.locator("figure").nth(0).inner_text()
+    page.locator("#which").select_option("nothing found")
+    assert page.locator("#told").inner_text() == "0 of 2 photos"
+
+
 def test_hints_are_told_by_what_they_say_beside_the_names():
     lines = [
         "looks jagged: the outline of 'a is in 3 pieces: b'; smooth it",

@@ -84,10 +84,7 @@ def _row(photo: RunPhoto, categories: dict[str, int]) -> dict[str, Any]:
     """What the page shows of one photo; names by their place in the run's list."""
     picture = next((file["file"] for file in photo.record["files"] if file["kind"] == "overlay"), None)
     folder = "/".join(["..", *photo.stem.split("/")[:-1]])
-    names = [
-        [categories[name["name"]] - 1, round(name["share"], 4), name["match"] and round(name["match"], 3), name["kept"]]
-        for name in photo.record["names"]
-    ]
+    names = [_name(categories[name["name"]] - 1, name) for name in photo.record["names"]]
     return {
         "stem": photo.stem,
         "picture": picture and quote(os.fsencode(f"{folder}/{picture}")),  # scripts cannot quote what is no text
@@ -95,6 +92,11 @@ def _row(photo: RunPhoto, categories: dict[str, int]) -> dict[str, Any]:
         "kinds": [KIND_NUMBERS[kind] for kind in kinds_of(photo.record.get("hints", []))],
         "hints": photo.record.get("hints", []),
     }
+
+
+def _name(place: int, name: dict[str, Any]) -> list[Any]:
+    """Place, share, match, and whether it was looked for. However small a share is, it is no 0: that is not found."""
+    return [place, float(f"{name['share']:.4g}"), name["match"] and round(name["match"], 3), name["kept"]]
 
 
 def _script(value: Any) -> str:
