@@ -165,6 +165,16 @@ def test_every_answer_has_safe_headers(serve: Serve, flag: bytes):  # noqa: F811
     assert post(client, flag).headers["cache-control"] == "no-store"
 
 
+def test_files_of_the_page_are_asked_for_each_time(serve: Serve):
+    client = serve()
+    for address in ("/", "/page/page.js", "/page/page.css", "/page/examples/cat.jpg"):
+        answer = client.get(address)
+        assert answer.headers["cache-control"] == "no-cache", address
+        if address != "/":
+            again = client.get(address, headers={"if-none-match": answer.headers["etag"]})
+            assert (again.status_code, again.headers["cache-control"]) == (304, "no-cache")
+
+
 def test_a_request_keeps_the_id_it_came_with(serve: Serve):
     client = serve()
     assert client.get("/v1/models", headers={"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"

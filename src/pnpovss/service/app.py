@@ -13,7 +13,7 @@ from fastapi.responses import FileResponse, JSONResponse, PlainTextResponse, Res
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Scope
 
 from pnpovss._version import __version__
 from pnpovss.files.json import to_json
@@ -142,7 +142,17 @@ def _add_page(app: FastAPI) -> None:
     async def page() -> Response:
         return FileResponse(str(PAGE / "index.html"), headers={"cache-control": "no-cache"})
 
-    app.mount("/page", StaticFiles(directory=str(PAGE)), "page")
+    app.mount("/page", _AskedAnew(directory=str(PAGE)), "page")
+
+
+class _AskedAnew(StaticFiles):
+    """Files that browsers ask for each time: after an update, old scripts would call the new API for weeks."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """As Starlette's own; what did not change is answered by 304."""
+        response = await super().get_response(path, scope)
+        response.headers["cache-control"] = "no-cache"
+        return response
 
 
 def _add_problems(app: FastAPI, service: Service) -> None:
