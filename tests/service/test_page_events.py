@@ -1,6 +1,6 @@
-"""What is done with a mouse, and comes to what was meant."""
+"""What is done with a mouse or by keyboard comes to what was meant, and what is said of it is true."""
 
-from tests.service.test_page import browser, done, open_example, page, pixels, pytestmark  # noqa: F401
+from tests.service.test_page import answered_first, browser, done, open_example, page, pixels, pytestmark  # noqa: F401
 
 
 def test_a_slider_that_is_brought_back_to_where_it_was_ends_with_the_whole_picture(page):  # noqa: F811
@@ -35,3 +35,21 @@ def test_a_chip_that_is_pressed_while_a_name_is_typed_goes_and_the_name_stays(pa
     assert page.get_by_label("What to look for").input_value() == ""
     page.get_by_role("button", name="Remove cat").click()
     page.wait_for_function("() => document.querySelectorAll('#names li').length === 1")
+
+
+def test_what_is_said_does_not_outlive_its_cause(page):  # noqa: F811
+    open_example(page)
+    answered_first(page, *[(429, {"retry-after": "1"}, "full")] * 5)
+    field = page.get_by_label("What to look for")
+    field.fill("cat")
+    field.press("Enter")
+    page.wait_for_selector("#took:has-text('trying again in 1 s')")
+    page.wait_for_selector("#problem:has-text('it is full')")
+    assert page.locator("#took").inner_text() == ""
+    page.get_by_label("Outlines").focus()
+    page.get_by_role("button", name="As recommended").click()
+    page.wait_for_selector("#problem-names:not(:empty)")  # twice the same name
+    for _ in range(3):
+        page.locator(".chip button").nth(0).click()
+    assert page.locator(".chip").count() == 0
+    assert page.locator("#problem-names").inner_text() == ""

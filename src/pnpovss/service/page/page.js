@@ -41,7 +41,7 @@ async function segment({ draft = false } = {}) {
   running?.abort();
   if (!photo) return;
   if (!controls) return start();
-  if (!chips.names.length) return clear();
+  if (!chips.names.length) { tell(null); return clear(); }
   const mine = running = new AbortController();
   next = null;
   at("busy").hidden = false;
@@ -55,6 +55,7 @@ async function segment({ draft = false } = {}) {
     tell(null);
   } catch (problem) {
     if (problem.name === "AbortError") return;
+    at("took").textContent = "";
     tell(problem);
   } finally {
     if (running === mine) {
