@@ -37,6 +37,20 @@ def test_a_chip_that_is_pressed_while_a_name_is_typed_goes_and_the_name_stays(pa
     page.wait_for_function("() => document.querySelectorAll('#names li').length === 1")
 
 
+def test_a_name_that_was_taken_back_is_asked_for_when_the_field_is_left(page):  # noqa: F811
+    open_example(page)
+    field, chips = page.get_by_label("What to look for"), page.locator(".chip > span")
+    field.press("Backspace")
+    assert field.input_value() == "sofa, couch"
+    field.press("Tab")
+    assert chips.all_inner_texts() == ["cat", "sofa, couch"]
+    assert field.input_value() == ""
+    field.press("Backspace")
+    page.get_by_role("button", name="Remove cat").click()
+    assert chips.all_inner_texts() == ["sofa, couch"]
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 1")
+
+
 def test_what_is_said_does_not_outlive_its_cause(page):  # noqa: F811
     open_example(page)
     answered_first(page, *[(429, {"retry-after": "1"}, "full")] * 5)

@@ -1,4 +1,5 @@
-// Names as chips: Enter adds one, commas make synonyms, Backspace in the empty field takes the last one back.
+// Names as chips: Enter adds one, and so does leaving the field; commas make synonyms, Backspace in the empty field takes the
+// last one back.
 
 export class Chips {
   constructor(box, onChange) {
@@ -10,7 +11,8 @@ export class Chips {
     Object.assign(this.input, { id: "name", type: "text", autocomplete: "off", enterKeyHint: "done", placeholder: "cat" });
     this.input.setAttribute("aria-describedby", "asking-hint problem-names");
     this.input.addEventListener("keydown", (event) => this.#key(event));
-    this.input.addEventListener("change", () => this.add(this.input.value));
+    // Not "change", which is not told of a name that Backspace put there.
+    this.input.addEventListener("blur", () => this.add(this.input.value));
     box.append(this.input);
     box.addEventListener("click", (event) => { if (event.target === box) this.input.focus(); });
   }
