@@ -67,3 +67,28 @@ def test_what_is_said_does_not_outlive_its_cause(page):  # noqa: F811
         page.locator(".chip button").nth(0).click()
     assert page.locator(".chip").count() == 0
     assert page.locator("#problem-names").inner_text() == ""
+
+
+SENT = """([selector, kind, text, picture]) => {
+    const data = new DataTransfer();
+    for (const type of text) data.setData(type, 'https://elsewhere.example/');
+    if (picture) data.items.add(new File([new Uint8Array([1])], 'mine.png', { type: 'image/png' }));
+    const event = new Event(kind, { bubbles: true, cancelable: true });
+    Object.assign(event, { clipboardData: data, dataTransfer: data });
+    document.querySelector(selector).dispatchEvent(event);
+    return [event.defaultPrevented, document.body.classList.contains('over')];
+}"""
+
+
+def test_text_that_is_pasted_or_dropped_at_the_name_is_a_name_and_no_photo(page):  # noqa: F811
+    open_example(page)
+    for kind in ("dragover", "drop"):
+        assert page.evaluate(SENT, ["#name", kind, ["text/plain"], False]) == [False, False]
+        assert page.evaluate(SENT, ["#stage", kind, ["text/uri-list"], False]) == [True, False]
+    page.evaluate(SENT, ["#name", "paste", ["text/plain", "text/html"], True])
+    page.get_by_label("What to look for").fill("grass")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelectorAll('#names li').length === 3")
+    assert page.locator("#problem-photo").inner_text() == ""
+    page.evaluate(SENT, ["#name", "paste", ["text/html"], True])
+    page.wait_for_selector("#problem-photo:has-text('cannot show this photo')")

@@ -16,14 +16,27 @@ export function takePhotos(take, fetched, tell) {
     if (file) take(file, file.name || "photo");
     else if (list?.length) tell("that is no photo; give a JPEG, PNG, WebP or the like");
   };
-  addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("over"); });
+  const hasFiles = (event) => event.dataTransfer.types.includes("Files");
+  const takesText = (target) => ["text", "password"].includes(target.type);
+  // Text is the fields'; beside them, a link that is dropped would take the page away.
+  const pass = (event) => { if (!takesText(event.target)) event.preventDefault(); };
+  addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return pass(event);
+    event.preventDefault();
+    document.body.classList.add("over");
+  });
   addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("over"); });
   addEventListener("drop", (event) => {
+    if (!hasFiles(event)) return pass(event);
     event.preventDefault();
     document.body.classList.remove("over");
     files(event.dataTransfer.files);
   });
-  addEventListener("paste", (event) => { if (event.clipboardData.files.length) files(event.clipboardData.files); });
+  addEventListener("paste", (event) => {
+    const { files: pasted, types } = event.clipboardData;
+    // Text that is copied from a document brings a picture of itself.
+    if (pasted.length && !(takesText(event.target) && types.includes("text/plain"))) files(pasted);
+  });
   for (const id of ["file", "shot"]) {
     at(id).addEventListener("change", () => { files(at(id).files); at(id).value = ""; });
   }
