@@ -7,7 +7,7 @@ import { bytes, readGray, readNumbers, readPhoto, rgb } from "./draw.js";
 import { showHeads, Strip } from "./method.js";
 import { takePhotos } from "./photos.js";
 import { Stage } from "./stage.js";
-import { asPython, asShell, differences, save } from "./takeaway.js";
+import { asPython, asShell, differences, presetOf, save } from "./takeaway.js";
 import { listThings } from "./things.js";
 
 const at = (id) => document.getElementById(id);
@@ -84,8 +84,8 @@ async function show(found, signal) {
   at("hints").replaceChildren(...found.hints.map((text) => Object.assign(document.createElement("li"), { textContent: text })));
   at("method").hidden = at("heads-box").hidden = false;
   const settings = differences(told, controls.settings);
-  at("shell").textContent = asShell(model.name, told.preset, photo.name, chips.asked, settings);
-  at("python").textContent = asPython(model.name, told.preset, photo.name, chips.asked, settings);
+  at("shell").textContent = asShell(model.name, presetOf(told), photo.name, chips.asked, settings);
+  at("python").textContent = asPython(model.name, presetOf(told), photo.name, chips.asked, settings);
   at("stage").setAttribute("aria-label", `The photo, with ${view.names.filter((row) => row.share > 0).map((row) => row.name).join(", ") || "nothing"} found`);
 }
 

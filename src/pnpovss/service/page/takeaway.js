@@ -10,6 +10,10 @@ const python = (value) => {
   return JSON.stringify(value);
 };
 
+// The preset that commands start from. A tuned.json that the service was started with is no file of whoever types them: its
+// settings are told one by one.
+export const presetOf = (told) => (told.presets.includes(told.preset) ? told.preset : "default");
+
 // Settings that differ from the preset's: what the service was started with, and what was changed here. A step stands in
 // its parts, which are all null where it is off.
 export function differences(told, changed) {
@@ -18,7 +22,7 @@ export function differences(told, changed) {
   const ofStepThatIsOff = ({ name }) => name.includes(".") && off.has(name.split(".")[0]);
   const replaced = ({ name }) => name === "heads" && ("layer" in changed || "head" in changed); // by one head
   const own = told.settings.filter((row) => !isStep(row) && !ofStepThatIsOff(row) && !replaced(row))
-    .filter((row) => JSON.stringify(row.value) !== JSON.stringify(row.presets[told.preset])).map((row) => [row.name, row.value]);
+    .filter((row) => JSON.stringify(row.value) !== JSON.stringify(row.presets[presetOf(told)])).map((row) => [row.name, row.value]);
   return { ...Object.fromEntries(own), ...changed };
 }
 
