@@ -130,6 +130,8 @@ def failed(*options: str, key: str = "", program: str = PROGRAM) -> str:
             "no more, by --set or --without",
         ),
         ((), "short", "fewer than 16 letters"),
+        (("--stop-seconds", "inf"), "", "Invalid value for '--stop-seconds': inf is more than 1,000,000,000"),
+        (("--max-megabytes", "inf"), "", "Invalid value for '--max-megabytes': inf is more than 1,000,000,000"),
         (("--allow-origin", "https://x.example/page"), "", "'https://x.example/page' is no origin"),
         (("--host-name", "https://x.example"), "", "'https://x.example' is no name of a host"),
         (("--host", "192.0.2.1"), "", "error: cannot listen at 192.0.2.1:0: "),

@@ -13,6 +13,15 @@ from pnpovss.errors import MissingExtraError
 
 __all__ = ["serve"]
 
+_MOST = 1e9  # seconds or megabytes; timers and sizes are counted in whole numbers further down
+
+
+def _countable(value: float) -> float:
+    """Not infinite, which `min` lets through."""
+    if value > _MOST:
+        raise typer.BadParameter(f"{value:g} is more than {_MOST:,.0f}, the most that can be counted")
+    return value
+
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen at; 0.0.0.0 for all of this machine's.")] = "127.0.0.1",
@@ -33,13 +42,21 @@ def serve(
         int | None, typer.Option(min=1, metavar="N", help="Photos encoded together. Default: 8 on a GPU, else 1.")
     ] = None,
     waiting: Annotated[int, typer.Option(min=0, metavar="N", help="Requests that may wait; others are refused.")] = 32,
-    seconds: Annotated[float, typer.Option(min=1, help="A request may take so long, waiting included.")] = 60,
-    upload_seconds: Annotated[float, typer.Option(min=1, help="A request must have arrived within.")] = 30,
-    stop_seconds: Annotated[float, typer.Option(min=1, help="What was accepted is finished within, on a stop.")] = 60,
-    max_megabytes: Annotated[float, typer.Option(min=0.1, help="Refuse larger uploads.")] = 24,
+    seconds: Annotated[
+        float, typer.Option(min=1, callback=_countable, help="A request may take so long, waiting included.")
+    ] = 60,
+    upload_seconds: Annotated[
+        float, typer.Option(min=1, callback=_countable, help="A request must have arrived within.")
+    ] = 30,
+    stop_seconds: Annotated[
+        float, typer.Option(min=1, callback=_countable, help="What was accepted is finished within, on a stop.")
+    ] = 60,
+    max_megabytes: Annotated[float, typer.Option(min=0.1, callback=_countable, help="Refuse larger uploads.")] = 24,
     max_pixels: Annotated[int, typer.Option(min=1, metavar="N", help="Refuse photos with more pixels.")] = 16_000_000,
     max_names: Annotated[int, typer.Option(min=1, max=255, metavar="N", help="Refuse more names at once.")] = 64,
-    memory: Annotated[float, typer.Option(min=0, metavar="MB", help="How much is remembered of photos.")] = 512,
+    memory: Annotated[
+        float, typer.Option(min=0, callback=_countable, metavar="MB", help="How much is remembered of photos.")
+    ] = 512,
     allow_origin: Annotated[
         list[str] | None,
         typer.Option(metavar="ORIGIN", help="Another site whose pages may use the API, such as https://example.org."),
