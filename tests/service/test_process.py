@@ -51,7 +51,8 @@ def metric(service: Served, name: str) -> float:
 
 
 def test_a_stop_in_the_middle_loses_nothing_that_was_accepted(tmp_path: Path):
-    with served(tmp_path, "--workers", "1") as service, ThreadPoolExecutor(6) as pool:
+    patient = "--seconds", "180", "--stop-seconds", "180"  # on a busy machine six looks take more than a minute
+    with served(tmp_path, "--workers", "1", *patient) as service, ThreadPoolExecutor(6) as pool:
         sizes = range(320, 704, 64)  # each is looked at anew
         answers = [pool.submit(ask, service, f'{{"image_size": {size}, "views": null}}') for size in sizes]
         until(lambda: metric(service, "pnpovss_waiting") + metric(service, "pnpovss_running") >= 5)
