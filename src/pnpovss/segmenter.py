@@ -344,22 +344,19 @@ class Segmenter:
             crf: the Dense CRF of this photo with these settings, to use its filters again; None builds one.
             go_on: called before each iteration of the Dense CRF, name and thing; what it raises ends the work.
         """
-        pixels, count, prompts = np.asarray(inputs.image), len(inputs.names), explained.prompts
+        pixels, kept, prompts = np.asarray(inputs.image), explained.kept, explained.prompts
         maps = explained.names.cpu().numpy(), prompts.words, explained.words.cpu().numpy()
-        found = refine(explained.names, pixels, self.config, crf, go_on) if explained.kept else None
-        refined = found or nothing_found(pixels.shape[:2])
-        labels, things = as_asked(refined.labels, explained.kept, count), None
-        if self.config.instances is not None:
+        refined = refine(explained.names, pixels, self.config, crf, go_on) if kept else nothing_found(pixels.shape[:2])
+        labels, things = as_asked(refined.labels, kept, len(inputs.names)), None
+        if (split := self.config.instances) is not None:
             passes = explained.passes.cpu().numpy()
-            things = find_instances(
-                labels, refined.scores, explained.kept, passes, pixels, self.config.instances, go_on
-            )
+            things = find_instances(labels, refined.scores, kept, passes, pixels, split, go_on)
         return Segmentation(
             labels=labels,
             scores=refined.scores,
             background_score=refined.background_score,
             names=inputs.names,
-            kept=explained.kept,
+            kept=kept,
             heatmaps=HeatMaps(*maps, prompts.words_of_names),
             match=explained.match,
             name_match=explained.name_match,
