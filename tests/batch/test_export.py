@@ -220,6 +220,19 @@ def test_hugging_face_by_datasets(made, tmp_path: Path):
         assert row["names"] == [name for i, name in enumerate(NAMES) if (labels == i + 1).any()]
 
 
+@pytest.mark.extra("readers")
+def test_names_of_splits_in_file_names_lose_no_photo(tmp_path: Path):
+    datasets = pytest.importorskip("datasets")
+    stems = ["cat", "my dog", "test-1", "train-station", "val/x", "train/x"]
+    run = read_run(job_over(tmp_path, {stem: (f"{stem}.jpg", "JPEG") for stem in stems}))
+    folder = tmp_path / "dev" / "made"
+    list(export(run, parse_formats(["huggingface"])[0], folder))
+    splits = datasets.load_dataset("imagefolder", data_dir=str(folder), cache_dir=str(tmp_path / "cache"))
+    assert list(splits) == ["train"]
+    assert len(splits["train"]) == len(stems)
+    assert {"image", "mask", "names", "categories", "shares"} <= set(splits["train"].column_names)
+
+
 @pytest.mark.parametrize("reader", READERS)
 def test_other_tools_read_the_same_masks(made, tmp_path: Path, reader: str):
     """CVAT's, Label Studio's, LabelMe's and FiftyOne's own readers, in an environment of their own."""

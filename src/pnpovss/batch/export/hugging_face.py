@@ -13,17 +13,19 @@ __all__ = ["HUGGING_FACE"]
 
 
 def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
-    """images/, masks/ (values are categories), metadata.jsonl with the names and their shares, categories.json."""
+    """categories.json, and in train/: images/, masks/ (values are categories), metadata.jsonl with names and shares."""
+    # `datasets` takes splits from words in file names ("test-1.jpg") and loses what is in none; a folder's word counts.
+    split = folder / "train"
     for name in ("images", "masks"):
-        (folder / name).mkdir()
+        (split / name).mkdir(parents=True)
     told = {"0": "background", **{str(number): name for name, number in run.categories.items()}}
     (folder / "categories.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    with (folder / "metadata.jsonl").open("w", encoding="utf-8") as lines:
+    with (split / "metadata.jsonl").open("w", encoding="utf-8") as lines:
         for photo in run.photos():
             name = flat_name(photo.stem)
-            (folder / "masks" / f"{name}.png").write_bytes(index_png(photo.labels, len(run.categories)))
+            (split / "masks" / f"{name}.png").write_bytes(index_png(photo.labels, len(run.categories)))
             suffix, content = photo_file(photo)
-            (folder / "images" / f"{name}{suffix}").write_bytes(content)
+            (split / "images" / f"{name}{suffix}").write_bytes(content)
             found = [(region.name, region.category, float(region.mask.mean())) for region in photo.regions()]
             line = {
                 "file_name": f"images/{name}{suffix}",
@@ -36,4 +38,4 @@ def write(run: Run, folder: Path, photos: bool) -> Iterator[str]:
             yield photo.stem
 
 
-HUGGING_FACE = FormatSpec("huggingface", "a folder for Hugging Face's datasets: images/, masks/, metadata.jsonl", write)
+HUGGING_FACE = FormatSpec("huggingface", "train/ for Hugging Face's datasets: images/, masks/, metadata.jsonl", write)
