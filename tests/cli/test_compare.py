@@ -62,6 +62,18 @@ def test_two_models_on_one_sheet(call: Call, blip: Path, photos: list[Path], tmp
         assert picture.height > 2 * (WIDTH + WIDTH // 2), "under either model, a square photo and one half as high"
 
 
+def test_a_narrow_photo_takes_no_more_room_than_others(tmp_path: Path):
+    tall = tmp_path / "tall.png"
+    Image.new("RGB", (2, 600)).save(tall)
+    rows = compare([ModelChoice("mini", without=("blur", "crf"))], [tall], (Name("cat"),))
+    [look] = rows[0].looks
+    assert isinstance(look, Look)
+    for picture in (look.overlay, *look.heats):
+        assert picture.width <= WIDTH
+        assert picture.height <= 5 * WIDTH
+    assert len(embedded(sheet(tmp_path / "s.html", [tall], [Name("cat")], rows).decode())) == 2
+
+
 def test_every_name_is_looked_for_with_every_model(blip: Path, photos: list[Path]):
     names = (Name("cat"), Name("dog"), Name("sofa"))
     seen: list[tuple[str, str]] = []

@@ -79,6 +79,24 @@ def test_a_name_of_a_book_is_cut_at_once():
     assert strip.width == 400
 
 
+@pytest.mark.parametrize(("width", "height"), [(3, 3000), (3000, 3), (100, 2000), (2000, 100), (300, 3000)])
+def test_narrow_photos_make_pictures_of_their_own_size(width: int, height: int):
+    """Letters of 3% of 30,000 px made a strip of 10,800 px below a photo that was 3 px wide."""
+    image = Image.new("RGB", (width, height))
+    whole = region_picture(image, np.ones((height, width), np.uint8), ENTRIES[:1])
+    heat = heat_picture(image, np.ones((height, width), np.float32), "cat", 1.0)
+    for picture in (whole, heat):
+        assert picture.width <= max(2 * width, 224), "16 of the smallest letters"
+        assert picture.height - height <= max(0.3 * min(width, height), 32)
+
+
+@pytest.mark.parametrize("size", [(300, 200), (4000, 3000), (3000, 4000), (1080, 2400), (4000, 1000)])
+def test_letters_on_other_photos_are_of_the_longer_side(size: tuple[int, int]):
+    letters = max(14, round(0.03 * max(size)))
+    strip = caption(size, "cat", "highest")
+    assert strip.size == (max(size[0], 16 * letters), round(letters * 1.7) + round(letters * 0.5))
+
+
 def test_what_a_legend_says():
     assert entry("cat", 0.304, kept=True, match=0.9) == Entry("cat", "30%", True)
     assert entry("cat", 0.004, kept=True, match=None) == Entry("cat", "< 1%", True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Look", "Row", "compare", "models_and_photos"]
 
 WIDTH = 288  # of each picture [px]
+_HIGHEST = 4 * WIDTH  # [px]; narrower photos are shown narrower, or one of them would make a sheet of gigabytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,9 +123,15 @@ def _under(
 def _look(segmenter: "Segmenter", path: Path, names: tuple[Name, ...]) -> Look:
     photo = load_image(path)
     result = segmenter(photo, names, present=range(len(names)), name_match=True)
-    small = photo.resize((WIDTH, max(1, round(photo.height * WIDTH / photo.width))), Image.Resampling.LANCZOS)
+    small = photo.resize(_shown_size(*photo.size), Image.Resampling.LANCZOS)
     assert result.name_match is not None  # it was asked for
     return Look(_overlay(small, result), _heats(small, result), result.name_match)
+
+
+def _shown_size(width: int, height: int) -> tuple[int, int]:
+    """(width, height) of a photo on the sheet [px]."""
+    scale = min(WIDTH / width, _HIGHEST / height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def _overlay(small: Image.Image, result: "Segmentation") -> Image.Image:

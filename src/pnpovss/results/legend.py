@@ -60,8 +60,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _text_size(photo: tuple[int, int]) -> int:
-    """Letters of 3% of the photo's longer side, legible also on tiny photos [px]."""
-    return max(14, round(0.03 * max(photo)))
+    """Letters of 3% of the photo's longer side, legible also on tiny photos [px].
+
+    Of photos more than four times as long as wide an eighth of the shorter side: strips are 12 or 16 letters wide, and
+    neither these nor their lines may outgrow the photo.
+    """
+    return max(14, min(round(0.03 * max(photo)), min(photo) // 8))
 
 
 def _elided(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: float) -> str:
