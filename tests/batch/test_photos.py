@@ -122,6 +122,9 @@ def test_a_folder_that_cannot_be_searched_is_told(given: str, others: list[str])
         ("**/3.jpg", ["in/a/b/3.jpg"]),
         ("in/?/[2-9].jpg", ["a/2.jpg"]),
         ("in/**/b/**/*.jpg", ["a/b/3.jpg"]),
+        ("in/**.jpg", ["1.jpg"]),
+        ("in/a**/2.jpg", ["a/2.jpg"]),
+        ("in/**/**.jpg", ["1.jpg", "a/2.jpg", "a/b/3.jpg"]),
     ],
 )
 def test_patterns_mirror_what_follows_their_fixed_part(pattern: str, expected: list[str]):

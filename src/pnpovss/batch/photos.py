@@ -156,12 +156,11 @@ def _walk(folder: str, out: Path | str, left: "_LeftOut") -> Iterator[tuple[str,
 
 def _matches(pattern: str, out: Path | str, left: "_LeftOut") -> Iterator[str]:
     """Like `glob.iglob(recursive=True)`, which never ends where links go in circles."""
-    head, any_depth, tail = (
-        re.split(r"(?:^|(?<=/))(\*\*)(?:/|$)", pattern, maxsplit=1) if "**" in pattern else ("",) * 3
-    )
+    any_depth = re.search(r"(?:^|(?<=/))\*\*(?:/|$)", pattern)
     if not any_depth:
-        yield from glob.iglob(pattern)
+        yield from glob.iglob(pattern)  # "**" beside other characters is "*", as in a shell
         return
+    head, tail = pattern[: any_depth.start()], pattern[any_depth.end() :]
     for start in glob.glob(head) if head else ["."]:
         for folder, _ in _walk(start, out, left):
             inside = glob.escape(folder) if head or folder != "." else ""
