@@ -24,11 +24,13 @@ from pnpovss import plugins
 from pnpovss.batch.events import Done, Skipped, Task
 from pnpovss.batch.export import registry
 from pnpovss.batch.export.label_studio import brush_rle
+from pnpovss.batch.export.mark import is_export
 from pnpovss.batch.export.photos import flat_name
 from pnpovss.batch.export.registry import known_formats, parse_formats
 from pnpovss.batch.export.run import DECISIONS, read_run
 from pnpovss.batch.export.write import export
 from pnpovss.batch.export.yolo import polygons
+from pnpovss.batch.folder import folder_at
 from pnpovss.batch.job import Job
 from pnpovss.config import Config
 from pnpovss.errors import InvalidInputError, OutputError
@@ -362,6 +364,21 @@ def test_without_photos_files_are_called_as_they_are(tmp_path: Path):
     list(export(run, parse_formats(["cvat"])[0], tmp_path / "cvat", photos=False))
     images = ElementTree.parse(tmp_path / "cvat" / "annotations.xml").findall("image")
     assert [image.attrib["name"] for image in images] == names
+
+
+def test_photos_called_as_the_mark_or_a_comment_are_exported(tmp_path: Path):
+    files = {stem: (f"{stem}.png", "PNG") for stem in ("pnpovss", "PnPOVSS", "#1")}
+    run = read_run(job_over(tmp_path, files))
+    for word in ("labelme", "voc"):
+        list(export(run, parse_formats([word])[0], tmp_path / word))
+        assert is_export(folder_at(tmp_path / word))
+    documents = [json.loads(path.read_text()) for path in (tmp_path / "labelme").glob("*-*.json")]
+    assert len({told["imagePath"] for told in documents}) == 3
+    listed = (tmp_path / "voc/ImageSets/Main/train.txt").read_text().splitlines()
+    assert len(listed) == 3
+    assert not any(line.startswith("#") for line in listed)
+    with pytest.raises(OutputError, match="is not of this program"):
+        list(export(run, parse_formats(["coco"])[0], tmp_path / "out"))
 
 
 def test_a_format_that_needs_photos_is_not_written_without(tmp_path: Path):

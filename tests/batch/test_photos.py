@@ -11,6 +11,7 @@ from pathlib import Path, PureWindowsPath
 import pytest
 
 from pnpovss.batch import naming
+from pnpovss.batch.export.mark import MARK, mark
 from pnpovss.batch.lists import parse_list
 from pnpovss.batch.naming import Photo, stem_of
 from pnpovss.batch.photos import Found, find
@@ -138,7 +139,9 @@ def test_what_this_program_made_is_no_photo():
     ours = "labels overlay instances heat-1-cat figure-heat steps passes".split()
     make("in/a.jpg", "in/a.passes.webp", "in/a.passes.gif", *(f"in/a.{kind}.png" for kind in ours))
     make("in/export/yolo/images/train/a.jpg")
-    make("in/export/yolo/pnpovss.json", "in/export/by-hand/b.jpg")
+    make("in/export/by-hand/b.jpg")
+    Path("in/export/yolo", MARK).write_bytes(mark("yolo", 1))
+    Path("in/export/by-hand", MARK).write_text('{"format": "pnpovss/2", "photo": "pnpovss.jpg"}')  # a photo's record
     assert places(look("in", recursive=True)) == ["a.jpg", "export/by-hand/b.jpg"]
     assert places(look("in/**/*.jpg")) == ["a.jpg", "export/by-hand/b.jpg"]
     assert places(look("in/export/yolo", recursive=True)) == ["images/train/a.jpg"]  # asked for by name

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from pnpovss.batch import remote_files
+from pnpovss.batch.export.mark import MARK, mark
 from pnpovss.batch.filesets import claimed
 from pnpovss.batch.photo_files import checksum
 from pnpovss.batch.photos import find
@@ -94,8 +95,9 @@ def test_the_output_folder_may_lie_in_the_bucket(call: Call):
 @pytest.mark.usefixtures("photos")
 def test_an_export_in_the_bucket_is_not_searched():
     system = fsspec.filesystem("memory")
-    for name in ("pnpovss.json", "images/a__1.png"):
-        system.pipe_file(f"/bucket/in/a/coco/{name}", b"{}")
+    for name in (MARK, "images/a__1.png"):
+        system.pipe_file(f"/bucket/in/a/coco/{name}", mark("coco", 1))
+    system.pipe_file(f"/bucket/in/a/b/{MARK}", record(OLD))  # of a photo of that name
     found = find(["memory://bucket/in"], recursive=True, out="memory://bucket/out")
     assert [photo.place for photo in found.photos] == ["1.png", "a/1.png", "a/broken.png", "a/b/2.png"]
     found = find(["memory://bucket/in/a/coco"], recursive=True, out="memory://bucket/out")

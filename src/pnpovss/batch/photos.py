@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pnpovss.batch.export.write import MARK
+from pnpovss.batch.export.mark import MARK, is_export
 from pnpovss.batch.naming import Photo
 from pnpovss.batch.worklist import Worklist
+from pnpovss.files.local import LocalFolder
 from pnpovss.files.remote import RemoteFolder, is_url, matching
 from pnpovss.files.walk import inside, walk
 from pnpovss.images import PHOTO_SUFFIXES
@@ -128,7 +129,7 @@ def _meant_remotely(text: str, recursive: bool, out: str, left: "_LeftOut", foun
         return
     skipped = (f"{out.rstrip('/')}/",)
     for here, names in folder.walk(depth=None if recursive else 1):
-        if MARK in names and here != folder.url:
+        if MARK in names and here != folder.url and is_export(RemoteFolder(here)):
             skipped = (*skipped, f"{here}/")
         if f"{here}/".startswith(skipped):
             continue
@@ -149,7 +150,8 @@ def _walk(folder: str, out: Path | str, left: "_LeftOut") -> Iterator[tuple[str,
     start, ours = os.path.realpath(folder), os.path.realpath(out)
 
     def skipped(real: str) -> bool:
-        return real != start and (real == ours or os.path.lexists(os.path.join(real, MARK)))
+        marked = os.path.lexists(os.path.join(real, MARK))
+        return real != start and (real == ours or (marked and is_export(LocalFolder(Path(real)))))
 
     return walk(folder, unread=left.unreadable, skipped=skipped)
 

@@ -6,7 +6,9 @@ import re
 from hashlib import sha256
 from pathlib import Path
 
+from pnpovss.batch.export.mark import MARK
 from pnpovss.batch.export.run import RunPhoto
+from pnpovss.batch.naming import folded
 from pnpovss.batch.photo_files import checksum
 from pnpovss.errors import InvalidInputError
 from pnpovss.files.remote import is_url, read_url
@@ -17,15 +19,17 @@ __all__ = ["flat_name", "photo_file", "suffixed"]
 
 _EVERYWHERE = {"JPEG": (".jpg", ".jpeg"), "PNG": (".png",)}  # formats that every tool reads, with their suffixes
 _NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-_UNCLEAR = re.compile(f"__|_/|/_|{_NO_TEXT.pattern}")  # where underscores would not show what they stand for
+# Where underscores would not show what they stand for; "#" begins comments in VOC's lists, and fragments of URLs.
+_UNCLEAR = re.compile(f"^#|__|_/|/_|{_NO_TEXT.pattern}")
+_RESERVED = MARK.removesuffix(".json")  # LabelMe's file on the photo would be in the place of the mark
 _LONGEST = 180  # bytes; file systems take 255
 
 
 def flat_name(stem: str) -> str:
     """A stem without folders, different for different stems: "a/cat" is "a__cat"; XML can hold all of it."""
-    flat = _NO_TEXT.sub("_", stem.replace("/", "__"))
+    flat = re.sub("^#", "_", _NO_TEXT.sub("_", stem.replace("/", "__")))
     data, flat_data = (text.encode("utf-8", "surrogateescape") for text in (stem, flat))
-    if not _UNCLEAR.search(stem) and len(flat_data) <= _LONGEST:
+    if not _UNCLEAR.search(stem) and folded(flat) != _RESERVED and len(flat_data) <= _LONGEST:
         return flat
     cut = flat_data[: _LONGEST - 9].decode("utf-8", "ignore")
     return f"{cut}-{sha256(data).hexdigest()[:8]}"

@@ -1,19 +1,17 @@
 """An export as a folder that is whole or absent."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pnpovss._version import __version__
+from pnpovss.batch.export.mark import MARK, is_export, mark
 from pnpovss.batch.export.registry import FormatSpec
 from pnpovss.batch.export.run import Run
+from pnpovss.batch.folder import folder_at
 from pnpovss.errors import InvalidInputError, OutputError
 
 __all__ = ["check_target", "export"]
-
-MARK = "pnpovss.json"  # tells a folder that this program made, and may replace
 
 
 def export(run: Run, spec: FormatSpec, folder: Path, *, photos: bool = True, overwrite: bool = False) -> Iterator[str]:
@@ -45,8 +43,7 @@ def export(run: Run, spec: FormatSpec, folder: Path, *, photos: bool = True, ove
         for stem in spec.write(run, part, photos):
             count += 1
             yield stem
-        told = {"format": spec.key, "photos": count, "version": __version__}
-        (part / MARK).write_text(json.dumps(told) + "\n")
+        (part / MARK).write_bytes(mark(spec.key, count))
         if folder.exists():
             folder.replace(old)
         os.replace(part, folder)
@@ -82,7 +79,7 @@ def check_target(
     """
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; choose another --out")
-    if folder.exists() and not overwrite and not (folder / MARK).exists() and any(folder.iterdir()):
+    if folder.exists() and not overwrite and not is_export(folder_at(folder)) and any(folder.iterdir()):
         raise OutputError(f"{folder} is not of this program; choose another --out, or {instead}")
     if spec.check is not None:
         spec.check(names)
