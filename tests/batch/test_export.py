@@ -23,8 +23,9 @@ from PIL import Image
 from pnpovss import plugins
 from pnpovss.batch.events import Done, Skipped, Task
 from pnpovss.batch.export import registry
+from pnpovss.batch.export import run as run_module
 from pnpovss.batch.export.label_studio import brush_rle
-from pnpovss.batch.export.mark import is_export
+from pnpovss.batch.export.mark import MARK, is_export, mark
 from pnpovss.batch.export.photos import flat_name
 from pnpovss.batch.export.registry import known_formats, parse_formats
 from pnpovss.batch.export.run import DECISIONS, read_run
@@ -74,6 +75,31 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, np.n
         done = job.run(Task(str(path), stem))
         assert isinstance(done, Done), done
     return base / "out", truth
+
+
+def test_exports_and_other_large_files_are_not_parsed_for_records(
+    made: tuple[Path, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(made[0], tmp_path / "run")
+    for name in ("export/coco/annotations.json", "export/labelme/a/cat.json", "all.json"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text("[" + " " * (2 << 20) + "]")
+    for name in ("coco", "labelme"):
+        (run / "export" / name / MARK).write_bytes(mark(name, 1))
+    shutil.copy(run / "a" / "1.json", run / "export" / "labelme" / "a" / "1.json")
+    shutil.copy(run / "a" / "1.labels.png", run / "export" / "labelme" / "a" / "1.labels.png")
+    large = json.loads((run / "1.json").read_text())
+    (run / "1.json").write_text(json.dumps({**large, "note": "x" * (2 << 20)}, indent=1))
+    parsed: list[int] = []
+    real = run_module.parse_record
+    monkeypatch.setattr(run_module, "parse_record", lambda content: parsed.append(len(content)) or real(content))
+    for place in (run, f"file://{run}"):
+        parsed.clear()
+        assert [photo.stem for photo in read_run(place).photos()] == ["1", "a__1", "empty", "a/1", "a/2"]
+        assert sum(size > 1 << 20 for size in parsed) == 2, (
+            "the large record alone, once for names and once to be given"
+        )
+        assert len(parsed) == 10
 
 
 def test_two_results_of_one_photo_are_told(

@@ -41,14 +41,15 @@ class LocalFolder:
             _stop(error)
             return []
 
-    def read(self, name: str) -> bytes | None:
-        """The content of a file below it; None where there is none.
+    def read(self, name: str, most: int | None = None) -> bytes | None:
+        """The content of a file below it, or its first bytes, `most` of them; None where there is none.
 
         Raises:
             OutputError: it cannot be read.
         """
         try:
-            return (self.path / name).read_bytes()
+            with (self.path / name).open("rb") as file:
+                return file.read(-1 if most is None else most)
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:

@@ -137,18 +137,20 @@ class RemoteFolder:
                 folders.append(name)
         return sorted(folders), sorted(files)
 
-    def read(self, name: str) -> bytes | None:
-        """The content of a file below it; None where there is none.
+    def read(self, name: str, most: int | None = None) -> bytes | None:
+        """The content of a file below it, or its first bytes, `most` of them; None where there is none.
 
         Raises:
             OutputError: it cannot be read.
         """
         system, path = self._parts
         try:
-            return system.cat_file(f"{path}/{name}")
+            return system.cat_file(f"{path}/{name}", start=None if most is None else 0, end=most)
         except FileNotFoundError:
             return None
         except Exception as error:
+            if most is not None:  # some servers give no part of an empty file
+                return self.read(name)
             raise OutputError(f"{self.url}/{name} cannot be read: {_reason(error)}") from error
 
     def exists(self, name: str) -> bool:

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from PIL import Image
 
+from pnpovss.batch.export.mark import MARK, is_export
 from pnpovss.batch.folder import Folder, folder_at
 from pnpovss.batch.photo_files import FAILURE, RECORD, beside, checksum, parse_failure, parse_record
 from pnpovss.errors import InvalidInputError
@@ -27,6 +29,9 @@ __all__ = ["DECISIONS", "Found", "Run", "RunPhoto", "decided_against", "names_be
 logger = logging.getLogger("pnpovss")
 
 DECISIONS = "decisions.json"  # {"a/cat": "drop"}, by stem; what it does not name is kept
+
+_LARGE = 1 << 20  # bytes
+_BEGINNING = re.compile(rb'\s*\{\s*"(photo|format)"')  # of every record
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,15 +254,33 @@ def names_beside(place: Path | str, stems: Iterable[str]) -> list[str]:
 def _records(folder: Folder) -> Iterator[tuple[str, dict[str, Any]]]:
     """(stem, record) of each complete set below a folder, by path."""
     for stem in _stems(folder, RECORD):
-        record = parse_record(folder.read(f"{stem}{RECORD}"))
+        record = _record(folder, f"{stem}{RECORD}")
         if record and all(folder.exists(beside(stem, part["file"])) for part in record["files"]):
             yield stem, record
 
 
+def _record(folder: Folder, name: str) -> dict[str, Any] | None:
+    """The record in a file; a large file is parsed only where it begins like one, for `--json` writes gigabytes."""
+    content = folder.read(name, _LARGE)
+    if content is not None and len(content) == _LARGE:
+        if not _BEGINNING.match(content):
+            return None
+        content = folder.read(name)
+    return parse_record(content)
+
+
 def _stems(folder: Folder, suffix: str) -> Iterator[str]:
-    """What stands before a suffix in the path of each file below a folder that ends so, by path; none hidden."""
+    """What stands before a suffix in the path of each file below a folder that ends so, by path; none hidden.
+
+    Nor those in exports: these may hold as many files of that suffix, or some of gigabytes.
+    """
+    exports: tuple[str, ...] = ()
     for here, names in folder.walk():
         inside = here.removeprefix(str(folder)).replace(os.sep, "/").strip("/")
+        if inside and MARK in names and is_export(folder_at(here)):
+            exports = (*exports, f"{inside}/")
+        if f"{inside}/".startswith(exports):
+            continue
         for name in names:
             if name.endswith(suffix) and not name.startswith("."):
                 yield posixpath.join(inside, name.removesuffix(suffix))
