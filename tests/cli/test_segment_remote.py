@@ -4,6 +4,7 @@ import errno
 import http.server
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -244,14 +245,50 @@ def test_ended_at_every_step_a_set_is_whole_or_absent(store: dict[str, bytes], m
             assert all(checksum(there[f"/{file['file']}"]) == file["sha256"] for file in told["files"]), steps
         with claimed("memory://bucket", "x/cat") as files:
             states.add(there.get("/cat.b") if files.record else None)
-            if files.record is None:
-                assert held("/bucket/x") == {}, steps
+            files.refuse_foreign([".a", ".b", ".c"], "memory://in/cat.jpg", "digest")
+            assert held("/bucket/x") == there, "another process may be writing"
+        if steps % 2:
+            monkeypatch.setattr(remote_files, "time", lambda: time.time() + 3600)
+            with claimed("memory://bucket", "x/cat") as files:
+                assert files.record or held("/bucket/x") == {}, steps
         replace(NEW)
         assert held("/bucket/x") == {"/cat.b": b"new", "/cat.c": b"new", "/cat.json": record(NEW)}
         if left[0] >= 0:
             break
     assert 5 < steps < 99
     assert states == {b"old", None, b"new"}
+
+
+@pytest.mark.usefixtures("store")
+def test_of_two_runs_at_one_photo_each_leaves_the_other_its_files(monkeypatch: pytest.MonkeyPatch):
+    put = RemoteFolder.put
+
+    def beside(self: RemoteFolder, name: str, content: bytes) -> None:
+        put(self, name, content)
+        if name == "cat.a":
+            with claimed("memory://bucket", "x/cat") as other:  # begins while the first one writes
+                other.refuse_foreign([".a", ".b"], "memory://in/cat.jpg", "digest")
+
+    monkeypatch.setattr(RemoteFolder, "put", beside)
+    replace(OLD)
+    with claimed("memory://bucket", "x/cat") as files:
+        assert files.is_complete()
+    assert set(held("/bucket/x")) == {"/cat.a", "/cat.b", "/cat.json"}
+
+
+@pytest.mark.usefixtures("store")
+def test_a_run_whose_files_another_one_claims_puts_no_record(monkeypatch: pytest.MonkeyPatch):
+    put, others = RemoteFolder.put, [NEW]
+
+    def overtaken(self: RemoteFolder, name: str, content: bytes) -> None:
+        put(self, name, content)
+        if name == "cat.b" and others:
+            replace(others.pop())
+
+    monkeypatch.setattr(RemoteFolder, "put", overtaken)
+    with pytest.raises(OutputError, match=r"another run writes memory://bucket/x/cat\.json at the same time"):
+        replace(OLD)
+    assert held("/bucket/x")["/cat.json"] == record(NEW)
 
 
 @pytest.mark.usefixtures("store")

@@ -1,19 +1,24 @@
 """The files of one photo on object storage: whole files alone, the record last; there are no locks.
 
 A record that is there stands for a complete set, as on a disk: it goes first and comes last. Before the first file is
-put, a claim (a small hidden object) lists what is to come; who finds a claim without a record knows what a killed
-process left. Two runs that write to one place at a time do the same work twice; they do not harm each other's results,
-which are the same.
+put, a claim (a small hidden object) says who writes, since when, and what is to come; who finds a claim of some age
+without a record knows what a killed process left. Two runs that write to one place at a time do the same work twice:
+the one that claims it last puts the record, and the other, which finds that out before it puts its own, fails there.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from time import time
 
 from pnpovss.batch.photo_files import FAILURE, RECORD, PhotoFiles, checksum, parse_record
+from pnpovss.errors import OutputError
 from pnpovss.files.remote import RemoteFolder
 
 __all__ = ["RemoteFiles", "claimed_remotely"]
+
+_WRITING = 600  # a set is written in seconds; whose claim is older was killed, however clocks differ [s]
 
 
 class RemoteFiles(PhotoFiles):
@@ -37,22 +42,35 @@ class RemoteFiles(PhotoFiles):
         return f"{self.folder}/{name}"
 
     def clean_up(self) -> None:
-        """Remove what a killed process left, unless it came as far as the record."""
+        """Remove what a killed process left, unless it came as far as the record, or may still be writing."""
         if self.record is not None:
             return
-        claim = self.read(self._claim)
-        if claim is None:
+        _, since, names = self._claimed()
+        if since is None or abs(time() - since) < _WRITING:
             return
-        with suppress(ValueError):
-            for name in json.loads(claim):
-                self.folder.remove(name)
+        for name in names:
+            self.folder.remove(name)
         self.folder.remove(self._claim)
 
+    def refuse_foreign(self, suffixes: Iterable[str], photo: str, content: str) -> None:
+        """See `PhotoFiles`; what another run is writing, or has written since, is of this program."""
+        names = self._claimed()[2]  # before the record, which comes before the claim goes
+        if self.record is None:
+            self.record = parse_record(self.read(f"{self.name}{RECORD}"))
+        others = (suffix for suffix in suffixes if f"{self.name}{suffix}" not in names)
+        super().refuse_foreign(others, photo, content)
+
     def replace(self, contents: Mapping[str, bytes], record: bytes) -> None:
-        """See `PhotoFiles`."""
+        """See `PhotoFiles`.
+
+        Raises:
+            OutputError: as there, or another run has claimed the files meanwhile.
+        """
         names = [f"{self.name}{suffix}" for suffix in contents]
-        stale = self.own_files() - set(names)
-        self.folder.put(self._claim, json.dumps(sorted({*names, *stale})).encode())
+        stale = (self.own_files() | set(self._claimed()[2])) - set(names)
+        token = secrets.token_hex(8)
+        claim = {"by": token, "since": time(), "files": sorted({*names, *stale})}
+        self.folder.put(self._claim, json.dumps(claim).encode())
         self.folder.remove(f"{self.name}{RECORD}")
         for name, content in zip(names, contents.values(), strict=True):
             self.folder.put(name, content)
@@ -60,8 +78,21 @@ class RemoteFiles(PhotoFiles):
             self.folder.remove(name)
         if self.failure:
             self.folder.remove(f"{self.name}{FAILURE}")
+        if self._claimed()[0] != token:
+            raise OutputError(
+                f"another run writes {self.shown(self.name)}{RECORD} at the same time, and goes on with it; "
+                "when it has ended, run this again"
+            )
         self.folder.put(f"{self.name}{RECORD}", record)
         self.folder.remove(self._claim)
+
+    def _claimed(self) -> tuple[str, float | None, list[str]]:
+        """Who writes, since when (seconds since 1970), and names of the files; empty, None and none without a claim."""
+        try:
+            told = json.loads(self.read(self._claim) or b"")
+            return (told["by"], told["since"], told["files"]) if isinstance(told, dict) else ("", 0, told)
+        except ValueError:
+            return "", None, []
 
     def put_note(self, note: bytes) -> None:
         """See `PhotoFiles`."""
