@@ -433,6 +433,25 @@ def test_photos_that_were_moved_are_exported_from_where_they_are_now(tmp_path: P
     assert list(export(read_run(tmp_path / "out"), labelme, tmp_path / "labelme")) == ["flag"]
 
 
+def test_a_photo_that_was_moved_within_its_tree_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    out = job_over(tmp_path, {"a": ("in/a.png", "PNG"), "b": ("in/b.png", "PNG")})
+    (tmp_path / "in/sub").mkdir()
+    moved = (tmp_path / "in/a.png").rename(tmp_path / "in/sub/a.png")
+    painter = Painter()
+    painter.labels[20, 30] = blobs(20, 30, len(NAMES))
+    job = Job(painter, parse_names(NAMES), out)  # type: ignore[arg-type]
+    assert isinstance(job.run(Task(str(moved), "sub/a")), Done)
+    [labelme] = parse_formats(["labelme"])
+    with pytest.raises(InvalidInputError, match=r'in/a.png cannot be read.*out/a\.\* are removed, or .*{"a": "drop"}'):
+        list(export(read_run(out), labelme, tmp_path / "labelme"))
+    [told] = caplog.messages
+    assert "holds 1 results, such as a, of photos that are gone, and others of the same content" in told
+    caplog.clear()
+    (out / DECISIONS).write_text('{"a": "drop"}')
+    assert list(export(read_run(out), labelme, tmp_path / "labelme")) == ["b", "sub/a"]
+    assert not caplog.messages
+
+
 @pytest.mark.parametrize(
     ("word", "photos"),
     [(word, photos) for word, spec in known_formats().items() for photos in (True, False) if photos or not spec.photos],

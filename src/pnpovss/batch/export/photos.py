@@ -1,13 +1,14 @@
 """The photos that go with exported labels: upright, as the labels are, and in a form that every tool reads."""
 
 import io
+import json
 import os
 import re
 from hashlib import sha256
 from pathlib import Path
 
 from pnpovss.batch.export.mark import MARK
-from pnpovss.batch.export.run import RunPhoto
+from pnpovss.batch.export.run import DECISIONS, RunPhoto
 from pnpovss.batch.naming import folded
 from pnpovss.batch.photo_files import checksum
 from pnpovss.errors import InvalidInputError
@@ -49,7 +50,7 @@ def photo_file(photo: RunPhoto) -> tuple[str, bytes]:
         InvalidInputError: it is gone, or was changed since it was segmented.
         ImageError: it cannot be read.
     """
-    content = _content(photo.photo)
+    content = _content(photo)
     if checksum(content) != photo.record["photo_sha256"]:
         raise InvalidInputError(f"{photo.photo} was changed since it was segmented; segment it again")
     suffixes = _EVERYWHERE.get(starts_like(content[:START]) or "", ())
@@ -58,15 +59,18 @@ def photo_file(photo: RunPhoto) -> tuple[str, bytes]:
     return ".png", _png(content)
 
 
-def _content(photo: str) -> bytes:
+def _content(photo: RunPhoto) -> bytes:
     try:
-        return read_url(photo) if is_url(photo) else Path(photo).read_bytes()
+        return read_url(photo.photo) if is_url(photo.photo) else Path(photo.photo).read_bytes()
     except (OSError, InvalidInputError) as error:
         reason = getattr(error, "strerror", None)
-        told = f"{photo} cannot be read: {reason}" if reason else str(error)
+        told = f"{photo.photo} cannot be read: {reason}" if reason else str(error)
+        result = f"{photo.folder}/{photo.stem}"
         raise InvalidInputError(
             f"{told}; --no-photos exports labels alone, in formats that can do without. Photos that were moved are "
-            "found by their content: give their new place to `pnpovss segment` with the same --out"
+            "found by their content: give their new place to `pnpovss segment` with the same --out. A result that is "
+            f"left of a photo that is gone, or has another result by now, is left out where {result}.* are removed, "
+            f"or {photo.folder}/{DECISIONS} holds {json.dumps({photo.stem: 'drop'}, ensure_ascii=False)}"
         ) from error
 
 

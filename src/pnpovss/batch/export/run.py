@@ -19,7 +19,7 @@ from PIL import Image
 from pnpovss.batch.export.mark import MARK, is_export
 from pnpovss.batch.folder import Folder, folder_at
 from pnpovss.batch.photo_files import FAILURE, RECORD, beside, checksum, parse_failure, parse_record
-from pnpovss.errors import InvalidInputError
+from pnpovss.errors import InvalidInputError, PnpOvssError
 from pnpovss.files.remote import is_url
 from pnpovss.images import as_stored
 from pnpovss.results.rle import decode
@@ -196,7 +196,7 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
     """
     folder = folder_at(place)
     categories: dict[str, int] = {}
-    seen: set[int] = set()  # hashes, for folders of millions
+    seen, contents, repeated = set[int](), set[int](), set[int]()  # hashes, for folders of millions
     again, first = 0, ""
     for stem, record in _records(folder):
         for name in record["names"]:
@@ -204,6 +204,9 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
         if (photo := hash(record["photo"])) in seen:
             again, first = again + 1, first or stem
         seen.add(photo)
+        if (content := hash(record.get("photo_sha256"))) in contents:
+            repeated.add(content)
+        contents.add(content)
     if again:
         logger.warning(
             f"{folder} holds {again:,} results, such as {first}, of photos that it has others of, and all are "
@@ -212,7 +215,41 @@ def read_run(place: Path | str, *, dropped_too: bool = False) -> Run:
     if not categories:
         lacks = "holds no finished photos" if is_url(place) or Path(place).is_dir() else "is no folder"
         raise InvalidInputError(f"{folder} {lacks}; give the --out folder of `pnpovss segment`")
-    return Run(folder, categories, decided_against(folder), dropped_too)
+    run = Run(folder, categories, decided_against(folder), dropped_too)
+    if stale := _of_photos_gone(run, repeated):
+        logger.warning(
+            f"{folder} holds {len(stale):,} results, such as {stale[0]}, of photos that are gone, and others of the "
+            f"same content, and all are read; that comes of photos that were moved: remove their files "
+            f'({stale[0]}.*), or drop them in {DECISIONS} ({{"{stale[0]}": "drop"}})'
+        )
+    return run
+
+
+def _of_photos_gone(run: Run, repeated: set[int]) -> list[str]:
+    """Stems of photos that are gone while another one of the same content, with a result of its own, is there.
+
+    Args:
+        run: those that it drops are no matter.
+        repeated: hashes of the contents that several results are of.
+    """
+    gone: dict[int, list[str]] = {}
+    there = set[int]()
+    for photo in run.photos() if repeated else ():
+        if (content := hash(photo.record.get("photo_sha256"))) in repeated and photo.stem not in run.dropped:
+            if _is_there(photo.photo):
+                there.add(content)
+            else:
+                gone.setdefault(content, []).append(photo.stem)
+    return [stem for content, stems in gone.items() if content in there for stem in stems]
+
+
+def _is_there(photo: str) -> bool:
+    """Whether a photo is where its record says; yes, where that cannot be found out."""
+    folder, name = os.path.split(photo)
+    try:
+        return folder_at(folder).exists(name)
+    except (OSError, PnpOvssError):
+        return True
 
 
 def decided_against(folder: Folder) -> frozenset[str]:
