@@ -392,6 +392,27 @@ def test_without_photos_files_are_called_as_they_are(tmp_path: Path):
     assert [image.attrib["name"] for image in images] == names
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_a_link_to_a_file_without_a_suffix_has_its_own(tmp_path: Path):
+    (tmp_path / "blob").mkdir()
+    for name in ("cat", "dog"):
+        Image.new("RGB", (30, 20)).save(tmp_path / "blob" / name, "PNG")
+        (tmp_path / f"{name}.png").symlink_to(tmp_path / "blob" / name)
+    job = Job(Segmenter(colour_backbone(), Config.preset("default")), parse_names(["red", "blue"]), tmp_path / "out")
+    assert isinstance(job.run(Task(str(tmp_path / "cat.png"), "cat")), Done)
+    assert isinstance(job.run(Task(str(tmp_path / "blob/dog"), "dog.png")), Done)
+    again = job.run(Task(str(tmp_path / "dog.png"), "dog.png"))
+    assert isinstance(again, Skipped)
+    assert [again.record[key] for key in ("photo", "photo_name")] == [str(tmp_path / "blob/dog"), "dog.png"]
+    list(export(read_run(tmp_path / "out"), parse_formats(["coco"])[0], tmp_path / "coco", photos=False))
+    told = json.loads((tmp_path / "coco" / "annotations.json").read_text())
+    assert [image["file_name"] for image in told["images"]] == ["cat.png", "dog.png"]
+    assert isinstance(job.run(Task(str(tmp_path / "blob/cat"), "cat")), Skipped)
+    record = (tmp_path / "out/cat.json").read_text()
+    assert record.startswith('{\n "photo": "')
+    assert "photo_name" not in record
+
+
 def test_photos_called_as_the_mark_or_a_comment_are_exported(tmp_path: Path):
     files = {stem: (f"{stem}.png", "PNG") for stem in ("pnpovss", "PnPOVSS", "#1")}
     run = read_run(job_over(tmp_path, files))

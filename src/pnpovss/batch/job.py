@@ -1,5 +1,6 @@
 """The job: a photo in, its files out. The command line, services and clusters all call this one."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -141,8 +142,13 @@ class Job:
         content = source.content
         anew = self._why_anew(files, content, names) if files.record else None
         if files.record and anew is None:
-            if files.record["photo"] != (place := identity(task.photo)):  # moved; exports look where the record says
-                files.record = {**files.record, "photo": place}
+            place = _place(task.photo)
+            if {key: files.record[key] for key in _PLACE if key in files.record} != place:  # moved; exports look there
+                files.record = {
+                    "photo": "",
+                    **{key: told for key, told in files.record.items() if key not in _PLACE},
+                    **place,
+                }
                 files.put_record(json_bytes(files.record))
             return Skipped(task, files.record)
         told = self._failed_before(files, content, names)
@@ -169,7 +175,7 @@ class Job:
         contents = {file.suffix: file.content(result, begun.image) for file in made}
         hints = _some((*doubts(result, self.segmenter.backbone.card), *looks_like(result)))
         record = {
-            "photo": identity(begun.task.photo),
+            **_place(begun.task.photo),
             "photo_sha256": begun.content,
             "kinds": list(self.outputs),
             "files": [
@@ -260,7 +266,17 @@ class Job:
 
 
 _NOTE = "pnpovss/failure/1"
+_PLACE = ("photo", "photo_name")  # of a record
 _HINTS = 20  # lines on one photo: thousands of names would give thousands, which nobody reads
+
+
+def _place(photo: str) -> dict[str, str]:
+    """Where a photo is, as its record says; with the name of the link to it, which may have the only suffix.
+
+    Links of git-annex, DVC and caches of hubs lead to files that are named by their content.
+    """
+    place, name = identity(photo), os.path.basename(photo)
+    return {"photo": place} if name == os.path.basename(place) else {"photo": place, "photo_name": name}
 
 
 def _some(hints: tuple[str, ...]) -> tuple[str, ...]:

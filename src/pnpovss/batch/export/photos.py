@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import re
 from hashlib import sha256
 from pathlib import Path
@@ -38,7 +37,7 @@ def flat_name(stem: str) -> str:
 
 def suffixed(name: str, photo: RunPhoto) -> str:
     """A name with the suffix of the photo's own file, unless it ends with that file's whole name already."""
-    return name if name.endswith(os.path.basename(photo.photo)) else f"{name}{photo.suffix}"
+    return name if name.endswith(photo.name) else f"{name}{photo.suffix}"
 
 
 def photo_file(photo: RunPhoto) -> tuple[str, bytes]:

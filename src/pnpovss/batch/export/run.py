@@ -73,9 +73,14 @@ class RunPhoto:
         return self.record["photo"]
 
     @property
+    def name(self) -> str:
+        """Of the photo's own file, or of the link that it was asked by."""
+        return self.record.get("photo_name") or os.path.basename(self.photo)
+
+    @property
     def suffix(self) -> str:
-        """Of the photo's own file, such as ".jpg"."""
-        return posixpath.splitext(self.photo)[1]
+        """Of that name, such as ".jpg"."""
+        return posixpath.splitext(self.name)[1]
 
     @property
     def size(self) -> tuple[int, int]:
