@@ -615,6 +615,15 @@ def test_an_export_is_whole_or_absent(made, tmp_path: Path):
     assert not (tmp_path / "yolo" / "mine.txt").exists()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="links need rights there")
+def test_an_export_takes_no_links_place(made, tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "coco").symlink_to("elsewhere")
+    with pytest.raises(OutputError, match="coco is a link; remove it"):
+        list(export(read_run(made[0]), parse_formats(["coco"])[0], tmp_path / "coco", overwrite=True))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["coco", "elsewhere"]
+
+
 def test_a_photo_that_is_gone_or_changed_is_refused(made, tmp_path: Path):
     shutil.copytree(made[0], tmp_path / "run")
     record = json.loads((tmp_path / "run" / "1.json").read_text())

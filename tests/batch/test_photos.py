@@ -147,6 +147,11 @@ def test_what_this_program_made_is_no_photo():
     assert places(look("in/export/yolo", recursive=True)) == ["images/train/a.jpg"]  # asked for by name
 
 
+@pytest.mark.parametrize(("name", "stem"), [(".hid.jpg", "hid"), ("a/.jpg", "a/jpg"), ("a/...", "a/photo")])
+def test_no_results_are_hidden(name: str, stem: str):
+    assert stem_of(Photo(name, name, named=True), 0) == stem
+
+
 def test_what_is_left_out_is_told():
     make("in/a.jpg", "in/b.CR2", "in/c.cr2", "in/d.nef", "in/.hidden.jpg", "in/e.labels.png", "in/f.txt")
     [note] = look("in").notes

@@ -231,6 +231,19 @@ def test_a_failure_is_remembered_and_tried_again_on_request(call: Call, tmp_path
     assert BEFORE in failed(call, "--set", "threshold=0.4")
 
 
+def test_a_finished_photo_that_was_damaged_for_a_while_has_no_note(call: Call, broken: Path, tmp_path: Path):
+    damaged = broken.read_bytes()
+    save_flag(broken)
+    call("segment", "in", *RED)
+    broken.write_bytes(damaged)
+    failed(call)
+    assert (tmp_path / "out" / "bad.failed").exists()
+    save_flag(broken)
+    done = call("segment", "in", *RED)
+    assert "2 finished before" in done.stderr
+    assert not (tmp_path / "out" / "bad.failed").exists()
+
+
 def test_a_mended_photo_is_tried_again_and_its_note_goes(call: Call, broken: Path, tmp_path: Path):
     failed(call)
     save_flag(broken)

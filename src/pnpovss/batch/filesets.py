@@ -94,6 +94,13 @@ class FileSet(PhotoFiles):
         """See `PhotoFiles`."""
         self._put(self._target, record)
 
+    def remove(self, name: str) -> None:
+        """See `PhotoFiles`."""
+        try:
+            (self.folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise _cannot_write(self.folder / name, error) from error
+
     def _put(self, path: Path, content: bytes) -> None:
         try:
             self._announce([])
@@ -118,8 +125,7 @@ class FileSet(PhotoFiles):
                 part.replace(path)
             for path in stale:
                 path.unlink(missing_ok=True)
-            if self.failure:
-                (self.folder / f"{self.name}{FAILURE}").unlink(missing_ok=True)
+            self.forget_failure()
             self._parts[-1].replace(self._target)
         except OSError:
             _roll_back(paths)

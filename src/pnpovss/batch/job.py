@@ -150,6 +150,7 @@ class Job:
                     **place,
                 }
                 files.put_record(json_bytes(files.record))
+            files.forget_failure()  # of another content that was there for a while
             return Skipped(task, files.record)
         told = self._failed_before(files, content, names)
         if told and not (self.redo or self.retry_failed or task.given_up):

@@ -63,7 +63,7 @@ def stem_of(photo: Photo, level: int, *, twin: bool = False) -> str:
         name = "-".join([*above[len(above) - climbed :], name])
     else:
         name = f"{name}-{_digits(path, 8 * (climbed - len(above)))}"
-    return "/".join([*folders, _fitting(name)])
+    return "/".join([*folders, _fitting(name.lstrip(".") or "photo")])  # hidden records are in no export
 
 
 def stems_apart(photo: Photo) -> Iterator[tuple[int, str]]:

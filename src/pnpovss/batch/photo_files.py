@@ -96,6 +96,14 @@ class PhotoFiles:
         """
         raise NotImplementedError
 
+    def remove(self, name: str) -> None:
+        """Remove a file from their folder, if it is there.
+
+        Raises:
+            OutputError: as `replace`.
+        """
+        raise NotImplementedError
+
     def put_record(self, record: bytes) -> None:
         """Write the record of the set that is there anew.
 
@@ -117,6 +125,15 @@ class PhotoFiles:
         """
         if not self.exists(f"{self.name}{FAILURE}") or self.failure:
             self.put_note(note)
+
+    def forget_failure(self) -> None:
+        """Remove the note of a failure, if one is there.
+
+        Raises:
+            OutputError: as `replace`.
+        """
+        if self.failure:
+            self.remove(f"{self.name}{FAILURE}")
 
     def is_complete(self) -> bool:
         """Whether a record is there, and each file that it names."""

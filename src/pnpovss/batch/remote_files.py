@@ -76,8 +76,7 @@ class RemoteFiles(PhotoFiles):
             self.folder.put(name, content)
         for name in sorted(stale):
             self.folder.remove(name)
-        if self.failure:
-            self.folder.remove(f"{self.name}{FAILURE}")
+        self.forget_failure()
         if self._claimed()[0] != token:
             raise OutputError(
                 f"another run writes {self.shown(self.name)}{RECORD} at the same time, and goes on with it; "
@@ -97,6 +96,10 @@ class RemoteFiles(PhotoFiles):
     def put_note(self, note: bytes) -> None:
         """See `PhotoFiles`."""
         self.folder.put(f"{self.name}{FAILURE}", note)
+
+    def remove(self, name: str) -> None:
+        """See `PhotoFiles`."""
+        self.folder.remove(name)
 
     def put_record(self, record: bytes) -> None:
         """See `PhotoFiles`."""

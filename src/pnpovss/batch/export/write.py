@@ -77,6 +77,8 @@ def check_target(
         OutputError: something else is there.
         InvalidInputError: names that the format cannot hold.
     """
+    if folder.is_symlink():  # the export would take the place of the link, not of what it leads to
+        raise OutputError(f"{folder} is a link; remove it, or choose another --out")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; choose another --out")
     if folder.exists() and not overwrite and not is_export(folder_at(folder)) and any(folder.iterdir()):
