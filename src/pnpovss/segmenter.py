@@ -348,9 +348,9 @@ class Segmenter:
         maps = explained.names.cpu().numpy(), prompts.words, explained.words.cpu().numpy()
         refined = refine(explained.names, pixels, self.config, crf, go_on) if kept else nothing_found(pixels.shape[:2])
         labels, things = as_asked(refined.labels, kept, len(inputs.names)), None
-        if (split := self.config.instances) is not None:
+        if (apart := self.config.instances) is not None:
             passes = explained.passes.cpu().numpy()
-            things = find_instances(labels, refined.scores, kept, passes, pixels, split, go_on)
+            things = find_instances(labels, refined.scores, kept, passes, pixels, apart, go_on)
         return Segmentation(
             labels=labels,
             scores=refined.scores,
