@@ -138,10 +138,8 @@ def _of_peaks(things: _Things, chosen: Bool[np.ndarray, " thing"], counted: Mapp
 def _of_heads(records: Sequence[Record], things: _Things) -> dict[str, Any]:
     heads = list(dict.fromkeys(head for record in records for head in record["heads"]))
     told: dict[str, dict[str, Any]] = {head: {} for head in heads}
-    for (
-        kind,
-        belongs,
-    ) in KINDS.items():  # one after the other: things of all heads are in the same photos, and so drawn alike
+    # Kind by kind: things of all heads are in the same photos, and so drawn alike.
+    for kind, belongs in KINDS.items():
         chosen = things.that(belongs)
         for head in heads:
             seen = [record["heads"][head] for record in records]
