@@ -11,6 +11,7 @@ import numpy as np
 
 from pnpovss.datasets.base import IGNORE, Dataset, LabelSpace, Sample, value_list
 from pnpovss.errors import DatasetError
+from pnpovss.printable import first_of
 
 __all__ = ["check_masks"]
 
@@ -38,7 +39,7 @@ def check_masks(dataset: Dataset, samples: Sequence[Sample]) -> None:
     if not found:
         raise DatasetError(
             f"nothing is left to measure: no pixel of {len(samples)} masks belongs to a class that is asked for "
-            f"({_some([name.text for name in space.names])}). The masks hold {_told(space, pixels)}"
+            f"({first_of([name.text for name in space.names], SHOWN)}). The masks hold {_told(space, pixels)}"
             f"{_advice(space, pixels)}"
         )
     if share > MOSTLY:
@@ -47,7 +48,7 @@ def check_masks(dataset: Dataset, samples: Sequence[Sample]) -> None:
         )
     missing = [name.text for i, name in enumerate(space.names) if space.first + i not in found]
     if missing and dataset.full is None:
-        logger.warning("no mask holds %s; is every value that of its line in the names?", _some(missing))
+        logger.warning("no mask holds %s; is every value that of its line in the names?", first_of(missing, SHOWN))
 
 
 def _values(dataset: Dataset, samples: Sequence[Sample]) -> tuple[dict[int, int], dict[int, Path]]:
@@ -101,8 +102,3 @@ def _advice(space: LabelSpace, pixels: Mapping[int, int]) -> str:
         name = space.names[0].text
         return f". 255 is left out; where it means {name!r}, write so in the names: 255: {name}, and 0: background"
     return ". Do the values begin at another number than the names? Write them before the names (15: cat)"
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

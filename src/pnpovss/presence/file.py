@@ -14,6 +14,7 @@ from pnpovss.presence.base import Photo, Presence, Report, few_digits
 from pnpovss.presence.llm.answers import MalformedAnswer, parse_listed_answer
 from pnpovss.presence.rules import Rule
 from pnpovss.presence.spec import PresenceContext, PresenceSpec
+from pnpovss.printable import first_of
 
 __all__ = ["FILE", "FILE_RULE", "FromFile"]
 
@@ -100,7 +101,7 @@ class FromFile:
             "keys that fit several photos, and have to hold more of their paths": shared,
             f"words that are none of the {len(names)} names asked for": strange,
         }
-        if told := [f"{fault}: {len(each)} ({_some(each)})" for fault, each in faults.items() if each]:
+        if told := [f"{fault}: {len(each)} ({first_of(each, SHOWN)})" for fault, each in faults.items() if each]:
             raise PresenceError(
                 f"{self.path} does not fit the {len(found)} photos; {'; '.join(told)}. It has {len(self._answers)} "
                 f"photos, such as {next(iter(self._answers), None)!r}"
@@ -150,11 +151,6 @@ class FromFile:
             index = known[spelling(word)]
             scores[index] = max(scores[index], float(score))
         return tuple(scores)
-
-
-def _some(faults: Sequence[str]) -> str:
-    more = len(faults) - SHOWN
-    return ", ".join(faults[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _known(names: Sequence[Name]) -> dict[str, int]:
