@@ -17,9 +17,9 @@ def test_a_slider_that_is_brought_back_to_where_it_was_ends_with_the_whole_pictu
     page.mouse.move(start, middle, steps=4)
     page.mouse.move(start, middle + 90)
     assert slider.input_value() == before
-    with page.expect_request("**/v1/segment") as asked:
+    # A draft of the way back may still be sent before it.
+    with page.expect_request(lambda asked: b'name="draft"\r\n\r\nfalse' in (asked.post_data_buffer or b"")):
         page.mouse.up()
-    assert b'name="draft"\r\n\r\nfalse' in asked.value.post_data_buffer
     page.wait_for_function("() => !/draft/.test(document.getElementById('took').textContent)")
     done(page)
     page.mouse.move(1, 1)
