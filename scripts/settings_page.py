@@ -26,7 +26,7 @@ Pictures: the bundled `mini` on `examples/dog.jpg`, everything else as its `defa
 
 ## Presets
 
-`--preset default` (ours), `best` (the same with every look at the photo), `paper` (as the paper describes it) or
+`--preset default` (ours), `best` (the same with twenty looks at each photo), `paper` (as the paper describes it) or
 `authors` (as the released code computes it); `--preset tuned/tuned.json` is one of [your own](tuning.md). Where they
 differ:
 

@@ -20,6 +20,10 @@ def test_a_run_is_exported_at_its_end_or_later(call: Call, tmp_path: Path):
     assert again.exit_code == 0, again.output
     assert json.loads((tmp_path / "elsewhere/coco/annotations.json").read_text()) == told
     assert (tmp_path / "elsewhere/yolo/data.yaml").exists()
+    bare = call("export", "out", "--format", "masks,labelme", "--no-photos", "--out", "bare")
+    assert bare.exit_code == 2
+    assert "labelme is of use only with the photos in it" in bare.stderr
+    assert not (tmp_path / "bare").exists()
 
 
 def test_what_an_export_holds_is_no_photo_of_the_next_run(call: Call, tmp_path: Path):

@@ -15,7 +15,8 @@ from tests.support.program_calls import Call
 
 ROOT = Path(__file__).parents[2]
 PROGRAM: Any = typer.main.get_command(app)
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CARD = ROOT / "src/pnpovss/backbones/mini/MODEL_CARD.md"
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", CARD, *sorted((ROOT / "docs").rglob("*.md"))]
 INLINE = re.compile(r"`(pnpovss [a-z]+ [^`]*--[^`]*)`")
 
 

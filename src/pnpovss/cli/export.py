@@ -62,6 +62,7 @@ def write_exports(
 ) -> None:
     """Write a run in each of some formats, and say where."""
     from pnpovss.batch.export.run import read_run
+    from pnpovss.batch.export.write import check_target
     from pnpovss.batch.export.write import export as write
     from pnpovss.errors import InvalidInputError
     from pnpovss.files.remote import is_url
@@ -69,8 +70,10 @@ def write_exports(
     if out is None and is_url(run):
         raise InvalidInputError(f"exports go to a local folder, and {run} is none; name one with --out")
     finished = read_run(run)
-    for spec in formats:
-        folder = (out or Path(run, "export")) / spec.key
+    folders = {spec: (out or Path(run, "export")) / spec.key for spec in formats}
+    for spec, folder in folders.items():  # all of them before any is written
+        check_target(spec, folder, list(finished.categories), photos=photos, overwrite=overwrite)
+    for spec, folder in folders.items():
         with notes.status(f"Writing {spec.key}"):
             count = sum(1 for _ in write(finished, spec, folder, photos=photos, overwrite=overwrite))
         say(results, f"{folder}: {count:,} photos, {len(finished.categories):,} names")

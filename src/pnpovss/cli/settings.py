@@ -85,7 +85,11 @@ def settings_table() -> Table:
         table.add_column(column, overflow="fold", no_wrap=column == "setting")
     for name, description in setting_names().items():
         table.add_row(*map(Text, (name, description, *(setting_value(config, name) for config in PRESETS.values()))))
-    table.caption = f"Steps that can be turned off with --without: {', '.join(STEPS)}"
+    table.caption = (
+        f"Steps that can be turned off with --without: {', '.join(STEPS)}.\n"
+        "default and best also take what the checkpoint was tuned to; of mini: docs/settings.md. Each result's record "
+        "holds the values that were used."
+    )
     return table
 
 

@@ -31,9 +31,7 @@ def export(run: Run, spec: FormatSpec, folder: Path, *, photos: bool = True, ove
         InvalidInputError: no photos, for a format that is of no use without; names that it cannot hold; or a photo or
             label map that cannot be used.
     """
-    if not photos and spec.photos:
-        raise InvalidInputError(f"{spec.key} is of use only with the photos in it; leave --no-photos out")
-    check_target(spec, folder, list(run.categories), overwrite=overwrite)
+    check_target(spec, folder, list(run.categories), photos=photos, overwrite=overwrite)
     part, old = (folder.parent / f".{folder.name}.{word}" for word in ("part", "old"))
     count = 0
     try:
@@ -61,6 +59,7 @@ def check_target(
     folder: Path,
     names: Sequence[str],
     *,
+    photos: bool = True,
     overwrite: bool = False,
     instead: str = "replace it with --overwrite",
 ) -> None:
@@ -70,13 +69,16 @@ def check_target(
         spec: the format.
         folder: where to.
         names: of the run, each once.
+        photos: whether the photos go along.
         overwrite: whether a folder that this program did not make may be replaced.
         instead: what else to do about such a folder.
 
     Raises:
         OutputError: something else is there.
-        InvalidInputError: names that the format cannot hold.
+        InvalidInputError: no photos, for a format that is of no use without; names that the format cannot hold.
     """
+    if not photos and spec.photos:
+        raise InvalidInputError(f"{spec.key} is of use only with the photos in it; leave --no-photos out")
     if folder.is_symlink():  # the export would take the place of the link, not of what it leads to
         raise OutputError(f"{folder} is a link; remove it, or choose another --out")
     if folder.exists() and not folder.is_dir():
