@@ -398,3 +398,11 @@ def test_a_stream_gives_what_is_done_before_it_asks_for_more() -> None:
         next(found)
     with pytest.raises(ImageError, match=r"nowhere.png"):
         next(found)
+
+
+def test_names_that_cannot_be_read_come_after_the_results_of_the_pairs_before_them() -> None:
+    segmenter = Segmenter(FakeBackbone(CAT_AND_DOG), by_hand())
+    found = segmenter.stream([(GREY, ["cat"]), (GREY, ["dog"]), (GREY, ["cat " * 60]), (GREY, ["cat"])], batch_size=8)
+    assert [next(found).names[0].text for _ in range(2)] == ["cat", "dog"]
+    with pytest.raises(NamesError, match="too long"):
+        next(found)

@@ -1,8 +1,9 @@
 """From a photo and some names to what a backbone reads: normalised pixels, and names that it can read."""
 
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,7 +19,9 @@ from pnpovss.names import Name, NameLike, parse_names
 from pnpovss.prompts import Prompts, build_prompts
 from pnpovss.saliency.views import take_view, views_of
 
-__all__ = ["Inputs", "ask", "batches", "input_size", "prepare", "to_pixels"]
+__all__ = ["Inputs", "ask", "batches", "each_explained", "input_size", "prepare", "to_pixels"]
+
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +100,20 @@ def batches(images: Iterable[Inputs], size: int) -> Iterator[list[Inputs]]:
         if len(batch) == size:
             yield batch
             batch = []
+
+
+def each_explained(
+    batch: Sequence[Inputs], explain: Callable[[Sequence[Inputs]], list[_Found]]
+) -> Iterator[tuple[Inputs, _Found]]:
+    """Each image of a batch with what `explain` finds of it.
+
+    Where the model cannot read the names of one, those before it still come: then each is explained alone.
+    """
+    try:
+        found: Iterable[_Found] = explain(batch)
+    except NamesError:
+        found = (explain([each])[0] for each in batch)
+    yield from zip(batch, found, strict=True)
 
 
 def ask(names: Sequence[Name], backbone: Backbone, settings: Settings) -> Prompts:

@@ -167,7 +167,7 @@ def _prompt(
         spans.append((start, len(text)))
     text += after
     tokens = tokenize(text)
-    words = _word_spans(text)
+    words = [_clipped(word, spans) for word in _word_spans(text)]
     return Prompt(
         text=text,
         tokens=tokens,
@@ -192,6 +192,14 @@ def _word_spans(text: str) -> list[tuple[int, int]]:
         spans.append((start, start + len(word)))
         start += len(word) + 1
     return spans
+
+
+def _clipped(word: tuple[int, int], names: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """The span of a word; of one of a name, as far as the name goes, without the quotes and marks of a question."""
+    for start, end in names:
+        if word[0] < end and word[1] > start:
+            return max(word[0], start), min(word[1], end)
+    return word
 
 
 def _tokens_within(tokens: TextTokens, span: tuple[int, int]) -> tuple[int, ...]:

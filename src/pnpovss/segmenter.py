@@ -16,7 +16,7 @@ from pnpovss.backbones.registry import load_backbone
 from pnpovss.config import Config, DropoutSettings
 from pnpovss.idle import refuse_idle
 from pnpovss.images import ImageSource
-from pnpovss.inputs import Inputs, ask, batches, prepare
+from pnpovss.inputs import Inputs, ask, batches, each_explained, prepare
 from pnpovss.instances.find import check_installed, find_instances
 from pnpovss.matching import match_names, refuse_what_is_not_finite
 from pnpovss.names import NameLike
@@ -214,7 +214,7 @@ class Segmenter:
         prepared = (prepare(image, names, self.backbone.card, self.config) for image, names in pairs)
         views = len(views_of(self.config.views))
         for batch in batches(prepared, max(1, batch_size // views)):
-            for inputs, explained in zip(batch, self.explain(batch, name_match=name_match), strict=True):
+            for inputs, explained in each_explained(batch, lambda some: self.explain(some, name_match=name_match)):
                 yield telling.finish(inputs, explained)
 
     def _telling(self, split: Literal["pieces", "heat"] | None) -> "Segmenter":

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pnpovss.config import InstanceSettings
-from pnpovss.errors import MissingExtraError
+from pnpovss.errors import InvalidInputError, MissingExtraError
 from pnpovss.instances import cut
 from pnpovss.instances.cut import peaks
 from pnpovss.instances.find import check_installed, evidence, find_instances, gather
@@ -42,6 +42,14 @@ def test_each_connected_piece_is_a_thing_and_corners_connect():
     assert found.name_index == (0, 0, 1)
     assert [thing.box for thing in found] == [(0, 0, 2, 2), (4, 0, 1, 2), (2, 0, 1, 2)]
     assert found.scores == (1, 1, 1)
+
+
+def test_more_things_than_16_bits_number_are_refused_before_the_work(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("pnpovss.instances.find._own", lambda *_: pytest.fail("the work was begun"))
+    labels = np.zeros((512, 514), np.uint8)
+    labels[::2, ::2] = 1
+    with pytest.raises(InvalidInputError, match=r"65,792 things are more than can be numbered \(65,535\)"):
+        of(labels, np.ones((1, 1, 1, 1), np.float32), split="pieces", smallest=0)
 
 
 def test_whoever_asks_before_each_name_and_thing_can_end_it():

@@ -11,7 +11,7 @@ from PIL import Image
 
 from pnpovss.results.colours import colour
 from pnpovss.results.segmentation import Segmentation
-from tests.support.results import PROVENANCE, labelled
+from tests.support.results import labelled
 
 NAMES = ["cat", "cup", "rocket"]
 MATCH = (0.91, 0.12, 0.34)
@@ -25,7 +25,7 @@ def only(index: int) -> Segmentation:
 
 
 def nothing() -> Segmentation:
-    return Segmentation.of_nothing((10, 20), only(0).names, MATCH, PROVENANCE)
+    return labelled(np.zeros((10, 20)), NAMES, kept=(), name_match=MATCH)
 
 
 @pytest.mark.parametrize("index", range(3))

@@ -185,6 +185,15 @@ def test_heat_picture(result: Segmentation):
         result.heat_picture(photo, "horse")
 
 
+def test_a_name_is_found_by_any_spelling_of_it():
+    found = labelled([[1, 2]], ["caf\u00e9", "potted plant"])
+    assert found.index("cafe\u0301") == 0
+    assert found.mask("potted  plant").tolist() == [[False, True]]
+    assert found.heatmap("Caf\u00e9").shape == (1, 2)
+    with pytest.raises(KeyError, match="'cafe' was not asked for; names: caf\u00e9, potted plant"):
+        found.index("cafe")
+
+
 def test_another_photo_is_refused(result: Segmentation):
     with pytest.raises(ImageError, match="of a photo of 6 x 4 pixels, this one has 7 x 4"):
         result.overlay(Image.new("RGB", (7, 4)))

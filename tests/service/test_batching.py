@@ -1,11 +1,13 @@
 """Photos of several requests encoded together."""
 
+import copy
 import threading
 from typing import Any
 
 import pytest
 import torch
 
+from pnpovss.backbones.shared import share_encodings
 from pnpovss.service.batching import Together
 from tests.support.fakes import FakeBackbone, colour_backbone
 
@@ -48,6 +50,13 @@ def test_what_comes_meanwhile_is_encoded_at_once(odd: int):
     assert sorted(map(len, slow.encoded)) == [1, 1, 1, 3]
     for pixels, features in zip(given, found, strict=True):
         assert torch.equal(features.tokens, plain.encode_images(pixels).tokens)
+        assert features.tokens.untyped_storage().nbytes() == features.tokens.nbytes  # holds on to no other's memory
+
+
+def test_a_stand_in_can_be_copied():
+    backbone = colour_backbone()
+    for stand_in in (Together(backbone, most=2), share_encodings(backbone)):
+        assert copy.copy(stand_in).inner is backbone
 
 
 def test_an_error_is_told_to_those_who_asked():

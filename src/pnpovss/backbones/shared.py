@@ -41,6 +41,8 @@ class SharedEncodings:
         self._last: dict[bytes, ImageFeatures] = {}
 
     def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not there yet, as while this is copied
+            raise AttributeError(name)
         return getattr(self.inner, name)
 
     def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImageFeatures:

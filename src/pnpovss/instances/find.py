@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Integer, UInt8
 
 from pnpovss.config import InstanceSettings
+from pnpovss.errors import InvalidInputError
 from pnpovss.instances.cut import Cutter, require_scikit_image
 from pnpovss.instances.pieces import around, merge_small, pieces, side_weights
-from pnpovss.results.instances import Instances
+from pnpovss.results.instances import MOST, Instances
 
 __all__ = ["check_installed", "evidence", "find_instances", "gather"]
 
@@ -51,6 +52,7 @@ def find_instances(
 
     Raises:
         MissingExtraError: pieces are to be cut, and scikit-image is not installed.
+        InvalidInputError: more things than 16 bits can number.
     """
     cutter, least = Cutter(photo, settings) if settings.split == "heat" else None, settings.smallest * labels.size
     found, count = np.zeros(labels.shape, np.int32), 0
@@ -105,6 +107,9 @@ def gather(
     names[found.ravel()] = labels.ravel()
     names -= 1
     order = [i for i in np.lexsort((-areas, names)).tolist() if i > 0 and areas[i] > 0]
+    if len(order) > MOST:
+        told = f"{len(order):,} things are more than can be numbered ({MOST:,})"
+        raise InvalidInputError(f"{told}; raise instances.smallest")
     renamed = np.zeros(len(areas), np.uint16)
     renamed[order] = np.arange(1, len(order) + 1)
     numbered = renamed[found]

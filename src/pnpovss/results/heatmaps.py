@@ -42,11 +42,6 @@ class HeatMaps:
             if not 0 <= word < len(self.words):
                 raise InvalidInputError(f"word {word} is said to belong to a name; there are {len(self.words)} words")
 
-    @classmethod
-    def none(cls) -> "HeatMaps":
-        """Where nothing was looked for."""
-        return cls(np.zeros((0, 0, 0), np.float32), (), np.zeros((0, 0, 0), np.float32), ())
-
     @property
     def shown_words(self) -> list[tuple[str, Float[np.ndarray, "gh gw"]]]:
         """The words that belong to names, with their maps; all words where it is not known which do."""

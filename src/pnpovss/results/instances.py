@@ -11,7 +11,7 @@ from pnpovss.errors import InvalidInputError
 from pnpovss.results import checks
 from pnpovss.results.regions import Region, box_of
 
-__all__ = ["Instance", "Instances"]
+__all__ = ["MOST", "Instance", "Instances"]
 
 MOST = 65_535  # what 16 bits count
 

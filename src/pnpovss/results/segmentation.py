@@ -14,7 +14,7 @@ from PIL import Image
 from pnpovss.errors import ImageError, InvalidInputError
 from pnpovss.files.writing import write_all
 from pnpovss.images import ImageSource, load_image
-from pnpovss.names import Name
+from pnpovss.names import Name, spelling
 from pnpovss.results import checks, formats, pictures
 from pnpovss.results.archive import MAX_BYTES, archive_bytes, read_archive
 from pnpovss.results.figures.kinds import FigureKind, figure_of
@@ -109,34 +109,6 @@ class Segmentation(ShowsItself):
                 if value is not None:
                     checks.check_probability(what, value)
 
-    @classmethod
-    def of_nothing(
-        cls,
-        size: tuple[int, int],
-        names: tuple[Name, ...],
-        name_match: tuple[float, ...] | None,
-        provenance: Provenance,
-    ) -> "Segmentation":
-        """Of a photo that holds nothing that was asked for: all of it is background.
-
-        Args:
-            size: (height, width) [px].
-            names: all that were asked for.
-            name_match: probability in [0, 1] that each is there, which decided that none is; None where a filter did.
-            provenance: model, preset, settings, versions.
-        """
-        return cls(
-            labels=np.zeros(size, label_dtype(len(names))),
-            scores=np.zeros((0, *size), np.float32),
-            background_score=np.ones(size, np.float32),
-            names=names,
-            kept=(),
-            heatmaps=HeatMaps.none(),
-            match=None,
-            name_match=name_match,
-            provenance=provenance,
-        )
-
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) in pixels."""
@@ -170,7 +142,7 @@ class Segmentation(ShowsItself):
         Raises:
             KeyError: neither a name nor a word of the prompt, or a name that was left out.
         """
-        if any(name in asked.all for asked in self.names):
+        if self._place(name) is not None:
             small = self._name_heatmap(name)
         elif name in self.heatmaps.words:
             small = self.heatmaps.word_maps[self.heatmaps.words.index(name)]
@@ -190,10 +162,15 @@ class Segmentation(ShowsItself):
         Raises:
             KeyError: the name was not asked for.
         """
-        for i, asked in enumerate(self.names):
-            if name in asked.all:
-                return i
-        raise KeyError(f"{name!r} was not asked for; names: {', '.join(map(str, self.names))}")
+        place = self._place(name)
+        if place is None:
+            raise KeyError(f"{name!r} was not asked for; names: {', '.join(map(str, self.names))}")
+        return place
+
+    def _place(self, name: str) -> int | None:
+        """Of a name among those asked for, in any spelling that a reader takes for the same."""
+        words = [[spelling(word) for word in asked.all] for asked in self.names]
+        return next((i for i, each in enumerate(words) if spelling(name) in each), None)
 
     def instance_png_bytes(self) -> bytes:
         """`Instances.map` as a file: 16-bit gray, 0 belongs to no thing.
@@ -250,8 +227,8 @@ class Segmentation(ShowsItself):
             ImageError: the photo has another size than the label map.
             KeyError: neither a name nor a word of the prompt, or a name that was left out.
         """
-        is_name = any(name in asked.all for asked in self.names)
-        top = float((self.heatmaps.names if is_name else self.heatmaps.word_maps).max(initial=0))
+        of_kind = self.heatmaps.word_maps if self._place(name) is None else self.heatmaps.names
+        top = float(of_kind.max(initial=0))
         return pictures.heat_picture(self._upright(photo), self.heatmap(name), name, top)
 
     def figure(self, photo: ImageSource, kind: FigureKind = "regions", *, axes: "Axes | None" = None) -> "Figure":

@@ -38,6 +38,8 @@ class Together:
         threading.Thread(target=self._live, name="encoder", daemon=True).start()
 
     def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not there yet, as while this is copied
+            raise AttributeError(name)
         return getattr(self.inner, name)
 
     def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImageFeatures:
@@ -56,6 +58,8 @@ class Together:
                 features = self.inner.encode_images(torch.cat([pixels for pixels, _ in batch]))
                 ends = list(accumulate(len(pixels) for pixels, _ in batch))
                 parts = [features[end - len(pixels) : end] for (pixels, _), end in zip(batch, ends, strict=True)]
+                if len(parts) > 1:  # copies: who keeps a part must not hold on to the memory of all of them
+                    parts = [type(part).join([part]) for part in parts]
             except BaseException as error:  # those who asked raise it; the next batch may do better
                 for _, answer in batch:
                     answer.set_exception(error)

@@ -52,7 +52,12 @@ class ChatSettings(BaseModel):
     backoff: float = Field(
         default=1, ge=0, le=3600, description="wait before the second request, doubled each time [s]"
     )
-    longest_wait: float = Field(default=60, ge=0, le=86400, description="a server that asks for a longer wait is not waited for: the photo fails [s]")
+    longest_wait: float = Field(
+        default=60,
+        ge=0,
+        le=86400,
+        description="a server that asks for a longer wait is not waited for: the photo fails [s]",
+    )
 
     @property
     def url(self) -> str:
