@@ -234,10 +234,10 @@ from pnpovss.config import Config
 from tests.support.colours import Oracle, colour_dataset
 from tests.support.fakes import colour_backbone
 
-root, pause = Path(sys.argv[1]), float(sys.argv[2])
+root, last = Path(sys.argv[1]), int(sys.argv[2])
 data = colour_dataset(root / "data", count=12)
 segmenter = Segmenter(colour_backbone(), Config.preset("default").without("crf"))
-evaluate(segmenter, data, Oracle(), root / "run", on_image=lambda p: time.sleep(pause))
+evaluate(segmenter, data, Oracle(), root / "run", on_image=lambda p: time.sleep(600 if p.done == last else 0))
 """
 
 
@@ -246,11 +246,11 @@ def test_kill_9_loses_nothing_and_counts_nothing_twice(tmp_path):
     command = [sys.executable, "-c", WORKER, str(tmp_path)]
     journal = tmp_path / "run" / "images.jsonl"
     kept: list[str] = []
-    for least in (3, 7):  # killed twice, each time with at least so many lines on the disk
-        worker = subprocess.Popen([*command, "0.1"], env=environment)
+    for count in (3, 7):  # killed twice, each time with so many lines on the disk, after which it does nothing more
+        worker = subprocess.Popen([*command, str(count)], env=environment)
         try:
             deadline = time.monotonic() + 120
-            while not journal.exists() or journal.read_text().count("\n") < least:
+            while not journal.exists() or journal.read_text().count("\n") < count:
                 assert time.monotonic() < deadline, "the worker never got so far"
                 assert worker.poll() is None, "the worker finished before it was killed"
                 time.sleep(0.01)
@@ -259,7 +259,7 @@ def test_kill_9_loses_nothing_and_counts_nothing_twice(tmp_path):
             worker.wait()
         lines = journal.read_text().splitlines()
         assert lines[: len(kept)] == kept, "finished images stay as they are"
-        kept = lines[:-1]
+        kept = lines
         with journal.open("a") as file:  # what a kill in the middle of a write leaves
             file.write('{"key":"photo1')
     assert not (tmp_path / "run" / "summary.json").exists()
