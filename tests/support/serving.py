@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError
 from urllib.request import urlopen
 
 PROGRAM = "from pnpovss.cli.main import run; run()"
@@ -69,5 +68,5 @@ def _is_ready(url: str) -> bool:
     try:
         with urlopen(f"{url}readyz", timeout=10) as answer:
             return answer.status == 200
-    except HTTPError:
+    except OSError:  # not yet; or no answer in time, while the model's library is imported
         return False
