@@ -46,14 +46,27 @@ def test_what_is_being_written_is_finished_when_the_parent_is_gone(job: Job, tmp
 
 
 def test_what_is_being_written_is_finished_when_nobody_wants_more(job: Job, tmp_path: Path):
-    stopped = threading.Event()
+    stopped, looked = threading.Event(), threading.Event()
+
+    class Together(Slow):
+        """Has written "a" no sooner than "b" was looked at."""
+
+        def look(self, begun: Begun) -> Begun | Outcome:
+            seen = super().look(begun)
+            if begun.task.stem == "b":
+                looked.set()
+            return seen
+
+        def finish(self, begun: Begun) -> Outcome:
+            assert begun.task.stem == "b" or looked.wait(60)
+            return super().finish(begun)
 
     def tasks() -> Iterator[Task]:
         yield task(tmp_path, "a")
         yield task(tmp_path, "b")
         stopped.wait()
 
-    run = overlapped(job, tasks(), stopped.set)
+    run = overlapped(Together(job.segmenter, job.names, job.out, job.outputs), tasks(), stopped.set)
     assert next(run).task.stem == "a"
     run.close()  # type: ignore[attr-defined]
     assert files(tmp_path / "out") == {"a.json", "a.labels.png", "b.json", "b.labels.png"}
