@@ -111,8 +111,12 @@ def test_a_cluster_writes_what_one_process_writes(cluster, tasks, expected, tmp_
 
 
 def actors() -> list[psutil.Process]:
+    """Of the cluster that this process started: another run may have one on the same machine."""
+    own = {process.pid for process in psutil.Process().children(recursive=True)}
     return [
-        process for process in psutil.process_iter(["cmdline"]) if "_Actor" in " ".join(process.info["cmdline"] or [])
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if process.pid in own and "_Actor" in " ".join(process.info["cmdline"] or [])
     ]
 
 
