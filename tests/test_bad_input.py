@@ -299,7 +299,10 @@ def wait_for(process: "subprocess.Popen[str]", out: Path, count: int):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_stopped_run_leaves_whole_files(tmp_path: Path, many: Path, number: int, code: int):
+def test_a_stopped_run_leaves_whole_files(
+    tmp_path: Path, many: Path, number: int, code: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PNPOVSS_TEST_PAUSE", "0.3")
     out, listed = tmp_path / "out", tmp_path / "all.json"
     process = start(many, out, "--json", listed)
     wait_for(process, out, 5)
@@ -316,20 +319,24 @@ def test_a_stopped_run_leaves_whole_files(tmp_path: Path, many: Path, number: in
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
 @pytest.mark.timeout(3600)
-def test_killed_at_random_moments_a_run_ends_as_an_undisturbed_one(tmp_path: Path, many: Path, kills: int):
+def test_killed_at_random_moments_a_run_ends_as_an_undisturbed_one(
+    tmp_path: Path, many: Path, kills: int, monkeypatch: pytest.MonkeyPatch
+):
     """Nothing lost, nothing half-written, nothing refused for ever, nothing done twice; the same bytes in the end."""
     out, chance = tmp_path / "out", random.Random(kills)
     seen: dict[Path, int] = {}
+    monkeypatch.setenv("PNPOVSS_TEST_PAUSE", "0.1")
     for _ in range(kills):
         process = start(many, out)
         wait_for(process, out, len(seen) + chance.randint(1, max(1, 80 // kills)))
-        time.sleep(chance.random() * 0.05)
+        time.sleep(chance.random() * 0.15)  # the pause, and what a photo takes beside it
         process.kill()
         process.communicate()
         now = finished(out)
         assert {path: now[path] for path in seen} == seen, "done twice"
         seen = now
     assert 0 < len(seen) < 120
+    monkeypatch.delenv("PNPOVSS_TEST_PAUSE")
     last = start(many, out)
     _, said = last.communicate(timeout=300)
     assert last.returncode == 0, said

@@ -254,9 +254,11 @@ def test_a_photo_that_ends_its_process_each_time_fails_alone(photos: Path, tmp_p
     assert len(tree(tmp_path / "out")) == 30
 
 
-@pytest.mark.usefixtures("slow")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_workers_end_with_their_parent(photos: Path, expected: dict[str, bytes], tmp_path: Path, number: int):
+def test_workers_end_with_their_parent(
+    photos: Path, expected: dict[str, bytes], tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PNPOVSS_TEST_PAUSE", "0.3")
     process = start(photos, tmp_path / "out", *FAST, "--workers", 2)
     while len(list((tmp_path / "out").rglob("*.json"))) < 5 and process.poll() is None:
         time.sleep(0.02)
@@ -268,6 +270,7 @@ def test_workers_end_with_their_parent(photos: Path, expected: dict[str, bytes],
     _, alive = psutil.wait_procs(workers, timeout=60)
     assert not alive
     assert 5 <= whole(tmp_path / "out") < 60
+    monkeypatch.delenv("PNPOVSS_TEST_PAUSE")
     code, _, said = run(photos, tmp_path / "out", *FAST, "--workers", 2)
     assert code == 1
     assert tree(tmp_path / "out") == expected
