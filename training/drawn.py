@@ -18,7 +18,7 @@ from pnpovss.backbones.base import Backbone
 from pnpovss.config import Config
 from pnpovss.segmenter import Segmenter
 from training.photos import PhotoReader
-from training.pseudo import NAMES, open_pseudo
+from training.pseudo import open_pseudo
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +45,8 @@ def draw_pseudo_maps(
     *,
     looks: Mapping[str, Any],
     cells: int,
-    part: int,
 ) -> None:
-    """Fill the arrays of `training.pseudo.PseudoMaps` for the photos of `chosen`; goes on where it was interrupted.
+    """Fill the arrays of `training.pseudo.PseudoMaps` for the photos of `chosen`; a filled one is not looked at again.
 
     Args:
         backbone: the teacher.
@@ -58,23 +57,17 @@ def draw_pseudo_maps(
         folder: for the arrays.
         looks: settings for those.
         cells: of the maps, along a side.
-        part: number of this share of the work.
     """
     out = open_pseudo(folder, len(near), cells**2, write=True)
     config = Config.preset("default", looks)
     methods = {True: Segmenter(backbone, config), False: Segmenter(backbone, config.without("views"))}
-    done_file = folder / f"{part}.done"
-    start = int(done_file.read_text()) if done_file.exists() else 0
     for place, (photo, mine) in enumerate(chosen.items()):
-        if place < start or not mine:
+        if not mine or out.filled(photo):
             continue
         labels = torch.from_numpy(methods[bool(near[photo])](reader[photo], [names[i] for i in mine]).labels)
         shares = torch.stack([labels == 1 + slot for slot in range(len(mine))]).float()
         cell = F.adaptive_avg_pool2d(shares, cells).flatten(1).numpy()
-        out.maps[photo, : len(mine)] = (cell * 255).round()
-        out.sure[photo] = 1
-        out.names[photo] = [*mine, *[-1] * (NAMES - len(mine))]
-        done_file.write_text(str(place + 1))
+        out.fill(photo, mine, cell, 1)
         if place % 50 == 0:
             log.info("drawn pseudo-maps: %d of %d photos", place, len(chosen))
     for array in (out.maps, out.names, out.sure):

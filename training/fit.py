@@ -32,6 +32,7 @@ from training.losses import (
 )
 from training.minilm import pad
 from training.prompts import SLOTS, Prompts, PromptWriter, prefix_ids, without
+from training.whole import whole, write_whole
 
 log = logging.getLogger(__name__)
 
@@ -252,6 +253,7 @@ def fit(
         log.info("going on from step %d", first)
     random = np.random.default_rng(config.seed + 2 + first)
     history = folder / "log.csv"
+    forget_behind(history, first)
     started, sums, counted = time.monotonic(), {}, 0
     for step in range(first, config.steps):
         for group in optimizer.param_groups:
@@ -325,8 +327,16 @@ def _schedule(step: int, config: FitConfig) -> float:
     return rise * (0.02 + 0.98 * 0.5 * (1 + np.cos(np.pi * min(1.0, fall))))
 
 
+def forget_behind(history: Path, step: int) -> None:
+    """Drop a log's rows of steps behind a checkpoint's, which come again, and one that was cut off."""
+    if history.exists():
+        with history.open(newline="") as file:
+            lines = [line for line in file if line.endswith("\n")]
+        write_whole(history, "".join([*lines[:1], *(line for line in lines[1:] if int(line.split(",")[0]) <= step)]))
+
+
 def _report(history: Path, step: int, values: dict[str, float], seconds: float) -> None:
-    new = not history.exists()
+    new = not history.exists() or not history.stat().st_size  # a kill may come between file and header
     with history.open("a", newline="") as file:
         writer = csv.writer(file)
         if new:
@@ -355,6 +365,6 @@ def _save(
 
 
 def save_whole(state: dict[str, Any], path: Path) -> None:
-    """Write beside, then rename, so that a kill never leaves half a checkpoint."""
-    torch.save(state, path.with_suffix(".part"))
-    path.with_suffix(".part").replace(path)
+    """Write a checkpoint that is whole or absent."""
+    with whole(path) as part:
+        torch.save(state, part)

@@ -13,6 +13,7 @@ from pnpovss.backbones.mini.model import Mini
 from training.features import load_trunk
 from training.fit import save_whole
 from training.minilm import load_text
+from training.whole import whole
 
 
 def keep(model: Mini, path: Path) -> None:
@@ -21,8 +22,9 @@ def keep(model: Mini, path: Path) -> None:
     packages = {f"trunk.{name}": value for name, value in load_trunk(torch.device("cpu")).state_dict().items()}
     packages |= {f"text.{name}": value for name, value in load_text().state_dict().items()}
     changed = {n: v for n, v in model.state_dict().items() if n not in packages or not torch.equal(v, packages[n])}
-    save_file({name: value.half().contiguous() for name, value in changed.items()}, path)
-    path.chmod(0o644)  # safetensors makes it private
+    with whole(path) as part:
+        save_file({name: value.half().contiguous() for name, value in changed.items()}, part)
+        part.chmod(0o644)  # safetensors makes it private
 
 
 def take_up(path: Path, stage: Path) -> None:

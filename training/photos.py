@@ -18,6 +18,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from training.whole import write_whole
+
 ARCHIVES = {
     "coco": "coco-photos-224.tar",
     "flickr8k": "flickr8k-224.tar",
@@ -123,7 +125,7 @@ def thin_out(photos: list[Photo], listed: dict[str, Listed], share: float, alike
 
 def save_index(photos: list[Photo], path: Path) -> None:
     """Write the index as JSON."""
-    path.write_text(json.dumps([asdict(photo) for photo in photos]))
+    write_whole(path, json.dumps([asdict(photo) for photo in photos]))
 
 
 def load_index(path: Path) -> list[Photo]:

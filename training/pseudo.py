@@ -66,6 +66,22 @@ class PseudoMaps:
     names: np.memmap
     sure: np.memmap
 
+    def filled(self, photos: int | np.ndarray) -> Bool[np.ndarray, "*photo"]:
+        """Which photos have their maps."""
+        return np.asarray(self.names[photos, 0] >= 0)
+
+    def fill(
+        self, photo: int, names: Sequence[int], maps: Float[np.ndarray, "name cell"], sure: float | np.ndarray
+    ) -> None:
+        """Write the maps of a photo, shares from 0 to 1, and how sure they are; its first name comes last.
+
+        After a kill, at whatever moment, a row with a first name is therefore whole.
+        """
+        self.maps[photo, : len(names)] = (255 * maps).round()
+        self.sure[photo] = sure
+        self.names[photo, 1:] = [*names[1:], *[-1] * (NAMES - len(names))]
+        self.names[photo, 0] = names[0]
+
 
 def open_pseudo(folder: Path, count: int, cells: int, *, write: bool) -> PseudoMaps:
     """The arrays under `folder`."""
@@ -210,10 +226,9 @@ def make_pseudo_maps(
     folder: Path,
     *,
     cells: int,
-    part: int,
     batch: int = 8,
 ) -> None:
-    """Fill the arrays for the photos of `chosen`; picks up where it was interrupted.
+    """Fill the arrays for the photos of `chosen`, in batches of which a filled one is not made again.
 
     Args:
         teacher: gives maps.
@@ -223,27 +238,23 @@ def make_pseudo_maps(
         chosen: names of each photo.
         folder: for the arrays.
         cells: of the maps, along a side.
-        part: number of this share of the work.
         batch: photos at once.
     """
     out = open_pseudo(folder, len(batches.trunk), cells**2, write=True)
-    done_file = folder / f"{part}.done"
-    start = int(done_file.read_text()) if done_file.exists() else 0
-    photos = np.array([photo for photo, names in chosen.items() if names])
-    for first in range(start, len(photos), batch):
+    photos = np.array([photo for photo, names in chosen.items() if names], int)
+    for first in range(0, len(photos), batch):
         now = photos[first : first + batch]
+        if out.filled(now).all():
+            continue
         filled = [[*chosen[photo], *[chosen[photo][0]] * (NAMES - len(chosen[photo]))] for photo in now]
         features = batches.load(now, augment=False).features
         maps, sure = teacher(features, filled)
         maps = walk(maps, features)
         for row, photo in enumerate(now):
             names = chosen[photo]
-            out.names[photo] = [*names, *[-1] * (NAMES - len(names))]
-            out.sure[photo] = sure[row].numpy()
             pixels, rivals = reader.square(int(photo), CRF_SIDE), rival[np.ix_(names, names)]
-            for slot, mine in enumerate(cut_out(maps[row, : len(names)], rivals, pixels, cells, teacher.cut)):
-                out.maps[photo, slot] = (mine * 255).round()
-        done_file.write_text(str(first + batch))
+            cut = cut_out(maps[row, : len(names)], rivals, pixels, cells, teacher.cut)
+            out.fill(int(photo), names, np.stack(cut), sure[row].numpy())
         if first % (50 * batch) < batch:
             log.info("pseudo-maps: %d of %d photos", first, len(photos))
     for array in (out.maps, out.names, out.sure):

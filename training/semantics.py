@@ -14,6 +14,7 @@ from pnpovss.backbones.mini.lite2 import MID_CHANNELS, Lite2
 from pnpovss.backbones.mini.neck import SEMANTIC_WIDTH, semantic_tokens
 from training.minilm import embed_texts, load_text, load_tokenizer
 from training.vocabulary import class_hypernyms, count_leaves, leaf_names
+from training.whole import write_whole
 from training.wordnet import WordNet
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def cache_semantics(
         out.pooled[done:stop] = pooled.half().cpu().numpy()
         out.windows[done:stop] = trunk.classifier(pooled).softmax(-1).half().cpu().numpy()
         done = stop
-        done_file.write_text(str(done))
+        write_whole(done_file, str(done))
         if (done - rows.start) % (64 * batch) < batch:
             log.info("semantics: %d of %d-%d", done, rows.start, rows.stop)
     for array in (out.tokens, out.windows, out.pooled):

@@ -19,6 +19,7 @@ from training.export import export
 from training.features import cache_features, load_trunk, open_features
 from training.fit import fit
 from training.labels import build_labels
+from training.made_with import OtherCacheError
 from training.parts import in_parts
 from training.photos import SHARP
 from training.plot import plot_history
@@ -26,6 +27,7 @@ from training.pseudo import PseudoTargets, StudentTeacher, Teacher, choose_names
 from training.relations import kindred_names, rival_names, stuff_kinds
 from training.semantics import cache_semantics, class_embeddings, open_semantics
 from training.start import initial_model
+from training.whole import whole, write_whole
 from training.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -48,7 +50,8 @@ def prepare(work: Workspace) -> None:
     path = work.cache / "class-embeddings.npz"
     if not path.exists():
         table, basis = class_embeddings(work.wordnet, work.classes)
-        np.savez(path, table=table, basis=basis)
+        with whole(path) as part, part.open("wb") as file:
+            np.savez(file, table=table, basis=basis)
 
 
 def features(work: Workspace, workers: int) -> None:
@@ -71,10 +74,12 @@ def features(work: Workspace, workers: int) -> None:
         work.told,
         seed=0,
     )
-    np.savez_compressed(work.cache / "labels.npz", labels=labels)
+    with whole(work.cache / "labels.npz") as part, part.open("wb") as file:
+        np.savez_compressed(file, labels=labels)
     rows = np.flatnonzero(~work.validation)
     weights, _ = train_cam(work.semantics.pooled[:, 0], labels, rows, seed=0)
-    np.save(work.cache / "cam.npy", weights)
+    with whole(work.cache / "cam.npy") as part, part.open("wb") as file:
+        np.save(file, weights)
 
 
 def _features_part(work: Workspace, part: int, parts: int) -> None:
@@ -111,7 +116,7 @@ def distill(work: Workspace, config: FitConfig, round_: int, mapped: int, worker
     `mapped` photos get them, those most readily drawn first.
     """
     rows, weights = work.trainable
-    maps = _begun_maps(work, round_)
+    maps = begun_maps(work, round_, mapped)
     in_parts(_pseudo_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     chance = chances(weights, np.asarray((pseudo.names[rows] >= 0).any(1)))
@@ -134,8 +139,8 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
     It goes on from that model. Sharp photos are also seen in parts, from near: a thing of the photo that is not in the
     part is a name that is absent.
     """
-    maps = _begun_maps(work, round_)
-    (maps / TEACHER).write_text(str(teacher.resolve()))
+    maps = begun_maps(work, round_, mapped)
+    write_whole(maps / TEACHER, str(teacher.resolve()))
     in_parts(_views_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     rows, weights = work.trainable
@@ -162,14 +167,22 @@ def chances(weights: Float[np.ndarray, " row"], mapped: Bool[np.ndarray, " row"]
     return shares / shares.sum()
 
 
-def _begun_maps(work: Workspace, round_: int) -> Path:
-    """The folder of a round's pseudo-maps, without any at first, and what their makers need to know."""
+def begun_maps(work: Workspace, round_: int, mapped: int) -> Path:
+    """The folder of a round's pseudo-maps, without any at first, and what their makers need to know.
+
+    Raises:
+        OtherCacheError: the round was begun with another number of photos to map. Those are other photos, of which some
+            have other names: what was mapped would be neither the one choice nor the other.
+    """
     maps = work.cache / f"pseudo-{round_}"
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=True)
-    if not (maps / "begun").exists():
+    begun = maps / "begun"
+    if not begun.exists():
         pseudo.names[:] = -1
         pseudo.names.flush()
-        (maps / "begun").touch()
+    elif (before := begun.read_text()) not in ("", str(mapped)):  # of runs before this was noted, it is empty
+        raise OtherCacheError(f"{maps} was begun with --mapped {before}, not {mapped}: give that, or delete the folder")
+    write_whole(begun, str(mapped))
     rival, kindred = rival_names(work.vocabulary, work.wordnet), kindred_names(work.vocabulary, work.wordnet)
     np.savez(work.cache / "related.npz", rival=rival, kindred=kindred)
     return maps
@@ -211,7 +224,6 @@ def _views_part(work: Workspace, part: int, parts: int, round_: int, mapped: int
         folder,
         looks=LOOKS[round_],
         cells=work.cells,
-        part=part,
     )
 
 
@@ -230,7 +242,6 @@ def _pseudo_part(work: Workspace, part: int, parts: int, round_: int, mapped: in
         _names_to_map(work, part, parts, round_, mapped),
         work.cache / f"pseudo-{round_}",
         cells=work.cells,
-        part=part,
     )
 
 

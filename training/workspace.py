@@ -18,6 +18,7 @@ from training.batches import Batches, FitConfig, Near
 from training.captions import photo_nouns, read_captions
 from training.features import load_trunk, open_features
 from training.labels import words_for
+from training.made_with import check_cache
 from training.minilm import load_text, load_tokenizer
 from training.photos import (
     SHARP,
@@ -34,6 +35,7 @@ from training.prompts import PromptWriter
 from training.relations import kinship
 from training.semantics import Semantics, open_semantics
 from training.vocabulary import Vocabulary, build_vocabulary, held_out
+from training.whole import whole, write_whole
 from training.wordnet import WordNet
 
 FAMILIAR_SAID = 3
@@ -94,10 +96,15 @@ class Workspace:
 
     @cached_property
     def photos(self) -> list[Photo]:
-        """The index; made and kept on first use."""
+        """The index; made and kept on first use.
+
+        Raises:
+            OtherCacheError: the cache holds that of other options or archives.
+        """
         path = self.cache / "photos.json"
+        options = {"side": self.side, "near": self.near, "share": self.share, "alike": self.alike}
+        check_cache(self.cache, self.data, options)
         if not path.exists():
-            self.cache.mkdir(parents=True, exist_ok=True)
             save_index(thin_out(index_photos(self.data), self.listed, self.share, self.alike), path)
         return load_index(path)
 
@@ -142,8 +149,10 @@ class Workspace:
         """The names; built and kept on first use."""
         path = self.cache / "vocabulary.pkl"
         if not path.exists():
-            path.write_bytes(pickle.dumps(build_vocabulary(self.wordnet, self.classes, self.spoken)))
-            (self.cache / "names.json").write_text(json.dumps(pickle.loads(path.read_bytes()).names))
+            built = build_vocabulary(self.wordnet, self.classes, self.spoken)
+            write_whole(self.cache / "names.json", json.dumps(built.names))
+            with whole(path) as part:
+                part.write_bytes(pickle.dumps(built))
         return pickle.loads(path.read_bytes())
 
     @cached_property

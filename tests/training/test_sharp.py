@@ -144,12 +144,9 @@ def test_maps_are_drawn_where_the_method_finds_a_thing(tmp_path: Path):
     near, chosen = np.array([True, False]), {1: [1], 0: [0]}
     open_pseudo(tmp_path / "maps", 2, 81, write=True).names[:] = -1
     for _ in range(2):  # the second time there is nothing left to do
-        draw_pseudo_maps(
-            backbone, ["cat", "dog"], chosen, near, reader, tmp_path / "maps", looks=FEW_LOOKS, cells=9, part=0
-        )
+        draw_pseudo_maps(backbone, ["cat", "dog"], chosen, near, reader, tmp_path / "maps", looks=FEW_LOOKS, cells=9)
     maps = open_pseudo(tmp_path / "maps", 2, 81, write=False)
     assert maps.names.tolist() == [[0, -1, -1, -1], [1, -1, -1, -1]]
     cat = torch.from_numpy(np.array(maps.maps[0, 0])).view(9, 9).float()
     assert 0.2 < float(cat.mean()) / 255 < 0.95
     assert float(cat[3:6, 3:6].mean()) > float(cat[[0, 0, -1, -1], [0, -1, 0, -1]].mean())
-    assert (tmp_path / "maps" / "0.done").read_text() == "2"
