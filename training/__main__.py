@@ -15,16 +15,28 @@ from pnpovss.backbones.base import Recommended
 from training import stages
 from training.batches import READ_HEAD, READ_LAYER, FitConfig
 from training.handover import keep, take_up
+from training.made_with import OtherCacheError
 from training.workspace import Workspace
 
 STEPS = ("prepare", "features", "train", "distill", "views", "export")
 KEEP = "keep"
+MINI = Path("src/pnpovss/backbones/mini")
 RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": [0.6], "presence.above": 0.4}'
 
 
 def main() -> None:
     """Parse the command line and run the steps asked for."""
-    options = _parser().parse_args()
+    parser = _parser()
+    options = parser.parse_args()
+    if options.step == KEEP and options.out is None:
+        parser.error(f"{KEEP} needs --out: the folder for STAGE.safetensors")
+    try:
+        _run(options)
+    except OtherCacheError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _run(options: argparse.Namespace) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(options.threads)
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[options.precision]
@@ -74,7 +86,7 @@ def main() -> None:
             stages.views(work, config, round_, teacher, options.mapped, options.workers)
     if "export" in wanted:
         stage = options.stage or stages.newest(work)
-        stages.write(work, options.out, stage, recommended(options), options.keep)
+        stages.write(work, options.out or MINI, stage, recommended(options), options.keep)
     if KEEP in wanted:
         stage = options.stage or stages.newest(work)
         keep(stages.finished(work, stage, options.keep), options.out / f"{stage}.safetensors")
@@ -97,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "--cache", type=Path, required=True, help="folder for features, labels and checkpoints (about 18 GB)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("src/pnpovss/backbones/mini"), help="folder of the exported model"
+        "--out", type=Path, help=f"folder of the exported model, by default {MINI}; of what `keep` writes, none"
     )
     parser.add_argument(
         "--wordnet", type=Path, default=Path("/usr/share/wordnet"), help="folder with WordNet's data.noun"

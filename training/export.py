@@ -1,6 +1,7 @@
 """Write the trained model as the package ships it, and check that what is read back gives the same maps."""
 
 import logging
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +26,7 @@ Of the photos of `examples/`: of noise, which nobody segments, one draw in four 
 """
 MAX_BYTES = 60_000_000
 
+_BESIDE = ".export-"
 _EXAMPLES = Path(__file__).parents[1] / "examples"
 _PROMPT = "A picture of cat sofa potted plant"
 
@@ -40,7 +42,9 @@ def export(model: Mini, folder: Path, recommended: Recommended) -> float:
     """
     model = model.eval()
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder, prefix=".export-") as beside:
+    for left in folder.glob(f"{_BESIDE}*"):  # by an export that was killed
+        shutil.rmtree(left)
+    with TemporaryDirectory(dir=folder, prefix=_BESIDE) as beside:
         part = Path(beside)
         write_checkpoint(part, model, load_tokenizer(), recommended)
         written = read_checkpoint(part)

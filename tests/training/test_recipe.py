@@ -472,6 +472,8 @@ def test_nouns_are_counted_by_caption(wordnet: WordNet):
 @pytest.mark.extra("training")
 def test_a_refused_export_leaves_the_model_that_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "model.safetensors").write_bytes(b"the former one")
+    (tmp_path / ".export-killed").mkdir()
+    (tmp_path / ".export-killed" / "model.safetensors").write_bytes(b"half")
     monkeypatch.setattr("training.export.MAX_MAP_ERROR", 0.0)
     model = Mini()
     for parameter in model.parameters():
