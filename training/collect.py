@@ -22,6 +22,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from training.whole import whole
+
 log = logging.getLogger(__name__)
 
 SIDE = 448
@@ -32,6 +34,13 @@ NEAR = 6
 KEPT_FOR_EVALUATION = ("voc2012-val-subset.tar", "coco-semantic-val-subset.tar", "voc2012-train-448.tar")
 _POSE, _STREET = "mateusrafael4/Atividade_programacao_pose_estimation", "BernieChen96/ImageClassification"
 _FURNITURE, _IKEA = "KhoiTienNguyen/furniture-classification", "IvonaTau/ikea"
+COMMITS = {
+    _POSE: "dab5c74036184926803e5edcf2082b71e0c85c86",
+    _STREET: "69098f42fc2c4a7cc3b753065b936380406b53d6",
+    _FURNITURE: "d685060724bcb31cfeaa025afb30e7d61006feb2",
+    _IKEA: "6f316e3fecf8ce95069eaef5f2021405c536168a",
+}
+"""Of each repository the state whose photos are packed, whatever the clone has checked out."""
 _IKEA_NAMES = {"bed": "bed", "chair": "chair", "clock": "clock", "couch": "sofa", "plant_pot": "plant pot"}
 _CLOSED = {"voc-nonseg": "voc2012", "voc-outdoor": "voc2012", "coco128": "coco-object", "coco-tiny": "coco-object"}
 
@@ -85,8 +94,19 @@ def evaluation_hashes(data: Path) -> UInt8[np.ndarray, "photo 64"]:
 
 
 def listed(data: Path, clones: Path) -> Iterator[Sharp]:
-    """Everything there is, with the photos that are excluded by name left out."""
+    """Everything there is, with the photos that are excluded by name left out.
+
+    Raises:
+        SystemExit: a clone is missing, or has not the commit that is wanted of it.
+    """
+    check_commits(clones)
     excluded = json.loads((data / "exclude-from-training.json").read_text())
+    for photo in _everything(data, clones):
+        if not any(photo.path in names for names in excluded.get(photo.repository, {}).values()):
+            yield photo
+
+
+def _everything(data: Path, clones: Path) -> Iterator[Sharp]:
     with (data / "animalpose-voc-labels.csv").open() as file:
         for row in csv.DictReader(file):
             labels = tuple(row["labels"].split(";"))
@@ -95,11 +115,10 @@ def listed(data: Path, clones: Path) -> Iterator[Sharp]:
         for row in csv.DictReader(file):
             closed = _CLOSED.get(row["file"].split("/")[0], "")
             yield Sharp(row["file"], "", row["file"], tuple(row["labels"].split(";")), closed)
-    kept_out = {name for names in excluded[_STREET].values() for name in names}
     for path in _files(clones, _STREET, "JPEGImages/"):
         boxes = _read(clones, _STREET, f"HandledText/initTxt/{Path(path).stem}.txt").decode("latin1").splitlines()
         labels = tuple(sorted({line.split()[0] for line in boxes if line.strip() and line[0].isalpha()}))
-        if labels and path not in kept_out:
+        if labels:
             yield Sharp(f"street/{Path(path).name}", _STREET, path, labels)
     for number, path in enumerate(_files(clones, _FURNITURE, "data/")):
         yield Sharp(f"furniture/{number}.jpg", _FURNITURE, path, (path.split("/")[1].lower(),))
@@ -109,18 +128,37 @@ def listed(data: Path, clones: Path) -> Iterator[Sharp]:
             yield Sharp(f"ikea/{number}.jpg", _IKEA, path, (_IKEA_NAMES[kind],))
 
 
+def check_commits(clones: Path) -> None:
+    """End with a message where a clone or its commit is missing.
+
+    Raises:
+        SystemExit: so it is; the message says which.
+    """
+    for repository, commit in COMMITS.items():
+        folder = clones / repository.replace("/", "+")
+        try:
+            _git(clones, repository, "cat-file", "-e", f"{commit}^{{commit}}")
+        except subprocess.CalledProcessError as error:
+            what = f"has no commit {commit}" if folder.is_dir() else "is missing"
+            raise SystemExit(
+                f"{folder} {what}: clone https://github.com/{repository} with its whole history"
+            ) from error
+
+
 def _git(clones: Path, repository: str, *arguments: str) -> bytes:
     folder = clones / repository.replace("/", "+")
     return subprocess.run(["git", "-C", str(folder), *arguments], check=True, capture_output=True).stdout
 
 
 def _files(clones: Path, repository: str, under: str) -> list[str]:
-    names = _git(clones, repository, "ls-tree", "-r", "-z", "--name-only", "HEAD", under).decode().split("\0")
+    names = (
+        _git(clones, repository, "ls-tree", "-r", "-z", "--name-only", COMMITS[repository], under).decode().split("\0")
+    )
     return [name for name in names if name.lower().endswith((".jpg", ".jpeg"))]
 
 
 def _read(clones: Path, repository: str, path: str) -> bytes:
-    return _git(clones, repository, "cat-file", "blob", f"HEAD:{path}")
+    return _git(clones, repository, "cat-file", "blob", f"{COMMITS[repository]}:{path}")
 
 
 def shrink(image: Image.Image) -> Image.Image:
@@ -135,7 +173,11 @@ def pack(photos: Iterable[Sharp], data: Path, clones: Path, out: Path) -> None:
     table, copies = io.StringIO(), 0
     writer = csv.writer(table)
     writer.writerow(["file", "labels", "closed", "repository", "path"])
-    with tarfile.open(data / "photos-448.tar") as here, tarfile.open(out / ARCHIVE, "w") as archive:
+    with (
+        tarfile.open(data / "photos-448.tar") as here,
+        whole(out / ARCHIVE) as part,
+        tarfile.open(part, "w") as archive,
+    ):
         for photo in photos:
             if photo.repository:
                 stored = _read(clones, photo.repository, photo.path)
@@ -166,7 +208,12 @@ def main() -> None:
     """Parse the command line and pack."""
     parser = argparse.ArgumentParser(prog="python -m training.collect", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder with the archives and label tables at hand")
-    parser.add_argument("--clones", type=Path, required=True, help="git clones, each in a folder OWNER+NAME")
+    parser.add_argument(
+        "--clones",
+        type=Path,
+        required=True,
+        help="git clones, each in a folder OWNER+NAME, with the commits that `COMMITS` names",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for sharp-448.tar")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

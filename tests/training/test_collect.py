@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.collect import ARCHIVE, SIDE, evaluation_hashes, is_near_copy, listed, pack, pixel_hash, shrink
+from training.collect import ARCHIVE, COMMITS, SIDE, evaluation_hashes, is_near_copy, listed, pack, pixel_hash, shrink
 
 REPOSITORIES = {
-    "mateusrafael4/Atividade_programacao_pose_estimation": {"images/2008_000001.jpg": 1, "images/2008_000002.jpg": 2},
+    "mateusrafael4/Atividade_programacao_pose_estimation": {
+        "images/2008_000001.jpg": 1,
+        "images/2008_000002.jpg": 2,
+        "images/2008_000003.jpg": 9,
+    },
     "BernieChen96/ImageClassification": {
         "JPEGImages/000001.jpg": 3,
         "JPEGImages/000002.jpg": 4,
@@ -56,17 +60,24 @@ def data(tmp_path: Path) -> Path:
     write_tar(folder / "voc2012-train-448.tar", {"c.jpg": jpeg(picture(12))})
     write_tar(folder / "photos-448.tar", {"coco128/d.jpg": jpeg(picture(8))})
     (folder / "exclude-from-training.json").write_text(
-        json.dumps({"BernieChen96/ImageClassification": {"eval": ["JPEGImages/000002.jpg"], "dev": []}})
+        json.dumps(
+            {
+                "note": "photos to leave out",
+                "BernieChen96/ImageClassification": {"eval": ["JPEGImages/000002.jpg"], "dev": []},
+                "mateusrafael4/Atividade_programacao_pose_estimation": {"dev": ["images/2008_000003.jpg"]},
+            }
+        )
     )
     (folder / "animalpose-voc-labels.csv").write_text(
-        "path,labels\nimages/2008_000001.jpg,dog;person\nimages/2008_000002.jpg,cat\n"
+        "path,labels\nimages/2008_000001.jpg,dog;person\nimages/2008_000002.jpg,cat\nimages/2008_000003.jpg,cow\n"
     )
     (folder / "photos-448-labels.csv").write_text("file,labels\ncoco128/d.jpg,bottle\n")
     return folder
 
 
 @pytest.fixture
-def clones(tmp_path: Path) -> Path:
+def clones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Repositories whose wanted commits are followed by another."""
     for name, files in REPOSITORIES.items():
         folder = tmp_path / "clones" / name.replace("/", "+")
         for path, content in files.items():
@@ -77,6 +88,15 @@ def clones(tmp_path: Path) -> Path:
         subprocess.run([*git, "init", "-q"], check=True)
         subprocess.run([*git, "add", "."], check=True)
         subprocess.run([*git, "commit", "-qm", "photos"], check=True)
+        told = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True)
+        monkeypatch.setitem(COMMITS, name, told.stdout.strip())
+        later = ("data/Bed/later.jpg", "JPEGImages/000003.jpg", "images/couch/later.jpg")
+        for path in later:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            (folder / path).write_bytes(jpeg(picture(10)))
+        subprocess.run([*git, "rm", "-q", "--cached", *files], check=True)
+        subprocess.run([*git, "add", *later], check=True)
+        subprocess.run([*git, "commit", "-qm", "other photos"], check=True)
     return tmp_path / "clones"
 
 
@@ -84,6 +104,7 @@ def test_photos_that_a_list_keeps_out_are_not_listed(data: Path, clones: Path):
     photos = {photo.file: photo for photo in listed(data, clones)}
     assert photos["street/000001.jpg"].labels == ("car", "train")
     assert "street/000002.jpg" not in photos
+    assert "voc/2008_000003.jpg" not in photos
     assert (photos["voc/2008_000001.jpg"].labels, photos["voc/2008_000001.jpg"].closed) == (
         ("dog", "person"),
         "voc2012",
@@ -93,6 +114,19 @@ def test_photos_that_a_list_keeps_out_are_not_listed(data: Path, clones: Path):
         ("sofa",),
         ("sofa",),
     ]
+
+
+def test_clones_are_read_at_the_commits_that_are_named_and_one_without_it_is_told(
+    data: Path, clones: Path, monkeypatch: pytest.MonkeyPatch
+):
+    paths = {photo.path for photo in listed(data, clones)}
+    assert {"data/Sofa/blue.jpg", "images/couch/001.jpg", "JPEGImages/000001.jpg"} <= paths
+    assert not any("later" in path or "000003" in path for path in paths)
+    monkeypatch.setitem(COMMITS, "IvonaTau/ikea", "6f316e3" + 33 * "0")
+    with pytest.raises(SystemExit, match=r"IvonaTau\+ikea has no commit 6f316e30+: clone https://github.com/IvonaTau"):
+        list(listed(data, clones))
+    with pytest.raises(SystemExit, match="pose_estimation is missing: clone"):
+        list(listed(data, clones / "nowhere"))
 
 
 def test_near_copies_of_evaluation_photos_are_found_mirrored_and_smaller(data: Path):
@@ -109,6 +143,7 @@ def test_the_hash_is_of_brightness_not_of_size():
 
 def test_the_archive_holds_what_its_table_says(data: Path, clones: Path, tmp_path: Path):
     pack(listed(data, clones), data, clones, tmp_path)
+    assert not list(tmp_path.glob("*.part"))
     with tarfile.open(tmp_path / ARCHIVE) as archive:
         names = archive.getnames()
         table = archive.extractfile("labels.csv")
