@@ -10,6 +10,7 @@ results of other weights, with which rows of the same photos are compared.
 
 import argparse
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -96,6 +97,7 @@ def measure(dataset: Dataset, model: str, out: Path, samples: Sequence[Sample], 
     }
     specs = list(dict.fromkeys(arm.split(": ")[0] for arm in wanted))
     filters = {spec: make_presence(spec, backbone=backbone, config=variants[DEFAULT]) for spec in specs}
+    cut_to_lines(out)
     there = read_records([out], backbone.card.revision) if out.exists() else []
     done = {each["key"] for each in there if set(wanted) <= set(each["arms"])}
     for sample in samples:
@@ -132,6 +134,12 @@ def record(
             for each in objects
         ],
     }
+
+
+def cut_to_lines(out: Path) -> None:
+    """Cut a file of records back to its last whole line: a kill may have come in the middle of one."""
+    if out.exists():
+        os.truncate(out, out.read_bytes().rfind(b"\n") + 1)
 
 
 def read_records(files: Iterable[Path], *weights: str | None) -> list[dict[str, Any]]:

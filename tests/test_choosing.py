@@ -89,3 +89,13 @@ def test_results_of_two_weights_are_not_put_together(tmp_path: Path):
     second.write_text(json.dumps({**record, "key": "b", "weights": "other"}) + "\n")
     with pytest.raises(SystemExit, match="weights other, not of one: give --runs another folder"):
         views.read(tmp_path, "voc2012")
+
+
+def test_a_record_that_a_kill_cut_off_is_measured_again(tmp_path: Path):
+    out = tmp_path / "views-voc2012-0of1.jsonl"
+    views.cut_to_lines(out)
+    assert not out.exists()
+    for left, kept in (('{"key": "a"}\n{"key": "b', ["a"]), ('{"key": "a"}\n{"key": "b"}\n', ["a", "b"]), ('{"k', [])):
+        out.write_text(left)
+        views.cut_to_lines(out)
+        assert [each["key"] for each in views.read_records([out])] == kept
