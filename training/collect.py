@@ -94,15 +94,22 @@ def evaluation_hashes(data: Path) -> UInt8[np.ndarray, "photo 64"]:
 
 
 def listed(data: Path, clones: Path) -> Iterator[Sharp]:
-    """Everything there is, with the photos that are excluded by name left out.
+    """Everything there is, with the photos that are excluded by name left out, whichever repository they came from.
 
     Raises:
         SystemExit: a clone is missing, or has not the commit that is wanted of it.
     """
     check_commits(clones)
-    excluded = json.loads((data / "exclude-from-training.json").read_text())
+    lists = json.loads((data / "exclude-from-training.json").read_text())
+    excluded = {
+        (repository, path) for repository, kinds in lists.items() if repository != "note"
+        for paths in kinds.values() for path in paths
+    }  # fmt: skip
+    with (data / "photos-448-labels.csv").open() as file:
+        origins = {row["file"]: (row["source_repo"], row["path"]) for row in csv.DictReader(file)}
     for photo in _everything(data, clones):
-        if not any(photo.path in names for names in excluded.get(photo.repository, {}).values()):
+        origin = (photo.repository, photo.path) if photo.repository else origins[photo.path]
+        if origin not in excluded:
             yield photo
 
 

@@ -63,6 +63,7 @@ def data(tmp_path: Path) -> Path:
         json.dumps(
             {
                 "note": "photos to leave out",
+                "dusty-nv/jetson-inference": {"eval": ["e.jpg"]},
                 "BernieChen96/ImageClassification": {"eval": ["JPEGImages/000002.jpg"], "dev": []},
                 "mateusrafael4/Atividade_programacao_pose_estimation": {"dev": ["images/2008_000003.jpg"]},
             }
@@ -71,7 +72,9 @@ def data(tmp_path: Path) -> Path:
     (folder / "animalpose-voc-labels.csv").write_text(
         "path,labels\nimages/2008_000001.jpg,dog;person\nimages/2008_000002.jpg,cat\nimages/2008_000003.jpg,cow\n"
     )
-    (folder / "photos-448-labels.csv").write_text("file,labels\ncoco128/d.jpg,bottle\n")
+    (folder / "photos-448-labels.csv").write_text(
+        "file,labels,source_repo,path\ncoco128/d.jpg,bottle,a/b,d.jpg\njetson/e.jpg,dog,dusty-nv/jetson-inference,e.jpg\n"
+    )
     return folder
 
 
@@ -105,6 +108,7 @@ def test_photos_that_a_list_keeps_out_are_not_listed(data: Path, clones: Path):
     assert photos["street/000001.jpg"].labels == ("car", "train")
     assert "street/000002.jpg" not in photos
     assert "voc/2008_000003.jpg" not in photos
+    assert "jetson/e.jpg" not in photos  # of the archive at hand, whose table says where it came from
     assert (photos["voc/2008_000001.jpg"].labels, photos["voc/2008_000001.jpg"].closed) == (
         ("dog", "person"),
         "voc2012",
