@@ -73,7 +73,9 @@ def data(tmp_path: Path) -> Path:
         "path,labels\nimages/2008_000001.jpg,dog;person\nimages/2008_000002.jpg,cat\nimages/2008_000003.jpg,cow\n"
     )
     (folder / "photos-448-labels.csv").write_text(
-        "file,labels,source_repo,path\ncoco128/d.jpg,bottle,a/b,d.jpg\njetson/e.jpg,dog,dusty-nv/jetson-inference,e.jpg\n"
+        "file,labels,source_repo,path\n"
+        "coco128/d.jpg,bottle,a/b,d.jpg\n"
+        "jetson/e.jpg,dog,dusty-nv/jetson-inference,e.jpg\n"
     )
     return folder
 
