@@ -111,6 +111,26 @@ def test_a_tile_in_the_middle_lies_in_the_middle() -> None:
     assert merged[0].numpy() == pytest.approx(np.pad(np.full((2, 2), 0.25), 1))
 
 
+@pytest.mark.parametrize(("side", "share"), [(20, 0.6), (20, 0.7), (21, 0.6), (24, 0.55)])
+def test_a_patch_of_a_tile_is_put_where_it_was_seen_also_between_cells(side: int, share: float) -> None:
+    settings = ViewSettings(mirror=False, tiles=(share,), tiles_weight=1.0)
+    tiles = [torch.zeros(1, side, side) for _ in range(4)]
+    tiles[1][..., 10] = 1.0  # a column of the upper right one
+    merged = merge_views([torch.zeros(1, side, side), *tiles], views_of(settings), settings)[0]
+    weight = merged[0] / merged[0].sum()  # the first row is seen by no lower tile
+    middles = (torch.arange(len(weight)) + 0.5) / len(weight)
+    assert float((weight * middles).sum()) == pytest.approx(1 - share + 10.5 / side * share, abs=0.25 / len(weight))
+
+
+def test_tiles_whose_patches_fall_on_cells_are_not_blurred() -> None:
+    settings = ViewSettings(mirror=False, tiles=(0.7,), tiles_weight=1.0)
+    tiles = [torch.zeros(1, 21, 21) for _ in range(4)]
+    tiles[3][0, 20, 20] = 1.0
+    merged = merge_views([torch.zeros(1, 21, 21), *tiles], views_of(settings), settings)[0]
+    assert merged.shape == (30, 30)
+    assert merged.nonzero().tolist() == [[29, 29]]
+
+
 def test_the_segmenter_averages_what_both_sides_show() -> None:
     backbone = FakeBackbone({"cat": [[8, 0], [0, 0]]})  # looks at the upper left, whatever is shown
     config = Config.preset("default", {"views.mirror": True, "threshold": None}).without("dropout", "blur", "crf")

@@ -104,13 +104,35 @@ def _resized(maps: Float[Tensor, "token gh gw"], grid: Sequence[int]) -> Float[T
 
 
 def _lay_out(tiles: Sequence[tuple[Float[Tensor, "token gh gw"], View]], share: float) -> Float[Tensor, "token fh fw"]:
-    """Tiles of one share side by side, their mean where they overlap, as dense as a look at the whole is."""
-    height, width = tiles[0][0].shape[1:]
-    fine = math.ceil(height / share), math.ceil(width / share)
+    """Tiles of one share where they lie in the photo, and their mean where they overlap; as dense as the tiles are."""
+    grid = tiles[0][0].shape[1:]
+    fine = [math.ceil(patches / share - 1e-6) for patches in grid]  # 21 / 0.7 is a little more than 30
     total = tiles[0][0].new_zeros(len(tiles[0][0]), *fine)
     count = total.new_zeros(*fine)
     for maps, view in tiles:
-        top, left = round((fine[0] - height) * view.down), round((fine[1] - width) * view.right)
-        total[:, top : top + height, left : left + width] += maps
-        count[top : top + height, left : left + width] += 1
+        down, right = (
+            _placing(*sizes, share, (1 - share) * place).to(maps)
+            for *sizes, place in zip(grid, fine, (view.down, view.right), strict=True)
+        )
+        total += down @ maps @ right.T
+        count += down.sum(1)[:, None] * right.sum(1)
     return total / count.clamp_min(1) / share**2
+
+
+def _placing(patches: int, cells: int, share: float, start: float) -> Float[Tensor, "cell patch"]:
+    """How much each patch along a tile's side weighs in each cell along the photo's, by linear interpolation.
+
+    Rows sum to 1 where a cell's middle lies in the tile, and are 0 elsewhere. Where patches fall on cells,
+    each of these has its patch alone.
+
+    Args:
+        patches: along the tile's side.
+        cells: along the photo's.
+        share: of the photo's side that the tile covers.
+        start: where in the photo's side it begins, in [0, 1 - share].
+    """
+    middles = (torch.arange(cells, dtype=torch.float64) + 0.5) / cells
+    inside = (middles > start) & (middles < start + share)
+    at = ((middles - start) / share * patches - 0.5).round(decimals=6).clamp(0, patches - 1)
+    weights = (1 - (at[:, None] - torch.arange(patches)).abs()).clamp_min(0)
+    return weights * inside[:, None]
