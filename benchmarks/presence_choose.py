@@ -36,6 +36,10 @@ RIDGE = 1e3
 """Hardly any: the inverse of the weight of squares."""
 WEIGHED = ("l", "l - max l", "c - max c", "a")
 """As in `Attention`, and l for itself."""
+CLOSING = (
+    "The row `itm+itc+attention` is the filter as it is: l / 2 + 2.3 (c - max c) + a - 2, weighed on these photos",
+    "with the fourth generation of `mini`'s weights.",
+)
 
 
 class Remembering(Attention):
@@ -133,7 +137,8 @@ def document(
         "| mean over names |",
         "|---|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *lines, "", f"Weighed anew, all photos: {' + '.join(terms)}.", ""])
+    tail = [f"Weighed anew, all photos: {' + '.join(terms)}.", "", *CLOSING]
+    return "\n".join([*head, *lines, "", *tail, ""])
 
 
 if __name__ == "__main__":
