@@ -21,7 +21,7 @@ from training.workspace import Workspace
 STEPS = ("prepare", "features", "train", "distill", "views", "export")
 KEEP = "keep"
 MINI = Path("src/pnpovss/backbones/mini")
-RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": [0.6], "presence.above": 0.4}'
+RECOMMENDED = '{"dropout": null, "threshold": 0.1, "views.mirror": false, "views.tiles": [0.6], "presence.above": 0.2}'
 
 
 def main() -> None:
