@@ -111,8 +111,8 @@ def _lay_out(tiles: Sequence[tuple[Float[Tensor, "token gh gw"], View]], share: 
     count = total.new_zeros(*fine)
     for maps, view in tiles:
         down, right = (
-            _placing(*sizes, share, (1 - share) * place).to(maps)
-            for *sizes, place in zip(grid, fine, (view.down, view.right), strict=True)
+            _placing(patches, cells, share, (1 - share) * place).to(maps)
+            for patches, cells, place in zip(grid, fine, (view.down, view.right), strict=True)
         )
         total += down @ maps @ right.T
         count += down.sum(1)[:, None] * right.sum(1)
