@@ -79,7 +79,7 @@ def main() -> None:
         if options.before:
             earlier = {key: read(options.before, key) for key in sets}
             lines += against(sets, earlier, measured, weights_of(earlier))
-        options.table.write_text("\n".join([*heading(weights_of(measured)), *lines]) + "\n")
+        options.table.write_text("\n".join([*heading(weights_of(measured)), *lines]).rstrip() + "\n")
         return
     part, parts = (int(number) for number in options.part.split("/"))
     for key, dataset in sets.items():
