@@ -10,8 +10,8 @@ from torch import Tensor
 
 from pnpovss.backbones.mini import lite2
 from pnpovss.errors import MissingExtraError
+from pnpovss.files.writing import write_all
 from training.photos import PhotoReader
-from training.whole import write_whole
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ def cache_features(
         pixels = ((pixels - MEAN) / STD).to(dtype).contiguous(memory_format=torch.channels_last)
         out[done:stop] = tokens_of(trunk, pixels).to(torch.float16).cpu().numpy()
         done = stop
-        write_whole(done_file, str(done))
+        write_all({done_file: str(done).encode()})
         if (done - first) % (40 * batch) < batch:
             rate = (done - first) / (time.monotonic() - start)
             log.info("features %d px: %d of %d-%d, %.1f a second", side, done, rows.start, rows.stop, rate)

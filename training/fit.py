@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from pnpovss.backbones.mini.lite2 import MID_CHANNELS, TOP_CHANNELS
 from pnpovss.backbones.mini.model import Mini
 from pnpovss.backbones.mini.text import CLS_ID, CROSS_HEADS, SEP_ID
+from pnpovss.files.writing import write_all
 from training.batches import FROZEN_LAYERS, READ_HEAD, READ_LAYER, WHOLE, Batch, Batches, FitConfig
 from training.forward import Looked, from_middle, last_blocks, look
 from training.losses import (
@@ -32,7 +33,7 @@ from training.losses import (
 )
 from training.minilm import pad
 from training.prompts import SLOTS, Prompts, PromptWriter, prefix_ids, without
-from training.whole import whole, write_whole
+from training.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -332,7 +333,8 @@ def forget_behind(history: Path, step: int) -> None:
     if history.exists():
         with history.open(newline="") as file:
             lines = [line for line in file if line.endswith("\n")]
-        write_whole(history, "".join([*lines[:1], *(line for line in lines[1:] if int(line.split(",")[0]) <= step)]))
+        kept = [*lines[:1], *(line for line in lines[1:] if int(line.split(",")[0]) <= step)]
+        write_all({history: "".join(kept).encode()})
 
 
 def _report(history: Path, step: int, values: dict[str, float], seconds: float) -> None:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
+from pnpovss.files.writing import write_all
 from training.photos import ARCHIVES, EVALUATION_ARCHIVE
-from training.whole import write_whole
 
 FILE = "made-with.json"
 
@@ -45,4 +45,4 @@ def check_cache(cache: Path, data: Path, options: dict[str, int | float]) -> Non
             )
     else:
         cache.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps(now, indent=1))
+        write_all({path: json.dumps(now, indent=1).encode()})

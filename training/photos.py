@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from training.whole import write_whole
+from pnpovss.files.writing import write_all
 
 ARCHIVES = {
     "coco": "coco-photos-224.tar",
@@ -125,7 +125,7 @@ def thin_out(photos: list[Photo], listed: dict[str, Listed], share: float, alike
 
 def save_index(photos: list[Photo], path: Path) -> None:
     """Write the index as JSON."""
-    write_whole(path, json.dumps([asdict(photo) for photo in photos]))
+    write_all({path: json.dumps([asdict(photo) for photo in photos]).encode()})
 
 
 def load_index(path: Path) -> list[Photo]:

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from pnpovss.backbones.mini.lite2 import MID_CHANNELS, Lite2
 from pnpovss.backbones.mini.neck import SEMANTIC_WIDTH, semantic_tokens
+from pnpovss.files.writing import write_all
 from training.minilm import embed_texts, load_text, load_tokenizer
 from training.vocabulary import class_hypernyms, count_leaves, leaf_names
-from training.whole import write_whole
 from training.wordnet import WordNet
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def cache_semantics(
         out.pooled[done:stop] = pooled.half().cpu().numpy()
         out.windows[done:stop] = trunk.classifier(pooled).softmax(-1).half().cpu().numpy()
         done = stop
-        write_whole(done_file, str(done))
+        write_all({done_file: str(done).encode()})
         if (done - rows.start) % (64 * batch) < batch:
             log.info("semantics: %d of %d-%d", done, rows.start, rows.stop)
     for array in (out.tokens, out.windows, out.pooled):

@@ -12,6 +12,7 @@ from pnpovss.backbones.mini.backbone import load_mini
 from pnpovss.backbones.mini.checkpoint import read_checkpoint
 from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.model import Mini
+from pnpovss.files.writing import write_all
 from training.batches import FitConfig
 from training.cam import CamTeacher, train_cam
 from training.drawn import FEW_LOOKS, MANY_LOOKS, draw_pseudo_maps
@@ -27,7 +28,7 @@ from training.pseudo import PseudoTargets, StudentTeacher, Teacher, choose_names
 from training.relations import kindred_names, rival_names, stuff_kinds
 from training.semantics import cache_semantics, class_embeddings, open_semantics
 from training.start import initial_model
-from training.whole import whole, write_whole
+from training.whole import whole
 from training.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -140,7 +141,7 @@ def views(work: Workspace, config: FitConfig, round_: int, teacher: Path, mapped
     part is a name that is absent.
     """
     maps = begun_maps(work, round_, mapped)
-    write_whole(maps / TEACHER, str(teacher.resolve()))
+    write_all({maps / TEACHER: str(teacher.resolve()).encode()})
     in_parts(_views_part, work, workers, round_, mapped)
     pseudo = open_pseudo(maps, len(work.photos), work.cells**2, write=False)
     rows, weights = work.trainable
@@ -182,7 +183,7 @@ def begun_maps(work: Workspace, round_: int, mapped: int) -> Path:
         pseudo.names.flush()
     elif (before := begun.read_text()) not in ("", str(mapped)):  # of runs before this was noted, it is empty
         raise OtherCacheError(f"{maps} was begun with --mapped {before}, not {mapped}: give that, or delete the folder")
-    write_whole(begun, str(mapped))
+    write_all({begun: str(mapped).encode()})
     rival, kindred = rival_names(work.vocabulary, work.wordnet), kindred_names(work.vocabulary, work.wordnet)
     np.savez(work.cache / "related.npz", rival=rival, kindred=kindred)
     return maps

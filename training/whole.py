@@ -1,4 +1,4 @@
-"""Files that are whole or absent, for what the next run takes as done where it is there."""
+"""Large files that are whole or absent; what fits in memory goes through `pnpovss.files.writing.write_all`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,9 +11,3 @@ def whole(path: Path) -> Iterator[Path]:
     part = path.with_name(f"{path.name}.part")
     yield part
     part.replace(path)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file."""
-    with whole(path) as part:
-        part.write_text(text)

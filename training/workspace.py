@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pnpovss.backbones.mini.lite2 import STRIDE
 from pnpovss.backbones.mini.model import Mini
+from pnpovss.files.writing import write_all
 from training.batches import Batches, FitConfig, Near
 from training.captions import photo_nouns, read_captions
 from training.features import load_trunk, open_features
@@ -35,7 +36,6 @@ from training.prompts import PromptWriter
 from training.relations import kinship
 from training.semantics import Semantics, open_semantics
 from training.vocabulary import Vocabulary, build_vocabulary, held_out
-from training.whole import whole, write_whole
 from training.wordnet import WordNet
 
 FAMILIAR_SAID = 3
@@ -150,9 +150,7 @@ class Workspace:
         path = self.cache / "vocabulary.pkl"
         if not path.exists():
             built = build_vocabulary(self.wordnet, self.classes, self.spoken)
-            write_whole(self.cache / "names.json", json.dumps(built.names))
-            with whole(path) as part:
-                part.write_bytes(pickle.dumps(built))
+            write_all({self.cache / "names.json": json.dumps(built.names).encode(), path: pickle.dumps(built)})
         return pickle.loads(path.read_bytes())
 
     @cached_property

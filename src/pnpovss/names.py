@@ -11,7 +11,16 @@ from pathlib import Path
 from pnpovss.errors import NamesError
 from pnpovss.sentences import is_sentence, things_in
 
-__all__ = ["ListedNames", "Name", "NameLike", "parse_names", "parse_names_text", "read_names_file", "spelling"]
+__all__ = [
+    "ListedNames",
+    "Name",
+    "NameLike",
+    "parse_names",
+    "parse_names_text",
+    "read_names_file",
+    "spelling",
+    "word_places",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +112,11 @@ def spelling(word: str) -> str:
     """A word by which spellings that a reader takes for the same one are equal; for comparing, not for showing."""
     folded = unicodedata.normalize("NFKC", _visible(word)).casefold()
     return " ".join(unicodedata.normalize("NFKC", folded).split())
+
+
+def word_places(names: Sequence[Name]) -> dict[str, int]:
+    """The place of the name that each word stands for, by the word's spelling."""
+    return {spelling(word): i for i, name in enumerate(names) for word in name.all}
 
 
 def read_names_file(path: Path, *, positional: bool = False) -> ListedNames:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.support.archives import write_tar
 from training.collect import ARCHIVE, COMMITS, SIDE, evaluation_hashes, is_near_copy, listed, pack, pixel_hash, shrink
 
 REPOSITORIES = {
@@ -40,14 +41,6 @@ def jpeg(image: Image.Image, quality: int = 95) -> bytes:
     stored = io.BytesIO()
     image.save(stored, "JPEG", quality=quality)
     return stored.getvalue()
-
-
-def write_tar(path: Path, files: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
 
 
 @pytest.fixture

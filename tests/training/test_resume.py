@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import sys
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.support.archives import write_tar
 from training import __main__ as program
 from training import features, pseudo, stages, workspace
 from training.batches import Batches, FitConfig
@@ -23,16 +23,8 @@ from training.made_with import FILE, OtherCacheError
 from training.photos import ARCHIVES, EVALUATION_ARCHIVE, SHARP, Photo, PhotoReader, index_photos, save_index
 from training.pseudo import make_pseudo_maps, open_pseudo
 from training.vocabulary import Vocabulary
-from training.whole import whole, write_whole
+from training.whole import whole
 from training.workspace import Workspace
-
-
-def write_tar(path: Path, files: dict[str, bytes]) -> None:
-    with tarfile.open(path, "w") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
 
 
 @pytest.fixture
@@ -90,7 +82,7 @@ def test_a_cache_of_other_options_or_archives_is_refused(archives: Path, tmp_pat
 
 
 def test_what_ends_in_the_middle_is_not_there(tmp_path: Path):
-    write_whole(tmp_path / "done", "8")
+    (tmp_path / "done").write_text("8")
 
     def end() -> None:
         with whole(tmp_path / "done") as part:

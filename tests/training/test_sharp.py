@@ -2,7 +2,6 @@
 
 import csv
 import io
-import tarfile
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import torch
 
 from pnpovss.backbones.base import LoadOptions
 from pnpovss.backbones.mini.backbone import load_mini
+from tests.support.archives import write_tar
 from training.drawn import FEW_LOOKS, draw_pseudo_maps
 from training.labels import caption_labels, doubt_absences, doubt_stuff, listed_labels, words_for
 from training.photos import ARCHIVES, SHARP, Listed, Photo, PhotoReader, read_listed, thin_out
@@ -46,10 +46,7 @@ def test_the_table_of_labels_is_read_from_the_archive(tmp_path: Path):
     csv.writer(table).writerows(
         [["file", "labels", "closed"], ["a/1.jpg", "dog;sofa", "voc2012"], ["b/2.jpg", "wall", ""]]
     )
-    with tarfile.open(tmp_path / ARCHIVES[SHARP], "w") as archive:
-        member = tarfile.TarInfo("labels.csv")
-        member.size = len(table.getvalue().encode())
-        archive.addfile(member, io.BytesIO(table.getvalue().encode()))
+    write_tar(tmp_path / ARCHIVES[SHARP], {"labels.csv": table.getvalue().encode()})
     assert read_listed(tmp_path) == {"a/1.jpg": Listed(("dog", "sofa"), "voc2012"), "b/2.jpg": Listed(("wall",), "")}
 
 

@@ -11,16 +11,32 @@ from typing import Any, cast
 from jaxtyping import Float
 from torch import Tensor
 
-from pnpovss.backbones.base import Backbone, ImageFeatures
+from pnpovss.backbones.base import Backbone, ImageFeatures, some_of
 from pnpovss.memory import Memory
 
-__all__ = ["SharedEncodings", "share_encodings"]
+__all__ = ["SharedEncodings", "StandIn", "share_encodings"]
 
 MOST_BYTES = 256 << 20
 """Held at once unless another number is asked for: a hundred photos of BLIP large, seven of a small decoder."""
 
 
-class SharedEncodings:
+class StandIn:
+    """What stands in for a backbone: all that it does not do itself is the backbone's.
+
+    Attributes:
+        inner: the backbone that computes.
+    """
+
+    def __init__(self, inner: Backbone) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "inner":  # not there yet, as while this is copied
+            raise AttributeError(name)
+        return getattr(self.inner, name)
+
+
+class SharedEncodings(StandIn):
     """Stands in for a backbone and answers `encode_images` from memory where it has seen the same pixels.
 
     One object may be used from several threads.
@@ -34,16 +50,11 @@ class SharedEncodings:
     """
 
     def __init__(self, inner: Backbone, memory: Memory) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.memory = memory
         self.asked = 0
         self.computed = 0
         self._last: dict[bytes, ImageFeatures] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # not there yet, as while this is copied
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
     def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImageFeatures:
         """As the backbone's own; equal pixels are encoded once."""
@@ -54,9 +65,8 @@ class SharedEncodings:
         if new:
             features = self.inner.encode_images(pixels if len(new) == len(pixels) else pixels[new])
             for row, i in enumerate(new):
-                own = features[row : row + 1]
                 # Of several, a copy: a part would hold on to the memory of all of them, and counts as its own alone.
-                known[keys[i]] = own if len(new) == 1 else type(own).join([own])
+                known[keys[i]] = some_of(features, [row])
                 self.memory.put(("encoding", keys[i]), known[keys[i]])
         self.asked += len(keys)
         self.computed += len(new)

@@ -9,7 +9,7 @@ from pnpovss.errors import InvalidInputError, PresenceError
 from pnpovss.files.json import from_json
 from pnpovss.files.keys import photo_key
 from pnpovss.images import PHOTO_SUFFIXES
-from pnpovss.names import Name, spelling
+from pnpovss.names import Name, spelling, word_places
 from pnpovss.presence.base import Photo, Presence, Report, few_digits
 from pnpovss.presence.llm.answers import MalformedAnswer, parse_listed_answer
 from pnpovss.presence.rules import Rule
@@ -92,7 +92,7 @@ class FromFile:
         """See `AnswersReady.check_photos`; an answer that cannot be understood is none of the faults."""
         found = {photo: self._find(photo) for photo in photos}
         keys = list(dict.fromkeys(key for key in found.values() if key is not None))
-        known = _known(names)
+        known = word_places(names)
         lacking = [repr(photo) for photo, key in found.items() if key is None]
         shared = [f"{key!r} ({len(self._takers[key])} photos)" for key in keys if len(self._takers[key]) > 1]
         strange = [f"{word!r:.80} of {key!r}" for key in keys for word in _strange(self._answers[key], known)]
@@ -142,7 +142,7 @@ class FromFile:
         answer = self._answers[key]
         if isinstance(answer, str):
             return parse_listed_answer(answer, names)
-        known = _known(names)
+        known = word_places(names)
         if strange := _strange(answer, known):
             raise PresenceError(f"{self.path}, {key}: {strange[0]!r:.80} is none of the {len(names)} names asked for")
         given = answer if isinstance(answer, dict) else dict.fromkeys(answer, 1.0)
@@ -151,11 +151,6 @@ class FromFile:
             index = known[spelling(word)]
             scores[index] = max(scores[index], float(score))
         return tuple(scores)
-
-
-def _known(names: Sequence[Name]) -> dict[str, int]:
-    """The place of the name that each word stands for."""
-    return {spelling(word): i for i, name in enumerate(names) for word in name.all}
 
 
 def _strange(answer: Any, known: Mapping[str, int]) -> list[str]:

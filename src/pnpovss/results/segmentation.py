@@ -14,7 +14,7 @@ from PIL import Image
 from pnpovss.errors import ImageError, InvalidInputError
 from pnpovss.files.writing import write_all
 from pnpovss.images import ImageSource, load_image
-from pnpovss.names import Name, spelling
+from pnpovss.names import Name, spelling, word_places
 from pnpovss.results import checks, formats, pictures
 from pnpovss.results.archive import MAX_BYTES, archive_bytes, read_archive
 from pnpovss.results.figures.kinds import FigureKind, figure_of
@@ -169,8 +169,7 @@ class Segmentation(ShowsItself):
 
     def _place(self, name: str) -> int | None:
         """Of a name among those asked for, in any spelling that a reader takes for the same."""
-        words = [[spelling(word) for word in asked.all] for asked in self.names]
-        return next((i for i, each in enumerate(words) if spelling(name) in each), None)
+        return word_places(self.names).get(spelling(name))
 
     def instance_png_bytes(self) -> bytes:
         """`Instances.map` as a file: 16-bit gray, 0 belongs to no thing.

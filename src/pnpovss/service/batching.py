@@ -7,18 +7,18 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from itertools import accumulate
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from pnpovss.backbones.base import Backbone, ImageFeatures
+from pnpovss.backbones.shared import StandIn
 
 __all__ = ["Together"]
 
 
-class Together:
+class Together(StandIn):
     """Stands in for a backbone; what several threads ask of `encode_images` at once is computed at once.
 
     Nobody waits for company: while some images are encoded, those that come meanwhile make the next batch.
@@ -30,17 +30,12 @@ class Together:
     """
 
     def __init__(self, inner: Backbone, most: int) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.most = most
         self.batches = 0
         self._waiting: deque[tuple[Tensor, Future[ImageFeatures]]] = deque()
         self._changed = threading.Condition()
         threading.Thread(target=self._live, name="encoder", daemon=True).start()
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "inner":  # not there yet, as while this is copied
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
     def encode_images(self, pixels: Float[Tensor, "b 3 H W"]) -> ImageFeatures:
         """As the backbone's own."""
